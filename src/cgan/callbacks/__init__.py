@@ -1,0 +1,1 @@
+"""Watching: everything that looks at training without being the algorithm."""

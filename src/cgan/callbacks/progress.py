@@ -1,0 +1,54 @@
+"""One bar for the whole run."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from tqdm import tqdm
+
+from cgan.callbacks.quality import Quality
+from cgan.module import ConditionalGAN
+
+
+class Progress(pl.callbacks.ProgressBar):
+    """A bar over all images of the run: epoch, losses, images per second, time left, and the last quality values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Off rank 0 there is no bar."""
+        self._enabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar at the images seen so far."""
+        assert isinstance(pl_module, ConditionalGAN)
+        loader, epochs = trainer.train_dataloader, trainer.max_epochs
+        total = epochs * loader.steps_per_epoch * loader.batch_size * trainer.world_size if epochs else None
+        self.bar = tqdm(
+            total=total,
+            initial=pl_module.images_seen,
+            unit="img",
+            unit_scale=True,
+            mininterval=0.5,
+            dynamic_ncols=True,
+            disable=not self._enabled,
+        )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar; losses are read only when it is redrawn, since reading waits for the device."""
+        assert isinstance(pl_module, ConditionalGAN)
+        if self.bar.update(pl_module.images_seen - self.bar.n):
+            words = {name: f"{float(outputs[name]):.3f}" for name in ("d_loss", "g_loss") if name in outputs}
+            quality = next((callback for callback in trainer.callbacks if isinstance(callback, Quality)), None)  # type: ignore[attr-defined]
+            if quality and quality.history:
+                words |= {tag: f"{value:.3g}" for tag, value in quality.history[-1].items()}
+            self.bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
+            self.bar.set_postfix(words, refresh=False)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if hasattr(self, "bar"):
+            self.bar.close()

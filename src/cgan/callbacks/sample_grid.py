@@ -1,0 +1,57 @@
+"""The same handwritings, drawn after every epoch."""
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+from cgan.module import ConditionalGAN
+from cgan.sampling.draw import render
+from cgan.sampling.grids import grid
+from cgan.sampling.noise import styles
+from cgan.tracking import tensorboard
+
+
+class SampleGrid(pl.Callback):
+    """Draw a grid from the averaged weights: a row per fixed latent, a column per class, the same all through the run.
+
+    Writes ``samples/epoch_0001.png`` and on, ``latents.npz`` (``z``, ``labels``), and the image tab of TensorBoard.
+
+    Args:
+        folder: The run folder.
+        rows: Number of latents.
+        seed: Names the latents.
+        every_n_epochs: Distance of two grids.
+    """
+
+    def __init__(self, folder: str, rows: int, seed: int, every_n_epochs: int) -> None:
+        self.folder = Path(folder)
+        self.rows = rows
+        self.seed = seed
+        self.every_n_epochs = every_n_epochs
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the latents and keep them."""
+        assert isinstance(pl_module, ConditionalGAN)
+        classes = pl_module.spec.num_classes
+        z = styles(self.rows, pl_module.generator.z_dim, self.seed)
+        self.z = z.repeat_interleave(classes, dim=0)
+        self.labels = torch.arange(classes).repeat(self.rows)
+        (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+        np.savez(self.folder / "latents.npz", z=self.z.numpy(), labels=self.labels.numpy())
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the grid."""
+        assert isinstance(pl_module, ConditionalGAN)
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
+            return
+        images = render(pl_module.ema.generator, self.z, self.labels)
+        picture = grid(images, pl_module.spec.num_classes, column_names=list(pl_module.spec.class_names))
+        picture.save(self.folder / "samples" / f"epoch_{epoch:04d}.png")
+        if board := tensorboard(pl_module):
+            board.experiment.add_image("samples", np.asarray(picture), pl_module.images_seen, dataformats="HWC")

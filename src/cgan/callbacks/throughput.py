@@ -1,0 +1,39 @@
+"""Images per second, and the share of time that watching takes."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+
+from cgan.module import ConditionalGAN
+from cgan.tracking import log_values
+
+
+class Throughput(pl.Callback):
+    """Log real images per second of training at the end of every epoch, as ``speed/images_per_s``.
+
+    The clock runs from an epoch's first batch to its last, so grids and metrics between epochs do not count; they are
+    logged as ``time/``.
+    """
+
+    def __init__(self) -> None:
+        self.images_per_second = 0.0
+        self._started_at = 0.0
+        self._images_at_start = 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        assert isinstance(pl_module, ConditionalGAN)
+        self._started_at, self._images_at_start = time.perf_counter(), pl_module.images_seen
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Read the clock."""
+        assert isinstance(pl_module, ConditionalGAN)
+        seconds = time.perf_counter() - self._started_at
+        self.images_per_second = (pl_module.images_seen - self._images_at_start) / seconds
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch's mean."""
+        log_values(pl_module, {"speed/images_per_s": self.images_per_second})

@@ -1,0 +1,181 @@
+"""Generators in files: load any that this project wrote, run nothing that a file says.
+
+A file names a network of this project and gives plain constructor values; classes are looked up in a table, tensors
+are read with ``weights_only=True`` or by safetensors, and their shapes are checked before anything is built.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cgan.errors import CganError
+from cgan.networks import GENERATORS, Generator
+from cgan.spec import DataSpec
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+DEFAULT_PRETRAINED = "light"
+WeightSet = Literal["ema", "raw"]
+_PREFIX = {"ema": "ema.generator.", "raw": "generator."}
+
+
+class Found(NamedTuple):
+    """Where a generator lies.
+
+    Attributes:
+        path: A ``.ckpt`` file or an exported folder.
+        origin: The words to tell the user.
+    """
+
+    path: Path
+    origin: str
+
+
+def find_generator(wanted: str | os.PathLike[str] | None, logs: Path = Path("logs")) -> Found:
+    """Turn what a user asked for into a file or folder that exists.
+
+    Args:
+        wanted: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``); None takes
+            the newest ``best.ckpt`` under ``logs``, else the pretrained generator.
+        logs: Where runs lie.
+
+    Raises:
+        CganError: There is nothing of the kind.
+    """
+    if wanted is None:
+        bests = sorted(logs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
+        return Found(bests[-1], "newest best checkpoint") if bests else find_generator("pretrained")
+    name = Path(wanted)
+    if name.parts[:1] == ("pretrained",) and not name.exists():
+        folder = PRETRAINED / (name.parts[1] if len(name.parts) == 2 else DEFAULT_PRETRAINED)
+        if len(name.parts) > 2 or not (folder / "config.json").is_file():
+            carried = ", ".join(f"pretrained/{path.parent.name}" for path in sorted(PRETRAINED.glob("*/config.json")))
+            raise CganError(f"ckpt={wanted}: no such pretrained generator; the package carries {carried or 'none'}")
+        return Found(folder, "pretrained generator")
+    if not name.exists():
+        raise CganError(f"ckpt={wanted}: no such file or folder; expected a .ckpt, a run folder or an exported folder")
+    if name.is_dir():
+        for candidate in (name / "checkpoints" / "best.ckpt", name / "checkpoints" / "last.ckpt"):
+            if candidate.is_file():
+                return Found(candidate, "checkpoint")
+        if (name / "config.json").is_file():
+            return Found(name, "exported generator")
+        raise CganError(f"ckpt={wanted}: expected checkpoints/best.ckpt, checkpoints/last.ckpt or config.json in it")
+    if name.name in ("model.safetensors", "config.json"):
+        return find_generator(name.parent)
+    return Found(name, "checkpoint")
+
+
+def load_generator(
+    path: str | os.PathLike[str] | None = None, *, weights: WeightSet = "ema", device: str | torch.device = "cpu"
+) -> Generator:
+    """Load a generator, ready to draw: in eval mode, without gradients, its data set in ``generator.spec``.
+
+    Args:
+        path: See :func:`find_generator`.
+        weights: ``ema`` (averaged) or ``raw``; an exported folder holds one set only.
+        device: Where to put it.
+
+    Raises:
+        CganError: The file is missing, damaged, too large for what it claims, or not of this project.
+    """
+    found = find_generator(path).path
+    described, state = _read_folder(found) if found.is_dir() else _read_checkpoint(found, weights)
+    generator = _rebuild(found, described, state)
+    return generator.to(device).eval().requires_grad_(False)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return what a ``.ckpt`` says of itself: network, config, spec, steps, images_seen.
+
+    Raises:
+        CganError: The file is missing, damaged or not of this project.
+    """
+    return _load_checkpoint(path)["cgan"]
+
+
+def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+    """Write ``config.json`` and ``model.safetensors``; :func:`load_generator` reads the folder back.
+
+    Args:
+        generator: What to write; its ``spec`` must be set.
+        folder: Made if needed.
+        extra: More plain values for ``config.json``.
+    """
+    assert generator.spec is not None, "a generator is saved with its data spec"
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {
+        "network": type(generator).__name__,
+        "config": generator.config,
+        "spec": generator.spec.to_dict(),
+        **(extra or {}),
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    save_file(state, folder / "model.safetensors.part")
+    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+
+
+def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    try:
+        described = json.loads((folder / "config.json").read_text())
+        state = load_file(folder / "model.safetensors")
+    except Exception as error:  # a stranger's file can fail in any way
+        raise _unreadable(folder, error) from error
+    return described, state
+
+
+def _read_checkpoint(path: Path, weights: WeightSet) -> tuple[Any, dict[str, Tensor]]:
+    checkpoint = _load_checkpoint(path)
+    prefix = _PREFIX[weights]
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, dict):
+        raise CganError(f"{path}: expected weights under 'state_dict', found none")
+    chosen = {str(name)[len(prefix) :]: value for name, value in state.items() if str(name).startswith(prefix)}
+    stored = [value.numel() * value.element_size() for value in chosen.values() if isinstance(value, Tensor)]
+    if sum(stored) > path.stat().st_size:
+        raise CganError(f"{path}: its tensors claim {sum(stored)} bytes, more than the file holds")
+    return checkpoint["cgan"], chosen
+
+
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a stranger's file can fail in any way
+        raise _unreadable(path, error) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("cgan"), dict):
+        raise CganError(f"{path}: expected a checkpoint written by cgan's train.py, found another file")
+    return checkpoint
+
+
+def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
+    described = described if isinstance(described, dict) else {}
+    network, config = described.get("network"), described.get("config")
+    if not isinstance(network, str) or network not in GENERATORS or not isinstance(config, dict):
+        raise CganError(f"{path}: expected one of the networks {', '.join(GENERATORS)}, found {network!r:.80}")
+    spec = DataSpec.from_dict(described.get("spec"))
+    try:
+        with torch.device("meta"):  # shapes only: a file that claims huge layers costs no memory
+            generator = GENERATORS[network](**config)
+        if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
+            raise ValueError("its network and its data spec differ in shape or classes")
+        generator.load_state_dict(state, assign=True)
+    except Exception as error:  # a stranger's file can fail in any way
+        raise _unreadable(path, error) from error
+    generator.spec = spec
+    return generator
+
+
+def _unreadable(path: Path, error: Exception) -> CganError:
+    if isinstance(error, FileNotFoundError):
+        return CganError(f"{error.filename}: no such file")
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return CganError(
+        f"{path}: not a readable generator, it may be cut off, damaged or not written by cgan ({reason:.160}); "
+        "name another with ckpt=PATH"
+    )

@@ -1,0 +1,1 @@
+"""Real data: sources read it once, batches serve it from memory."""

@@ -1,0 +1,63 @@
+"""The one data module: a source behind seeded in-memory batches."""
+
+import lightning.pytorch as pl
+
+from cgan.data.batches import Batches
+from cgan.data.sources import Source, Split
+from cgan.spec import DataSpec
+
+
+class ImageData(pl.LightningDataModule):
+    """Serve a source's training split in batches; keep its test split apart as the metrics' reference.
+
+    Args:
+        source: The data set.
+        batch_size: Images per step and device.
+        steps_per_batch: Training steps that share one call of the trainer; see :class:`Batches`.
+        seed: Names the order of the images.
+    """
+
+    def __init__(self, source: Source, batch_size: int, steps_per_batch: int, seed: int) -> None:
+        super().__init__()
+        self.source = source
+        self.batch_size = batch_size
+        self.steps_per_batch = steps_per_batch
+        self.seed = seed
+        self._splits: dict[str, Split] = {}
+
+    @property
+    def spec(self) -> DataSpec:
+        """Sizes and names of the data set."""
+        return self.source.spec
+
+    def prepare_data(self) -> None:
+        """Download what is missing; Lightning calls this once per machine."""
+        self.source.prepare()
+
+    @property
+    def train(self) -> Split:
+        """The training split, on the CPU."""
+        return self._read("train")
+
+    @property
+    def test(self) -> Split:
+        """The official test split, on the CPU: a reference for metrics and nothing else."""
+        return self._read("test")
+
+    def train_dataloader(self) -> Batches:
+        """Return the batches of this rank, from memory of the device that trains."""
+        assert self.trainer is not None, "train_dataloader() is called by a trainer"
+        device = self.trainer.strategy.root_device
+        return Batches(
+            Split(*(tensor.to(device) for tensor in self.train)),
+            batch_size=self.batch_size,
+            steps_per_batch=self.steps_per_batch,
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def _read(self, split: str) -> Split:
+        if split not in self._splits:
+            self._splits[split] = self.source.load(split)  # type: ignore[arg-type]
+        return self._splits[split]

@@ -1,0 +1,1 @@
+"""Adversarial losses and gradient penalties: pure functions of logits and images."""

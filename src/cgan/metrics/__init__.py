@@ -1,0 +1,1 @@
+"""Numbers about samples: features once, then statistics, then distances."""

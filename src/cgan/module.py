@@ -1,0 +1,238 @@
+"""The algorithm: two networks, two optimisers, one averaged generator."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from cgan.ema import GeneratorEMA
+from cgan.errors import CganError
+from cgan.losses.adversarial import AdversarialLoss
+from cgan.losses.penalties import Judged, Penalty
+from cgan.networks.base import Discriminator, Generator
+from cgan.schedules import Schedule
+from cgan.seeding import mix
+from cgan.spec import DataSpec
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+Chunk = tuple[Tensor, Tensor]
+"""``steps_per_batch`` batches: images (K, B, C, H, W) in [-1, 1] and labels (K, B) int64."""
+
+
+class ConditionalGAN(pl.LightningModule):
+    """A class-conditional GAN trained by alternating steps (Goodfellow et al. 2014; Mirza & Osindero 2014).
+
+    Every random number of a step follows from ``(seed, step)``: a step gives the same result in a resumed run, in
+    chunks of any length, and whatever callbacks draw in between.
+
+    Args:
+        generator: Draws images of given classes.
+        discriminator: Judges images of given classes.
+        spec: The data set; it travels in the checkpoint.
+        loss: The adversarial game.
+        penalty: A gradient penalty on the discriminator.
+        augment: A differentiable augmentation of all that the discriminator sees, ``(images) -> images``.
+        d_optimizer: Builds the discriminator's optimiser from its parameters.
+        g_optimizer: Builds the generator's optimiser from its parameters.
+        lr_schedule: Factor on both learning rates over the run.
+        penalty_schedule: Factor on the penalty over the run.
+        d_steps: Discriminator steps per generator step, each on its own batch.
+        fake_labels: ``batch`` gives fakes the labels of the real batch, ``uniform`` draws them.
+        gradient_clip: Largest gradient norm per network.
+        ema_half_life_images: Half-life of the averaged generator in images.
+        ema_ramp: Upper bound of that half-life as a share of the images seen.
+        seed: Names every random number of training.
+
+    Raises:
+        CganError: Two choices do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        discriminator: Discriminator,
+        spec: DataSpec,
+        loss: AdversarialLoss,
+        penalty: Penalty | None,
+        augment: Callable[[Tensor], Tensor] | None,
+        d_optimizer: OptimizerFactory,
+        g_optimizer: OptimizerFactory,
+        lr_schedule: Schedule,
+        penalty_schedule: Schedule,
+        d_steps: int,
+        fake_labels: Literal["batch", "uniform"],
+        gradient_clip: float | None,
+        ema_half_life_images: float,
+        ema_ramp: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator = generator
+        self.discriminator = discriminator
+        self.ema = GeneratorEMA(generator, ema_half_life_images, ema_ramp)
+        self.spec = spec
+        self.loss = loss
+        self.penalty = penalty
+        self.augment = augment
+        self.d_optimizer = d_optimizer
+        self.g_optimizer = g_optimizer
+        self.lr_schedule = lr_schedule
+        self.penalty_schedule = penalty_schedule
+        self.d_steps = d_steps
+        self.fake_labels = fake_labels
+        self.gradient_clip = gradient_clip
+        self.seed = seed
+        # Own counters, in the checkpoint: Lightning's global_step counts both optimisers.
+        self.steps = 0
+        self.images_seen = 0
+        self._refuse_misfits()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Build the discriminator's and the generator's optimiser, in this order."""
+        optimizers = [
+            self.d_optimizer(self.discriminator.parameters()),
+            self.g_optimizer(self.generator.parameters()),
+        ]
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+        return optimizers
+
+    def training_step(self, batch: Chunk, batch_idx: int) -> dict[str, Tensor]:
+        """Train on each batch of the chunk and return the mean of every number worth watching."""
+        steps = [self._gan_step(real, labels) for real, labels in zip(*batch, strict=True)]
+        seen = {name for step in steps for name in step}
+        return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}
+
+    def progress(self) -> float:
+        """The share of the run's steps that is done, 0 to 1."""
+        epochs = self.trainer.max_epochs
+        if epochs is None or epochs < 1:
+            return 0.0
+        loader = self.trainer.train_dataloader
+        return min(self.steps / (epochs * loader.steps_per_epoch), 1.0)
+
+    def _gan_step(self, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        d_opt, g_opt = self.optimizers()  # type: ignore[misc, union-attr]
+        torch.manual_seed(mix(self.seed, self.steps))
+        self._apply_schedules(d_opt, g_opt)
+        fake_labels = self._draw_labels(labels)
+        generator_learns = (self.steps + 1) % self.d_steps == 0
+        with torch.set_grad_enabled(generator_learns):
+            fake = self.generator(self._draw_noise(labels), fake_labels)
+
+        # The discriminator learns real from fake.
+        with self.toggled_optimizer(d_opt):
+            stats = self._update(d_opt, "d", self._d_loss(real, labels, fake.detach(), fake_labels))
+
+        # The generator learns to fool it, with the very images that were just judged.
+        if generator_learns:
+            with self.toggled_optimizer(g_opt):
+                stats |= self._update(g_opt, "g", self._g_loss(real, labels, fake, fake_labels))
+
+        self.steps += 1
+        global_batch = len(real) * self.trainer.world_size
+        self.images_seen += global_batch
+        self.ema.update(self.generator, global_batch, self.images_seen)
+        return stats
+
+    def _d_loss(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> dict[str, Tensor]:
+        if self.augment:
+            real, fake = self.augment(real), self.augment(fake)
+        if self.penalty:
+            real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
+        real_logits, fake_logits = self._judge(real, labels, fake, fake_labels)
+        stats = {"d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
+        loss = stats["d_loss"] = self.loss.discriminator(real_logits, fake_logits)
+        if self.penalty:
+            judged = Judged(real, fake, labels, real_logits, fake_logits)
+            stats["penalty"] = self.penalty(self._critic, judged) * self.penalty_schedule(self.progress())
+            loss = loss + stats["penalty"]
+        return {"loss": loss, **stats}
+
+    def _g_loss(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> dict[str, Tensor]:
+        if self.augment:
+            real, fake = self.augment(real), self.augment(fake)
+        if self.loss.needs_real_logits:
+            real_logits, fake_logits = self._judge(real, labels, fake, fake_labels)
+            loss = self.loss.generator(fake_logits, real_logits)
+        else:
+            loss = self.loss.generator(self._critic(fake, fake_labels))
+        return {"loss": loss, "g_loss": loss}
+
+    def _critic(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Judge in float32, also when the networks run in bfloat16."""
+        return self.discriminator(images, labels).float()
+
+    def _judge(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge real and fake in one pass; the discriminators treat each image by itself, so nothing leaks."""
+        logits = self._critic(torch.cat([real, fake]), torch.cat([labels, fake_labels]))
+        return logits[: len(real)], logits[len(real) :]
+
+    def _update(self, optimizer: LightningOptimizer, side: str, stats: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take one optimiser step on ``stats["loss"]``; return the other numbers and the gradient's norm."""
+        loss = stats.pop("loss")
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        stats[f"{side}_grad_norm"] = nn.utils.get_total_norm(
+            [weight.grad for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
+        )
+        optimizer.step()
+        return {name: value.detach() for name, value in stats.items()}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip here: under mixed precision with a scaler, gradients are unscaled only from this point on."""
+        if self.gradient_clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip, gradient_clip_algorithm="norm")
+
+    def _apply_schedules(self, *optimizers: LightningOptimizer) -> None:
+        factor = self.lr_schedule(self.progress())
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    def _draw_noise(self, labels: Tensor) -> Tensor:
+        """Draw the global batch's latents and keep this rank's share: no two ranks train on the same noise."""
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        return torch.randn(len(labels) * world, self.generator.z_dim, device=labels.device)[rank::world]
+
+    def _draw_labels(self, labels: Tensor) -> Tensor:
+        if self.fake_labels == "batch":
+            return labels
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        return torch.randint(self.spec.num_classes, (len(labels) * world,), device=labels.device)[rank::world]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint explain itself: what the generator is and what it draws, in plain values."""
+        checkpoint["cgan"] = {
+            "network": type(self.generator).__name__,
+            "config": self.generator.config,
+            "spec": self.spec.to_dict(),
+            "steps": self.steps,
+            "images_seen": self.images_seen,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on counting where the checkpoint stopped."""
+        self.steps = checkpoint["cgan"]["steps"]
+        self.images_seen = checkpoint["cgan"]["images_seen"]
+
+    def _refuse_misfits(self) -> None:
+        if self.fake_labels not in ("batch", "uniform"):
+            raise CganError(f"gan.fake_labels={self.fake_labels}: expected batch or uniform")
+        if self.d_steps < 1:
+            raise CganError(f"gan.d_steps={self.d_steps}: expected at least 1")
+        pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
+        if pairs and self.fake_labels != "batch":
+            raise CganError("this loss or penalty compares images of one class: set gan.fake_labels=batch")
+        unstable = (nn.modules.batchnorm._BatchNorm, nn.Dropout)
+        if self.penalty and any(isinstance(layer, unstable) for layer in self.discriminator.modules()):
+            raise CganError(
+                "a gradient penalty needs a discriminator that judges each image by itself: "
+                "set model.discriminator.dropout=0 and use no batch norm, or choose penalty=none"
+            )

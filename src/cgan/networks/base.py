@@ -1,0 +1,87 @@
+"""The two interfaces that every generator and every discriminator of this project has."""
+
+import inspect
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from cgan.errors import CganError
+from cgan.spec import DataSpec
+
+
+class _Described(nn.Module):
+    """A module that remembers the plain values it was built from, so that a checkpoint can explain itself.
+
+    Attributes:
+        config: Every constructor argument by name, defaults included; plain values only.
+    """
+
+    config: dict[str, Any]
+
+    def __new__(cls, **config: Any) -> Self:  # noqa: D102
+        module = super().__new__(cls)
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(cls.__init__).parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        module.__dict__["config"] = {name: _plain(value) for name, value in {**defaults, **config}.items()}
+        return module
+
+    def __init__(self, *, num_classes: int, img_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.img_shape = (img_shape[0], img_shape[1], img_shape[2])
+
+
+class Generator(_Described):
+    """Draw images of given classes from latents: ``forward(z, labels) = synthesize(z, embed(labels))``.
+
+    ``embed`` and ``synthesize`` are apart so that two digits can be blended by blending their embeddings.
+
+    Attributes:
+        z_dim: Length of a latent; latents are drawn from N(0, 1).
+        spec: The data set it was trained on; set where it is known.
+    """
+
+    spec: DataSpec | None = None
+
+    def __init__(self, *, z_dim: int, num_classes: int, img_shape: tuple[int, int, int]) -> None:
+        super().__init__(num_classes=num_classes, img_shape=img_shape)
+        self.z_dim = z_dim
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """Look up the classes: (N,) int64 -> (N, E)."""
+        raise NotImplementedError
+
+    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """Draw: (N, z_dim) and (N, E) -> (N, C, H, W) in [-1, 1]."""
+        raise NotImplementedError
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Draw: (N, z_dim) and (N,) int64 -> (N, C, H, W) in [-1, 1]."""
+        return self.synthesize(z, self.embed(labels))
+
+
+class Discriminator(_Described):
+    """Tell real from drawn images of given classes."""
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits, never a sigmoid."""
+        raise NotImplementedError
+
+
+def divided(img_shape: tuple[int, int, int], by: int, who: str) -> tuple[int, int]:
+    """Return ``(H / by, W / by)``.
+
+    Raises:
+        CganError: A side is not a multiple of ``by``.
+    """
+    _, height, width = img_shape
+    if height % by or width % by:
+        raise CganError(f"{who}: expected a height and width that {by} divides, found {height}x{width}; use model=mlp")
+    return height // by, width // by
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

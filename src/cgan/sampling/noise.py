@@ -1,0 +1,31 @@
+"""A seed names a picture: latents that do not depend on batch, order or device."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cgan.seeding import numpy_stream
+
+
+def latents(labels: Tensor, z_dim: int, seed: int) -> Tensor:
+    """Return the latents of a list of wanted classes, (N, z_dim) float32 from N(0, 1), on the CPU.
+
+    Picture ``k`` of class ``d`` at seed ``s`` is row ``k`` of the stream that ``(s, d)`` names: the same whatever
+    other classes are asked for and however many pictures follow it.
+
+    Args:
+        labels: (N,) int64; the k-th occurrence of a class is its picture k.
+        z_dim: Length of a latent.
+        seed: Any integer from 0.
+    """
+    z = torch.empty(len(labels), z_dim)
+    for label in labels.unique().tolist():
+        places = (labels == label).nonzero().squeeze(1)
+        rows = numpy_stream(seed, label).standard_normal((len(places), z_dim), dtype=np.float32)
+        z[places] = torch.from_numpy(rows)
+    return z
+
+
+def styles(count: int, z_dim: int, seed: int) -> Tensor:
+    """Return ``count`` latents that belong to no class, (count, z_dim): one handwriting each."""
+    return torch.from_numpy(numpy_stream(seed).standard_normal((count, z_dim), dtype=np.float32))

@@ -1,0 +1,78 @@
+"""What a data set is made of, and the only place that turns stored pixels into network values and back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgan.errors import CganError
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The sizes and names that follow from a data set.
+
+    Attributes:
+        name: What the data set is called, for example ``"mnist"``.
+        img_shape: ``(C, H, W)``.
+        class_names: One name per class; the position is the label.
+    """
+
+    name: str
+    img_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, fit for JSON and for ``torch.load(weights_only=True)``."""
+        return {"name": self.name, "img_shape": list(self.img_shape), "class_names": list(self.class_names)}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "DataSpec":
+        """Rebuild a spec from what :meth:`to_dict` gave; the values may come from a stranger's file.
+
+        Raises:
+            CganError: A key is missing or a value is not of the expected kind.
+        """
+        try:
+            name, shape, names = values["name"], values["img_shape"], values["class_names"]
+            sound = (
+                isinstance(name, str)
+                and len(shape) == 3
+                and all(type(size) is int and 0 < size <= 4096 for size in shape)
+                and 0 < len(names) <= 10_000
+                and all(isinstance(entry, str) for entry in names)
+            )
+        except (TypeError, KeyError) as error:
+            raise CganError(f"data spec: expected name, img_shape and class_names, found {values!r:.200}") from error
+        if not sound:
+            raise CganError(f"data spec: expected a name, (C, H, W) and class names, found {values!r:.200}")
+        return cls(name, (shape[0], shape[1], shape[2]), tuple(names))
+
+    def label_of(self, word: object) -> int:
+        """Return the label that a user's word means: a label's number or a class name.
+
+        Raises:
+            CganError: There is no such class.
+        """
+        text = str(word)
+        if text in self.class_names:
+            return self.class_names.index(text)
+        if text.isdecimal() and int(text) < self.num_classes:
+            return int(text)
+        raise CganError(f"class {text!r}: {self.name} has the classes {', '.join(self.class_names)}; choose among these")
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Map uint8 pixels 0..255 to float32 values in [-1, 1], the range of the generators' tanh."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Map values in [-1, 1] to uint8 pixels 0..255, rounded: truncation would darken every image by half a level."""
+    return images.float().mul(127.5).add_(127.5).round_().clamp_(0, 255).to(torch.uint8)

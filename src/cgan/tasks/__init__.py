@@ -1,0 +1,1 @@
+"""What the scripts do: ``run(cfg)`` per task, importable and testable without a command line."""

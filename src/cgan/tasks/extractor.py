@@ -1,0 +1,38 @@
+"""Make the digit-feature extractor's weights: ``python -m cgan.tasks.extractor OUT.safetensors [MNIST_ROOT]``."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from tqdm import tqdm
+
+from cgan.data.sources import TorchvisionSource
+from cgan.metrics.classifier import accuracy, fit_classifier
+from cgan.metrics.digits import DigitNet, fused
+
+
+def run(out: Path, root: str, epochs: int = 20, seed: int = 1) -> float:
+    """Train on MNIST's training split, write the last epoch's weights, return the accuracy on the test split."""
+    source = TorchvisionSource("MNIST", root, [1, 28, 28], list("0123456789"))
+    source.prepare()
+    train, test = source.load("train"), source.load("test")
+    torch.manual_seed(seed)
+    net = DigitNet()
+    with tqdm(total=epochs, unit="epoch") as bar:
+
+        def report(done: int) -> None:
+            bar.set_postfix(test_accuracy=f"{accuracy(net, *test):.4f}")
+            bar.update(done - bar.n)
+
+        fit_classifier(net, *train, epochs=epochs, seed=seed, on_epoch_end=report)
+    result = accuracy(net, *test)
+    content = save(fused(net).state_dict(), {"test_accuracy": f"{result:.4f}", "epochs": str(epochs), "seed": str(seed)})
+    out.write_bytes(content)
+    print(f"{out}: test accuracy {result:.4f}, {len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
+    return result
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "data")

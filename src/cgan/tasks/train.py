@@ -1,0 +1,161 @@
+"""Training: from a configuration to a run folder."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig, OmegaConf
+
+from cgan.callbacks.quality import Quality
+from cgan.checkpoint import read_description
+from cgan.data.datamodule import ImageData
+from cgan.errors import CganError
+from cgan.module import ConditionalGAN
+from cgan.seeding import mix
+from cgan.spec import DataSpec
+from cgan.tracking import JsonLines, TensorBoard
+
+log = logging.getLogger(__name__)
+PARTS = ("generator", "discriminator")
+
+
+class TrainResult(NamedTuple):
+    """What a run leaves behind.
+
+    Attributes:
+        folder: The run folder.
+        best: The checkpoint of the best epoch, if quality was measured.
+        values: The best quality values by tag.
+    """
+
+    folder: Path
+    best: Path | None
+    values: dict[str, float]
+
+    @property
+    def score(self) -> float | None:
+        """The best Fréchet distance: what a sweep minimises."""
+        return next((value for tag, value in self.values.items() if tag.startswith("fid")), None)
+
+
+def run(cfg: DictConfig) -> TrainResult:
+    """Train as configured, or go on from ``cfg.ckpt``.
+
+    Raises:
+        CganError: Something in the configuration, the data or the checkpoint does not fit; the message says what.
+    """
+    folder = Path(cfg.trainer.default_root_dir)
+    resumed_at = read_description(Path(cfg.ckpt))["images_seen"] if cfg.ckpt else 0
+    pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
+    data = ImageData(
+        source=instantiate(cfg.data.source, _convert_="all"),
+        batch_size=cfg.data.batch_size,
+        steps_per_batch=cfg.data.steps_per_batch,
+        seed=cfg.seed,
+    )
+    module = build_module(cfg, data.spec)
+    quality = instantiate(cfg.quality, _convert_="all") if cfg.quality else None
+    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
+    callbacks += [quality] if quality else []
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        callbacks=[*callbacks, *checkpoint_callbacks(folder, quality)],
+        logger=build_loggers(cfg, folder, resumed_at),
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        _convert_="all",
+    )
+    log.info(opening_words(module, folder))
+    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt or None, weights_only=True)
+    result = summarise(folder, quality)
+    log_final_values(cfg, trainer, result)
+    if trainer.is_global_zero:
+        log.info(closing_words(result))
+    return result
+
+
+def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
+    """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``."""
+    sizes: dict[str, Any] = {"num_classes": spec.num_classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
+    return ConditionalGAN(
+        generator=instantiate(cfg.model.generator, **sizes),
+        discriminator=instantiate(cfg.model.discriminator, **sizes),
+        spec=spec,
+        loss=instantiate(cfg.loss),
+        penalty=instantiate(cfg.penalty) if cfg.penalty else None,
+        augment=instantiate(cfg.augment) if cfg.augment else None,
+        d_optimizer=instantiate(cfg.optimizer.d, _convert_="all"),
+        g_optimizer=instantiate(cfg.optimizer.g, _convert_="all"),
+        lr_schedule=instantiate(cfg.schedule.lr),
+        penalty_schedule=instantiate(cfg.schedule.penalty),
+        seed=cfg.seed,
+        **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
+    )
+
+
+def checkpoint_callbacks(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
+    """Keep ``last.ckpt`` after every epoch and ``best.ckpt`` by the Fréchet distance."""
+    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **where)
+    if quality is None or "fid" not in quality.metrics:
+        return [last]
+    return [ModelCheckpoint(filename="best", monitor="fid", mode="min", save_on_train_epoch_end=True, **where), last]
+
+
+def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int) -> list[Any]:
+    """Build the TensorBoard logger and ``metrics.jsonl``; both go on at ``resumed_at`` images."""
+    purge = {"purge_step": resumed_at + 1} if resumed_at else {}
+    return [instantiate(cfg.logger, **purge), JsonLines(folder / "metrics.jsonl", resumed_at)]
+
+
+def opening_words(module: ConditionalGAN, folder: Path) -> str:
+    """Say what is about to be trained, on what, and where it goes."""
+    size = {part: sum(weight.numel() for weight in getattr(module, part).parameters()) for part in PARTS}
+    networks = ", ".join(f"{type(getattr(module, part)).__name__} ({size[part]:,} weights)" for part in PARTS)
+    return f"Training {networks} on {module.spec.name}\nRun folder: {folder}"
+
+
+def summarise(folder: Path, quality: Quality | None) -> TrainResult:
+    """Pick the best epoch's quality values."""
+    best = folder / "checkpoints" / "best.ckpt"
+    if quality is None or not quality.history:
+        return TrainResult(folder, None, {})
+    order = next((tag for tag in quality.history[0] if tag.startswith("fid")), None)
+    values = min(quality.history, key=lambda row: row[order]) if order else quality.history[-1]
+    return TrainResult(folder, best if best.exists() else None, values)
+
+
+def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
+    """Fill TensorBoard's HParams tab: the choices of this run beside its best values."""
+    choices = {key: str(value) for key, value in HydraConfig.get().runtime.choices.items() if "/" not in str(key)}
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            logger.log_hyperparams({**_flat(plain), **choices}, {f"hp/{tag}": v for tag, v in result.values.items()})
+
+
+def closing_words(result: TrainResult) -> str:
+    """Say how good the best epoch is, where the pictures lie and what to type next."""
+    folder = shlex.quote(str(result.folder))
+    values = ", ".join(f"{tag} {value:.4g}" for tag, value in result.values.items())
+    return "\n".join(
+        [
+            f"Best epoch: {values}" if values else "Quality was not measured.",
+            f"Pictures:   {folder}/samples, {folder}/curves.png",
+            f"Draw:       python sample.py digits=all n=10 ckpt={folder}",
+            f"Curves:     tensorboard --logdir {folder}",
+        ]
+    )
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested choices to ``{"data.batch_size": 128, ...}``; only numbers and words go into a table."""
+    if isinstance(values, dict):
+        return {key: entry for name, part in values.items() for key, entry in _flat(part, f"{prefix}{name}.").items()}
+    return {prefix[:-1]: values if isinstance(values, int | float | str) else str(values)}
