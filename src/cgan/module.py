@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
 from cgan.errors import CganError
 from cgan.losses.adversarial import AdversarialLoss
@@ -111,14 +112,17 @@ class ConditionalGAN(pl.LightningModule):
 
     def progress(self) -> float:
         """The share of the run's steps that is done, 0 to 1."""
-        epochs = self.trainer.max_epochs
-        if epochs is None or epochs < 1:
-            return 0.0
-        loader = self.trainer.train_dataloader
-        return min(self.steps / (epochs * loader.steps_per_epoch), 1.0)
+        total = self.total_steps()
+        return min(self.steps / total, 1.0) if total else 0.0
+
+    def total_steps(self) -> int | None:
+        """The number of steps of the whole run, or None where the run has no end."""
+        loader, epochs = self.trainer.train_dataloader, self.trainer.max_epochs
+        assert isinstance(loader, Batches)
+        return epochs * loader.steps_per_epoch if epochs and epochs > 0 else None
 
     def _gan_step(self, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        d_opt, g_opt = self.optimizers()  # type: ignore[misc, union-attr]
+        d_opt, g_opt = self._both_optimizers()
         torch.manual_seed(mix(self.seed, self.steps))
         self._apply_schedules(d_opt, g_opt)
         fake_labels = self._draw_labels(labels)
@@ -140,6 +144,11 @@ class ConditionalGAN(pl.LightningModule):
         self.images_seen += global_batch
         self.ema.update(self.generator, global_batch, self.images_seen)
         return stats
+
+    def _both_optimizers(self) -> list[LightningOptimizer]:
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        return optimizers
 
     def _d_loss(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> dict[str, Tensor]:
         if self.augment:

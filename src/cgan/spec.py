@@ -65,7 +65,9 @@ class DataSpec:
             return self.class_names.index(text)
         if text.isdecimal() and int(text) < self.num_classes:
             return int(text)
-        raise CganError(f"class {text!r}: {self.name} has the classes {', '.join(self.class_names)}; choose among these")
+        raise CganError(
+            f"class {text!r}: {self.name} has the classes {', '.join(self.class_names)}; choose among these"
+        )
 
 
 def to_float(images: Tensor) -> Tensor:

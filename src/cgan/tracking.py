@@ -26,9 +26,7 @@ class TensorBoard(TensorBoardLogger):
 
     def add_charts(self, category: str, charts: dict[str, list[str]]) -> None:
         """Add charts by title, each with the tags of its lines; TensorBoard keeps the last page written, so all go."""
-        self._charts[category] = {
-            title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()
-        }
+        self._charts[category] = {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
         self.experiment.add_custom_scalars(self._charts)
 
 

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from tqdm import tqdm
 
 from cgan.callbacks.quality import Quality
+from cgan.data.batches import Batches
 from cgan.module import ConditionalGAN
 
 
@@ -23,8 +24,9 @@ class Progress(pl.callbacks.ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the images seen so far."""
         assert isinstance(pl_module, ConditionalGAN)
-        loader, epochs = trainer.train_dataloader, trainer.max_epochs
-        total = epochs * loader.steps_per_epoch * loader.batch_size * trainer.world_size if epochs else None
+        steps, loader = pl_module.total_steps(), trainer.train_dataloader
+        assert isinstance(loader, Batches)
+        total = steps * loader.batch_size * trainer.world_size if steps else None
         self.bar = tqdm(
             total=total,
             initial=pl_module.images_seen,

@@ -68,7 +68,5 @@ class Quality(pl.Callback):
         if "fid" in self.metrics:  # ModelCheckpoint's name for it; charts get the tag with the protocol only
             pl_module.log("fid", values[self.suite.tag("fid")], logger=False)
 
-    def _on_device(
-        self, module: pl.LightningModule, images: Tensor, labels: Tensor
-    ) -> Iterable[tuple[Tensor, Tensor]]:
+    def _on_device(self, module: pl.LightningModule, images: Tensor, labels: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
         return ((some.to(module.device), wanted) for some, wanted in in_batches(images, labels))

@@ -58,7 +58,9 @@ class Batches:
         self, split: Split, *, batch_size: int, steps_per_batch: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         if batch_size < 1 or steps_per_batch < 1:
-            raise CganError(f"data.batch_size={batch_size}, data.steps_per_batch={steps_per_batch}: expected at least 1")
+            raise CganError(
+                f"data.batch_size={batch_size}, data.steps_per_batch={steps_per_batch}: expected at least 1"
+            )
         self.split = split
         self.batch_size = batch_size
         self.steps_per_batch = steps_per_batch

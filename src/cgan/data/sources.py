@@ -113,7 +113,9 @@ class Mnist5k:
 
     def __init__(self, test_per_class: int = 100) -> None:
         if not 0 < test_per_class < 500:
-            raise CganError(f"data.source.test_per_class={test_per_class}: expected 1 to 499 of each class's 500 digits")
+            raise CganError(
+                f"data.source.test_per_class={test_per_class}: expected 1 to 499 of each class's 500 digits"
+            )
         self.test_per_class = test_per_class
         self.spec = DataSpec("mnist5k", (1, 28, 28), tuple("0123456789"))
 

@@ -1,4 +1,7 @@
-"""Gradient penalties on the discriminator. They assume that it judges each image by itself: no batch norm, no dropout."""
+"""Gradient penalties on the discriminator.
+
+They assume that it judges each image by itself: no batch norm and no dropout.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol

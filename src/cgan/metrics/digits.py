@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cgan.errors import CganError
+from cgan.metrics.base import Extractor
 from cgan.spec import to_float
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
@@ -43,7 +44,7 @@ class DigitNet(nn.Module):
         return self.head(self.features(images))
 
 
-class DigitFeatures(nn.Module):
+class DigitFeatures(Extractor):
     """The trained extractor, frozen, always in eval mode and in float32.
 
     Raises:
@@ -58,10 +59,6 @@ class DigitFeatures(nn.Module):
         self.net = fused(DigitNet().eval())
         self.net.load_state_dict(_verified(weights))
         self.net.to(memory_format=torch.channels_last).requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "DigitFeatures":
-        """Stay in eval mode whatever a parent asks."""
-        return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,13 @@
 """The extractors by name."""
 
-from torch import nn
-
 from cgan.errors import CganError
+from cgan.metrics.base import Extractor
 from cgan.metrics.digits import DigitFeatures
 from cgan.metrics.inception import InceptionFeatures
 from cgan.spec import DataSpec
 
 
-def extractor_for(name: str, spec: DataSpec) -> nn.Module:
+def extractor_for(name: str, spec: DataSpec) -> Extractor:
     """Build the extractor called ``name`` for images of ``spec``.
 
     Raises:

@@ -3,14 +3,15 @@
 import urllib.error
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cgan.errors import CganError
+from cgan.metrics.base import Extractor
 
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
 
 
-class InceptionFeatures(nn.Module):
+class InceptionFeatures(Extractor):
     """Pool features (2048) and unbiased logits (1008) of the 2015 TensorFlow graph, with its legacy bilinear resize.
 
     Raises:

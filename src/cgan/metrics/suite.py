@@ -1,13 +1,14 @@
 """One look at the samples, every metric: an extractor sees each image once, metrics are functions of two looks."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cgan.errors import CganError
+from cgan.metrics.base import Extractor
 
 
 class Look(NamedTuple):
@@ -26,17 +27,6 @@ class Look(NamedTuple):
     def first(self, n: int) -> "Look":
         """Keep the first ``n`` images."""
         return Look(*(column[:n] for column in self))
-
-
-class Extractor(Protocol):
-    """Sees uint8 images; ``name`` stands in the tag of every value made from its features."""
-
-    name: str
-    reads_labels: bool
-    """Whether its classes are the data set's."""
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) uint8 -> features (N, D) and logits (N, K), float32."""
 
 
 Metric = Callable[[Look, Look], dict[str, float]]
@@ -78,7 +68,7 @@ def labels_like(reference: Tensor, n: int) -> Tensor:
 def frechet_distance(samples: Look, reference: Look) -> dict[str, float]:
     """Fréchet distance between Gaussians fitted to the features (Heusel et al. 2017), by torchmetrics in float64."""
     features = _GivenFeatures(samples.features.shape[1])
-    metric = FrechetInceptionDistance(feature=features, input_img_size=(features.num_features,)).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(feature=features)
     metric.update(reference.features.double(), real=True)
     metric.update(samples.features.double(), real=False)
     return {"fid": float(metric.compute())}

@@ -18,7 +18,7 @@ class _Described(nn.Module):
 
     config: dict[str, Any]
 
-    def __new__(cls, **config: Any) -> Self:  # noqa: D102
+    def __new__(cls, **config: Any) -> Self:
         module = super().__new__(cls)
         defaults = {
             name: parameter.default

@@ -30,7 +30,7 @@ def grid(
         row_names: One per row.
         scale: Size of one image pixel in the grid.
     """
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     rows = -(-count // columns)
     gap, font = 2, ImageFont.load_default(size=14)
     left = 8 + max((int(font.getlength(name)) for name in row_names), default=0) if row_names else gap

@@ -28,7 +28,9 @@ def run(out: Path, root: str, epochs: int = 20, seed: int = 1) -> float:
 
         fit_classifier(net, *train, epochs=epochs, seed=seed, on_epoch_end=report)
     result = accuracy(net, *test)
-    content = save(fused(net).state_dict(), {"test_accuracy": f"{result:.4f}", "epochs": str(epochs), "seed": str(seed)})
+    content = save(
+        fused(net).state_dict(), {"test_accuracy": f"{result:.4f}", "epochs": str(epochs), "seed": str(seed)}
+    )
     out.write_bytes(content)
     print(f"{out}: test accuracy {result:.4f}, {len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
     return result

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from cgan.callbacks.quality import Quality
 from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
-from cgan.errors import CganError
 from cgan.module import ConditionalGAN
 from cgan.seeding import mix
 from cgan.spec import DataSpec
