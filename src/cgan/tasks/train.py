@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ def run(cfg: DictConfig) -> TrainResult:
     Raises:
         CganError: Something in the configuration, the data or the checkpoint does not fit; the message says what.
     """
+    quiet_lightning()
     folder = Path(cfg.trainer.default_root_dir)
     resumed_at = read_description(Path(cfg.ckpt))["images_seen"] if cfg.ckpt else 0
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
@@ -58,9 +60,10 @@ def run(cfg: DictConfig) -> TrainResult:
         seed=cfg.seed,
     )
     module = build_module(cfg, data.spec)
-    quality = instantiate(cfg.quality, _convert_="all") if cfg.quality else None
-    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
-    callbacks += [quality] if quality else []
+    quality = optional(cfg.quality)
+    # Quality comes first, so that the curves drawn after an epoch show its values.
+    callbacks = [quality] if quality else []
+    callbacks += [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=[*callbacks, *checkpoint_callbacks(folder, quality)],
@@ -87,8 +90,8 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         discriminator=instantiate(cfg.model.discriminator, **sizes),
         spec=spec,
         loss=instantiate(cfg.loss),
-        penalty=instantiate(cfg.penalty) if cfg.penalty else None,
-        augment=instantiate(cfg.augment) if cfg.augment else None,
+        penalty=optional(cfg.penalty),
+        augment=optional(cfg.augment),
         d_optimizer=instantiate(cfg.optimizer.d, _convert_="all"),
         g_optimizer=instantiate(cfg.optimizer.g, _convert_="all"),
         lr_schedule=instantiate(cfg.schedule.lr),
@@ -96,6 +99,11 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         seed=cfg.seed,
         **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
     )
+
+
+def optional(choice: DictConfig | None) -> Any:
+    """Build a choice that may be ``none``; a preset may have set a value of it all the same (``penalty.gamma``)."""
+    return instantiate(choice, _convert_="all") if choice and "_target_" in choice else None
 
 
 def checkpoint_callbacks(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
@@ -111,6 +119,18 @@ def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int) -> list[Any]:
     """Build the TensorBoard logger and ``metrics.jsonl``; both go on at ``resumed_at`` images."""
     purge = {"purge_step": resumed_at + 1} if resumed_at else {}
     return [instantiate(cfg.logger, **purge), JsonLines(folder / "metrics.jsonl", resumed_at)]
+
+
+def quiet_lightning() -> None:
+    """Leave out what is said at every start and is no news here."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for line in (
+        "`isinstance",  # Lightning 2.6 with torch 2.15
+        r"Found \d+ module\(s\) in eval mode",  # the averaged generator, on purpose
+        "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
+        "The number of training batches",  # about a logging interval that this project does not use
+    ):
+        warnings.filterwarnings("ignore", line)
 
 
 def opening_words(module: ConditionalGAN, folder: Path) -> str:

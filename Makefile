@@ -1,0 +1,38 @@
+# `make demo` and `make test` set everything up by themselves; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test lint clean
+
+help: ## List the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing the project: a few minutes, most of them for torch"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed ## Train on real digits, draw them, say where everything lies
+	$(BIN)/python train.py experiment=quickstart hydra.run.dir=logs/train/runs/demo
+	$(BIN)/python sample.py digits=all n=10 ckpt=logs/train/runs/demo hydra.run.dir=logs/sample/runs/demo
+	@echo
+	@echo "Digits:      logs/sample/runs/demo/grid.png"
+	@echo "Every epoch: logs/train/runs/demo/samples/    curves: logs/train/runs/demo/curves.png"
+	@echo "TensorBoard: $(BIN)/tensorboard --logdir logs"
+
+test: .venv/installed ## Run ruff, mypy, import-linter and pytest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/installed ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove caches, not data, runs or the environment
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

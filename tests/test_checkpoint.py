@@ -1,0 +1,116 @@
+import json
+import os
+import pickle
+
+import pytest
+import torch
+
+from cgan import CganError, draw, load_generator, save_generator
+from cgan.checkpoint import find_generator
+from cgan.networks.mlp import MLPGenerator
+from cgan.spec import DataSpec
+
+
+@pytest.fixture
+def exported(tmp_path):
+    torch.manual_seed(0)
+    generator = MLPGenerator(num_classes=3, img_shape=(1, 4, 6), z_dim=5, embed_dim=2, hidden=(6,)).eval()
+    generator.spec = DataSpec("toys", (1, 4, 6), ("car", "doll", "ball"))
+    save_generator(generator, tmp_path / "toys", {"made_by": "a test"})
+    return generator, tmp_path / "toys"
+
+
+def test_a_saved_generator_draws_the_same_pictures(exported):
+    generator, folder = exported
+    for name in (folder, folder / "model.safetensors", folder / "config.json"):
+        again = load_generator(name)
+        assert torch.equal(draw(again, [2, 0, 2], seed=1), draw(generator, [2, 0, 2], seed=1))
+        assert again.spec == generator.spec
+        assert not again.training
+
+
+def rewritten(folder, **changes):
+    described = json.loads((folder / "config.json").read_text())
+    described |= changes
+    (folder / "config.json").write_text(json.dumps(described))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": "os.system"},
+        {"network": ["MLPGenerator"]},
+        {"config": {"_target_": "os.system"}},
+        {"config": {"num_classes": 3, "img_shape": [1, 4, 6], "z_dim": 5, "embed_dim": 2, "hidden": [10**12]}},
+        {"config": {"num_classes": 3, "img_shape": [1, 4, 6], "z_dim": 5, "embed_dim": 2, "hidden": [7]}},
+        {"config": {"num_classes": 3, "img_shape": [1, 6, 4], "z_dim": 5, "embed_dim": 2, "hidden": [6]}},
+        {"spec": {"name": "x", "img_shape": [1, 4, 6], "class_names": []}},
+        {"spec": None},
+    ],
+    ids=str,
+)
+def test_a_description_that_does_not_fit_is_one_clear_line(exported, changes):
+    with pytest.raises(CganError) as caught:
+        load_generator(rewritten(exported[1], **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_weights_are_one_clear_line(exported):
+    weights = exported[1] / "model.safetensors"
+    for content in (weights.read_bytes()[:-7], b"", b"\xff" * 100):
+        weights.write_bytes(content)
+        with pytest.raises(CganError, match="cut off, damaged"):
+            load_generator(exported[1])
+    weights.unlink()
+    with pytest.raises(CganError, match=r"model\.safetensors|no such file|No such file"):
+        load_generator(exported[1])
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("touch exploded",)
+
+
+@pytest.mark.parametrize("content", [Bomb(), {"cgan": Bomb()}, {"state_dict": {"x": Bomb()}, "cgan": {}}])
+def test_a_hostile_checkpoint_runs_nothing(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "zip.ckpt")
+    with open("plain.ckpt", "wb") as file:
+        pickle.dump(content, file)
+    for name in ("zip.ckpt", "plain.ckpt"):
+        with pytest.raises(CganError, match="not a readable generator"):
+            load_generator(name)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_tensors_that_claim_more_than_the_file_holds_are_refused(exported, tmp_path):
+    generator = exported[0]
+    state = {f"ema.generator.{name}": tensor for name, tensor in generator.state_dict().items()}
+    state["ema.generator.layers.0.weight"] = torch.zeros(1).expand(10**6, 10**6)
+    described = {"network": "MLPGenerator", "config": generator.config, "spec": generator.spec.to_dict()}
+    torch.save({"cgan": described, "state_dict": state}, tmp_path / "huge.ckpt")
+    with pytest.raises(CganError, match="more than the file holds"):
+        load_generator(tmp_path / "huge.ckpt")
+
+
+def test_other_files_are_named(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(CganError, match=r"expected a checkpoint written by cgan"):
+        load_generator(tmp_path / "other.ckpt")
+    with pytest.raises(CganError, match="no such file or folder"):
+        load_generator(tmp_path / "none.ckpt")
+    with pytest.raises(CganError, match=r"expected checkpoints/best\.ckpt"):
+        load_generator(tmp_path)
+    with pytest.raises(CganError, match="no such pretrained generator"):
+        load_generator("pretrained/nobody")
+
+
+def test_the_newest_best_checkpoint_is_found_else_the_pretrained_one(tmp_path):
+    assert find_generator(None, logs=tmp_path).origin == "pretrained generator"
+    for age, name in ((100, "old"), (50, "new"), (75, "middle")):
+        path = tmp_path / "train" / "runs" / name / "checkpoints" / "best.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (1e9 - age, 1e9 - age))
+    assert "new" in find_generator(None, logs=tmp_path).path.parts

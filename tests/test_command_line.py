@@ -1,0 +1,100 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cgan.errors import CganError
+from cgan.tasks.resume import resumed_arguments
+
+ROOT = Path(__file__).parents[1]
+
+
+def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    environment.pop("HYDRA_FULL_ERROR", None)
+    command = [sys.executable, str(ROOT / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("train.py", ["model=dgcan"], ["model/dgcan", "dcgan", "light", "mlp"]),
+        ("train.py", ["datta.batch_size=3"], ["datta"]),
+        ("train.py", ["data.batch_size"], ["data.batch_size"]),
+        ("train.py", ["ckpt=nowhere.ckpt"], ["nowhere.ckpt", "no such checkpoint"]),
+        ("train.py", ["data=mnist5k", "data.batch_size=9999"], ["data.batch_size=9999", "at most the 4000"]),
+        ("train.py", ["data=mnist5k", "data.source.test_per_class=500"], ["1 to 499"]),
+        ("train.py", ["data=mnist5k", "optimizer.d.lr=fast"], ["TypeError", "HYDRA_FULL_ERROR=1"]),
+        ("sample.py", ["digits=12"], ["'12'", "0, 1, 2, 3"]),
+        ("sample.py", ["n=0"], ["n=0", "whole number"]),
+        ("sample.py", ["ckpt=nowhere"], ["ckpt=nowhere", "run folder"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else value,
+)
+def test_a_wrong_wish_is_one_clear_line(tmp_path, script, arguments, words):
+    done = typed(script, *arguments, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in last
+
+
+def test_the_pretrained_generator_draws_at_once(tmp_path):
+    done = typed("sample.py", "digits=7", "n=25", "out=sevens", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pretrained" in done.stdout
+    assert len(list((tmp_path / "sevens").glob("7_0_*.png"))) == 25
+    assert len(list(tmp_path.glob("logs/sample/runs/*/grid.png"))) == 1
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "runs" / "first"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / ".hydra").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    (folder / ".hydra" / "overrides.yaml").write_text(
+        yaml.safe_dump(["model=light", "seed=3", "ckpt=old.ckpt", "+trainer.limit_train_batches=3"])
+    )
+    return folder
+
+
+@pytest.mark.parametrize("wanted", ["last", "folder", "file"])
+def test_a_resumed_run_goes_on_with_its_choices_in_its_folder(run, wanted):
+    last = run / "checkpoints" / "last.ckpt"
+    name = {"last": "last", "folder": str(run), "file": str(last)}[wanted]
+    arguments = resumed_arguments(["trainer.max_epochs=9", f"ckpt={name}", "seed=4"], runs=run.parent)
+    assert arguments == [
+        "model=light",
+        "+trainer.limit_train_batches=3",
+        "trainer.max_epochs=9",
+        "seed=4",
+        f"ckpt='{last}'",
+        f"hydra.run.dir='{run}'",
+    ]
+
+
+def test_without_ckpt_nothing_is_added():
+    assert resumed_arguments(["seed=1"]) == ["seed=1"]
+    assert resumed_arguments(["ckpt=null"]) == ["ckpt=null"]
+
+
+def test_stored_overrides_import_nothing(run):
+    for override in ("+x._target_=os.system", "hydra.launcher=evil", "model.generator._target_=a.b"):
+        (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([override]))
+        with pytest.raises(CganError, match="run code"):
+            resumed_arguments([f"ckpt={run}"])
+    (run / ".hydra" / "overrides.yaml").write_text("a: [1")
+    with pytest.raises(CganError, match="delete it"):
+        resumed_arguments([f"ckpt={run}"])
+
+
+def test_last_names_the_folder_where_nothing_was_found(tmp_path):
+    with pytest.raises(CganError, match="no checkpoints"):
+        resumed_arguments(["ckpt=last"], runs=tmp_path)

@@ -1,0 +1,215 @@
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cgan.data.batches import Batches
+from cgan.data.sources import FolderSource, Mnist5k, Split, TorchvisionSource
+from cgan.errors import CganError
+from cgan.spec import DataSpec, to_float, to_uint8
+
+DIGITS = list("0123456789")
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    labels = torch.arange(50) % 10
+    return Split(torch.arange(50, dtype=torch.uint8).view(50, 1, 1, 1).expand(50, 1, 2, 2).contiguous(), labels)
+
+
+def served(batches: Batches) -> list[int]:
+    """The pixel value of each image in the order served; it is the image's number."""
+    return [int(value) for images, _ in batches for value in to_uint8(images[:, :, 0, 0, 0]).flatten()]
+
+
+def make(split, **options):
+    return Batches(split, **{"batch_size": 4, "steps_per_batch": 3, "seed": 1, **options})
+
+
+def test_an_epoch_serves_each_image_at_most_once_and_drops_the_odd_batch(split):
+    batches = make(split)
+    numbers = served(batches)
+    assert len(numbers) == len(set(numbers)) == 48
+    assert len(batches) == 4
+    shapes = [tuple(images.shape) for images, _ in batches]
+    assert shapes == [(3, 4, 1, 2, 2)] * 4
+
+
+def test_labels_stay_with_their_images(split):
+    for images, labels in make(split):
+        assert torch.equal(to_uint8(images[:, :, 0, 0, 0]).long() % 10, labels)
+
+
+def test_order_follows_from_seed_and_epoch_alone(split):
+    first, again, other = make(split), make(split, steps_per_batch=1), make(split, seed=2)
+    epoch_0 = served(first)
+    assert served(again) == epoch_0
+    assert served(other) != epoch_0
+    first.sampler.set_epoch(5)
+    epoch_5 = served(first)
+    assert epoch_5 != epoch_0
+    again.sampler.set_epoch(5)
+    assert served(again) == epoch_5
+
+
+def test_ranks_share_no_image_and_make_up_the_global_batches(split):
+    ranks = [make(split, batch_size=4, rank=rank, world_size=3, steps_per_batch=1) for rank in range(3)]
+    one = make(split, batch_size=12, steps_per_batch=1)
+    for *parts, (whole, _) in zip(*ranks, one, strict=True):
+        together = torch.cat([images.flatten() for images, _ in parts])
+        assert sorted(together.tolist()) == sorted(whole.flatten().tolist())
+
+
+def test_a_stored_place_goes_on_where_it_stopped(split):
+    batches, resumed = make(split), make(split)
+    whole = served(batches)
+    serving = iter(batches)
+    next(serving)
+    next(serving)
+    resumed.load_state_dict(batches.state_dict())
+    assert served(resumed) == whole[24:]
+    assert served(resumed) == whole  # the next epoch is complete
+
+
+def test_a_batch_larger_than_the_data_is_refused(split):
+    with pytest.raises(CganError, match="at most the 50"):
+        make(split, batch_size=51)
+    with pytest.raises(CganError, match="at least 1"):
+        make(split, batch_size=0)
+
+
+def test_pixels_survive_the_round_trip_and_are_rounded():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_float(pixels)), pixels)
+    assert to_float(pixels).aminmax() == (torch.tensor(-1.0), torch.tensor(1.0))
+    assert to_uint8(torch.tensor([-2.0, 0.0, 0.997, 2.0])).tolist() == [0, 128, 255, 255]
+
+
+def test_mnist5k_keeps_its_test_digits_apart():
+    source = Mnist5k(test_per_class=30)
+    train, test = source.load("train"), source.load("test")
+    assert train.images.shape == (4700, 1, 28, 28)
+    assert test.labels.bincount().tolist() == [30] * 10
+    assert train.images.dtype == torch.uint8
+    assert train.images.max() == 255
+    seen = {image.numpy().tobytes() for image in train.images}
+    assert not any(image.numpy().tobytes() in seen for image in test.images)
+
+
+@pytest.mark.parametrize("count", [0, 500])
+def test_mnist5k_refuses_a_split_that_leaves_nothing(count):
+    with pytest.raises(CganError, match="1 to 499"):
+        Mnist5k(test_per_class=count)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def placed(tmp_path):
+    """Real digits in MNIST's own files, placed by hand."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, part in (("train", "train"), ("t10k", "test")):
+        images, labels = Mnist5k(test_per_class=5).load(part)
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(idx(images.squeeze(1).numpy()))
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels.numpy()))
+    return tmp_path
+
+
+def mnist(root) -> TorchvisionSource:
+    return TorchvisionSource("MNIST", str(root), [1, 28, 28], DIGITS)
+
+
+def test_files_placed_by_hand_need_no_network(placed):
+    source = mnist(placed)
+    source.prepare()
+    train, test = source.load("train"), source.load("test")
+    assert len(train.labels) == 4950
+    assert test.labels.bincount().tolist() == [5] * 10
+    assert torch.equal(test.images, Mnist5k(test_per_class=5).load("test").images)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train-images-idx3-ubyte", b"\0\0\x08\x03" + b"\0" * 100),
+        ("train-images-idx3-ubyte", b""),
+        ("train-labels-idx1-ubyte", idx(np.full(4950, 12))),
+        ("train-labels-idx1-ubyte", idx(np.zeros(10))),
+        ("train-images-idx3-ubyte", idx(np.zeros((4950, 14, 14)))),
+    ],
+    ids=["cut off", "empty", "label 12", "ten labels", "14x14"],
+)
+def test_damaged_files_are_one_clear_line_with_the_three_ways_out(placed, name, content):
+    (placed / "MNIST" / "raw" / name).write_bytes(content)
+    with pytest.raises(CganError) as caught:
+        mnist(placed).load("train")
+    message = str(caught.value)
+    assert "\n" not in message
+    for way_out in ("Place the data set's official files", "data.root=", "data=mnist5k"):
+        assert way_out in message
+
+
+def test_an_unreachable_download_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(CganError, match=r"data=mnist5k"):
+        mnist(tmp_path).prepare()
+
+
+def test_a_damaged_archive_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"not MNIST"))
+    with pytest.raises(CganError, match=r"data\.root="):
+        mnist(tmp_path).prepare()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for part, count in (("train", 3), ("test", 2)):
+        for number, name in enumerate(("cat", "ant")):
+            (tmp_path / part / name).mkdir(parents=True)
+            for k in range(count):
+                Image.new("RGB", (10, 6), (200 * number, k, 7)).save(tmp_path / part / name / f"{k}.png")
+    return tmp_path
+
+
+def test_own_pictures_keep_their_colour_and_class(folder):
+    source = FolderSource(str(folder), [3, 8, 4])
+    train = source.load("train")
+    assert source.spec.class_names == ("ant", "cat")
+    assert train.images.shape == (6, 3, 8, 4)
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert train.images[:, 0, 0, 0].tolist() == [200, 200, 200, 0, 0, 0]
+    assert train.images[4, :, 5, 2].tolist() == [0, 1, 7]
+
+
+def test_own_pictures_that_are_none_are_named(folder):
+    (folder / "train" / "cat" / "9.png").write_text("hello")
+    with pytest.raises(CganError, match=r"9\.png"):
+        FolderSource(str(folder), [1, 8, 8]).load("train")
+    with pytest.raises(CganError, match="one folder of pictures per class"):
+        FolderSource(str(folder / "nowhere"), [1, 8, 8])
+
+
+def test_a_label_is_named_by_number_or_class_name():
+    spec = DataSpec("clothes", (1, 28, 28), ("shirt", "shoe", "7"))
+    assert [spec.label_of(word) for word in (1, "1", "shoe", "7")] == [1, 1, 1, 2]
+    for word in (3, "-1", "hat", 1.5):
+        with pytest.raises(CganError, match="choose among"):
+            spec.label_of(word)
+    assert DataSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    "values", [None, {}, {"name": "x", "img_shape": [1, 2], "class_names": ["a"]}, {"name": 1, "img_shape": [1, 2, 3]}]
+)
+def test_a_spec_from_a_file_is_checked(values):
+    with pytest.raises(CganError, match="data spec"):
+        DataSpec.from_dict(values)

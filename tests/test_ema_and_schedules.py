@@ -1,0 +1,70 @@
+import copy
+
+import pytest
+import torch
+
+from cgan.ema import GeneratorEMA
+from cgan.networks.mlp import MLPGenerator
+from cgan.schedules import BurnIn, Constant, CosineDecay
+
+
+def small_generator() -> MLPGenerator:
+    torch.manual_seed(0)
+    return MLPGenerator(num_classes=3, img_shape=(1, 4, 4), z_dim=5, embed_dim=2, hidden=(6, 7))
+
+
+def test_after_one_half_life_old_and_new_weights_count_the_same():
+    generator = small_generator()
+    ema = GeneratorEMA(generator, half_life_images=100, ramp=1.0)
+    old = copy.deepcopy(generator)
+    with torch.no_grad():
+        for tensor in (*generator.parameters(), *(b for b in generator.buffers() if b.is_floating_point())):
+            tensor.add_(3.0)
+    ema.update(generator, new_images=100, images_seen=1000)
+    for name, averaged in ema.generator.state_dict().items():
+        if averaged.is_floating_point():
+            torch.testing.assert_close(averaged, old.state_dict()[name] + 1.5)
+
+
+def test_two_small_updates_equal_one_large_one():
+    moved = small_generator()
+    with torch.no_grad():
+        for weight in moved.parameters():
+            weight.add_(1.0)
+    once = GeneratorEMA(small_generator(), half_life_images=64, ramp=1.0)
+    twice = copy.deepcopy(once)
+    once.update(moved, new_images=32, images_seen=10_000)
+    twice.update(moved, new_images=16, images_seen=10_000)
+    twice.update(moved, new_images=16, images_seen=10_000)
+    for a, b in zip(once.generator.parameters(), twice.generator.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_ramp_shortens_the_half_life_at_the_start():
+    generator = small_generator()
+    ema = GeneratorEMA(generator, half_life_images=1e9, ramp=0.5)
+    old = next(ema.generator.parameters()).clone()
+    with torch.no_grad():
+        next(generator.parameters()).add_(1.0)
+    ema.update(generator, new_images=8, images_seen=16)  # half-life 8
+    torch.testing.assert_close(next(ema.generator.parameters()), old + 0.5)
+
+
+def test_the_average_stays_in_eval_mode_and_asks_for_no_gradients():
+    ema = GeneratorEMA(small_generator(), 1.0, 1.0)
+    ema.train()
+    assert not any(module.training for module in ema.generator.modules())
+    assert not any(weight.requires_grad for weight in ema.parameters())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (Constant(), {0.0: 1.0, 1.0: 1.0}),
+        (CosineDecay(start=0.5), {0.0: 1.0, 0.5: 1.0, 0.75: 0.5, 1.0: 0.0}),
+        (BurnIn(end=0.1, until=0.2), {0.0: 1.0, 0.1: 0.55, 0.2: 0.1, 0.9: 0.1}),
+    ],
+)
+def test_schedules_have_known_values(schedule, values):
+    for progress, factor in values.items():
+        assert schedule(progress) == pytest.approx(factor)

@@ -1,0 +1,85 @@
+import math
+
+import pytest
+import torch
+
+from cgan.losses.adversarial import BCE, Hinge, LeastSquares, Relativistic, Wasserstein
+from cgan.losses.penalties import R1, R1R2, Judged, WganGP
+
+REAL, FAKE = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.5])
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+@pytest.mark.parametrize(
+    ("loss", "d", "g"),
+    [
+        (
+            BCE(),
+            (softplus(-2) + softplus(1) + softplus(0.5) + softplus(1.5)) / 2,
+            (softplus(-0.5) + softplus(-1.5)) / 2,
+        ),
+        (LeastSquares(), ((1 + 4) / 2 + (0.25 + 2.25) / 2) / 2, (0.25 + 0.25) / 2 / 2),
+        (Hinge(), (0 + 2) / 2 + (1.5 + 2.5) / 2, -1.0),
+        (Wasserstein(), 1.0 - 0.5, -1.0),
+        (Relativistic(), (softplus(-1.5) + softplus(2.5)) / 2, (softplus(1.5) + softplus(-2.5)) / 2),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_losses_have_the_values_of_their_formulas(loss, d, g):
+    assert loss.discriminator(REAL, FAKE).item() == pytest.approx(d)
+    assert loss.generator(FAKE, REAL).item() == pytest.approx(g)
+
+
+def test_bce_starts_at_two_log_two():
+    assert BCE().discriminator(torch.zeros(3), torch.zeros(3)).item() == pytest.approx(2 * math.log(2))
+
+
+def test_relativistic_generator_needs_real_logits():
+    with pytest.raises(ValueError, match="real_logits"):
+        Relativistic().generator(FAKE)
+
+
+def judged_by(critic) -> Judged:
+    torch.manual_seed(0)
+    real, fake = torch.randn(3, 1, 2, 2).requires_grad_(), torch.randn(3, 1, 2, 2).requires_grad_()
+    labels = torch.zeros(3, dtype=torch.long)
+    return Judged(real, fake, labels, critic(real, labels), critic(fake, labels))
+
+
+WEIGHT = torch.tensor([1.0, -2.0, 0.5, 3.0])
+
+
+def linear(images, labels):
+    return images.flatten(1) @ WEIGHT
+
+
+def test_r1_of_a_linear_critic_is_its_squared_weight():
+    assert R1(gamma=2.0)(linear, judged_by(linear)).item() == pytest.approx(WEIGHT.square().sum().item())
+
+
+def test_r1r2_counts_real_and_fake_apart():
+    factors = iter((1.0, 2.0))
+
+    def doubled_on_second_call(images, labels):
+        return next(factors) * linear(images, labels)
+
+    squared = WEIGHT.square().sum().item()
+    assert R1R2(gamma=2.0)(linear, judged_by(doubled_on_second_call)).item() == pytest.approx(squared * (1 + 4))
+
+
+def test_wgan_gp_measures_the_distance_of_the_slope_from_one():
+    slope = WEIGHT.norm().item()
+    assert WganGP(weight=10.0)(linear, judged_by(linear)).item() == pytest.approx(10 * (slope - 1) ** 2, rel=1e-5)
+
+
+def test_penalties_are_differentiable_in_the_critic_also_where_its_slope_is_zero():
+    weight = torch.zeros(4, requires_grad=True)
+
+    def dead(images, labels):
+        return images.flatten(1) @ weight
+
+    WganGP(weight=10.0)(dead, judged_by(dead)).backward()
+    assert weight.grad.isfinite().all()

@@ -1,0 +1,140 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cgan.data.sources import Mnist5k
+from cgan.errors import CganError
+from cgan.metrics import digits
+from cgan.metrics.classifier import accuracy, jitter
+from cgan.metrics.digits import DigitFeatures, DigitNet, fused
+from cgan.metrics.extractors import extractor_for
+from cgan.metrics.suite import Look, Suite, frechet_distance, in_batches, label_agreement, labels_like, look
+from cgan.spec import DataSpec
+
+SPEC = Mnist5k().spec
+
+
+@pytest.fixture(scope="module")
+def extractor() -> DigitFeatures:
+    return DigitFeatures()
+
+
+@pytest.fixture(scope="module")
+def seen(extractor) -> Look:
+    """What the extractor sees of 1,000 real digits."""
+    return look(extractor, in_batches(*Mnist5k(100).load("test")))
+
+
+def test_the_extractor_reads_real_digits(seen):
+    assert label_agreement(seen, seen)["label_agreement"] >= 0.995
+
+
+def test_the_extractor_stays_frozen_and_in_eval_mode(extractor):
+    extractor.train()
+    assert not any(module.training for module in extractor.modules())
+    assert not any(weight.requires_grad for weight in extractor.parameters())
+
+
+def test_folding_batch_norm_changes_no_number():
+    torch.manual_seed(0)
+    net = DigitNet()
+    for _ in range(3):
+        net(torch.randn(8, 1, 28, 28))
+    net.eval()
+    images = torch.randn(4, 1, 28, 28)
+    wanted = net(images)
+    torch.testing.assert_close(fused(net)(images), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_other_weights_are_refused(tmp_path):
+    changed = bytearray(digits.WEIGHTS.read_bytes())
+    changed[-1] ^= 1
+    (tmp_path / "digits.safetensors").write_bytes(changed)
+    with pytest.raises(CganError, match="SHA-256"):
+        DigitFeatures(tmp_path / "digits.safetensors")
+    with pytest.raises(CganError, match="cannot read"):
+        DigitFeatures(tmp_path / "none.safetensors")
+
+
+def gaussian(n: int, mean: float, scale: float) -> Look:
+    """Features whose sample mean and covariance are exactly `mean` and `scale` squared times the identity."""
+    torch.manual_seed(n)
+    x = torch.randn(n, 3, dtype=torch.float64)
+    x = x - x.mean(0)
+    x = x @ torch.linalg.inv(torch.linalg.cholesky(x.T @ x / (n - 1)).T)
+    return Look(torch.zeros(n, dtype=torch.long), (x * scale + mean), torch.zeros(n, 10))
+
+
+def test_frechet_distance_of_known_gaussians():
+    """|m1 - m2|^2 + d (s1 - s2)^2 for isotropic Gaussians."""
+    distance = frechet_distance(gaussian(300, 1.0, 3.0), gaussian(500, -1.0, 1.0))["fid"]
+    assert distance == pytest.approx(3 * 2**2 + 3 * (3 - 1) ** 2, rel=1e-4)
+    assert frechet_distance(gaussian(300, 1.0, 3.0), gaussian(300, 1.0, 3.0))["fid"] == pytest.approx(0, abs=1e-4)
+
+
+def test_label_agreement_counts_matches():
+    logits = F.one_hot(torch.tensor([2, 2, 5, 1]), 10).float()
+    samples = Look(torch.tensor([2, 3, 5, 0]), torch.zeros(4, 1), logits)
+    assert label_agreement(samples, samples) == {"label_agreement": 0.5}
+
+
+def test_wanted_labels_follow_the_reference_histogram():
+    reference = torch.tensor([0] * 60 + [1] * 30 + [3] * 10)
+    assert labels_like(reference, 10).bincount().tolist() == [6, 3, 0, 1]
+    assert labels_like(reference, 7).bincount().tolist() == [4, 2, 0, 1]
+    assert len(labels_like(reference, 333)) == 333
+
+
+def test_values_name_their_protocol(extractor, seen):
+    suite = Suite(seen, extractor, ["fid", "label_agreement"], 1000)
+    values = suite.measure(seen)
+    assert set(values) == {"fid_digits_1k", "label_agreement"}
+    assert values["fid_digits_1k"] == pytest.approx(0, abs=1e-3)
+    assert "fid_digits_150" in Suite(seen, extractor, ["fid"], 150).measure(seen.first(150))
+
+
+def test_blurred_digits_are_further_than_real_ones(extractor, seen):
+    images, labels = Mnist5k(100).load("test")
+    blurred = F.avg_pool2d(images.float(), 5, 1, 2).byte()
+    far = frechet_distance(look(extractor, in_batches(blurred, labels)), seen)["fid"]
+    other = look(extractor, in_batches(*(part[:1000] for part in Mnist5k(100).load("train"))))
+    assert far > 5
+    assert far > frechet_distance(seen.first(500), seen)["fid"]
+    assert frechet_distance(other, seen)["fid"] > 5  # the first 1,000 training digits are zeros, ones and twos
+
+
+def test_measuring_refuses_what_it_cannot_judge(extractor, seen):
+    with pytest.raises(CganError, match="no metric 'fidd'"):
+        Suite(seen, extractor, ["fidd"], 10)
+    with pytest.raises(CganError, match="expected 10 samples, found 9"):
+        Suite(seen, extractor, ["fid"], 10).measure(seen.first(9))
+    spoilt = seen.first(10)._replace(features=torch.full((10, 64), float("nan")))
+    with pytest.raises(CganError, match="not finite"):
+        Suite(seen, extractor, ["fid"], 10).measure(spoilt)
+    with pytest.raises(CganError, match="digits or inception"):
+        extractor_for("lenet", SPEC)
+    with pytest.raises(CganError, match="quality=none"):
+        extractor_for("digits", DataSpec("faces", (3, 64, 64), ("a", "b")))
+
+
+def test_jitter_moves_images_and_keeps_their_range():
+    images = torch.full((6, 1, 28, 28), -1.0)
+    images[:, :, 10:18, 10:18] = 1.0
+    moved = jitter(images, torch.Generator().manual_seed(0))
+    assert moved.shape == images.shape
+    assert moved.aminmax().min.item() == pytest.approx(-1)
+    assert moved.amax().item() <= 1 + 1e-6
+    assert not torch.equal(moved[0], moved[1])
+    assert (moved[:, :, 13:15, 13:15] > 0.9).all()  # the middle stays ink
+
+
+def test_accuracy_counts():
+    def reads_mean(images):
+        return F.one_hot((images.mean((1, 2, 3)) > 0).long(), 2).float()
+
+    class Reader(torch.nn.Module):
+        def forward(self, images):
+            return reads_mean(images)
+
+    images = torch.tensor([0, 255, 255], dtype=torch.uint8).view(3, 1, 1, 1)
+    assert accuracy(Reader(), images, torch.tensor([0, 1, 0])) == pytest.approx(2 / 3)

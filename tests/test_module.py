@@ -1,0 +1,128 @@
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from cgan.augment import Translate
+from cgan.data.batches import Batches
+from cgan.data.sources import Mnist5k, Split
+from cgan.errors import CganError
+from cgan.tasks.train import build_module
+
+SOURCE = Mnist5k(test_per_class=100)
+SMALL = ["model.generator.hidden=[32]", "model.discriminator.hidden=[16]"]
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    images, labels = SOURCE.load("train")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:96]
+    return Split(images[order], labels[order])
+
+
+def trained(composed, split, *overrides, steps_per_batch=1, epochs=1, batch_size=16):
+    module = build_module(composed("train", "model=mlp", *SMALL, *overrides), SOURCE.spec)
+    torch.manual_seed(0)
+    for network in (module.generator, module.discriminator):
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.05)
+    module.ema = type(module.ema)(module.generator, 100, 1.0)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, Batches(split, batch_size=batch_size, steps_per_batch=steps_per_batch, seed=3))
+    return module
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_steps_per_chunk_change_no_bit(composed, split):
+    single, chunked = (trained(composed, split, steps_per_batch=k, epochs=2) for k in (1, 4))
+    assert single.steps == chunked.steps == 12
+    assert single.images_seen == 192
+    assert same_weights(single, chunked)
+
+
+def test_another_seed_trains_other_weights(composed, split):
+    assert not same_weights(trained(composed, split), trained(composed, split, "seed=2"))
+
+
+def test_both_networks_and_the_average_learn(composed, split):
+    start, end = trained(composed, split, epochs=0), trained(composed, split)
+    for name, before in start.state_dict().items():
+        if before.is_floating_point() and "running" not in name:
+            assert not torch.equal(before, end.state_dict()[name]), name
+
+
+def test_d_steps_counts_discriminator_steps_per_generator_step(composed, split):
+    module = trained(composed, split, "gan.d_steps=3")
+    d_opt, g_opt = module.trainer.optimizers
+    assert next(iter(d_opt.state.values()))["step"] == 6
+    assert next(iter(g_opt.state.values()))["step"] == 2
+
+
+def test_gradients_are_clipped_in_manual_mode(composed, split):
+    """Adam forgets a gradient's size, plain descent does not: with a clipped gradient no weight can move far."""
+    sgd = [f"optimizer.{side}._target_=torch.optim.SGD" for side in "dg"]
+    sgd += [f"~optimizer.{side}.betas" for side in "dg"]
+    module = trained(composed, split, *sgd, "optimizer.d.lr=1.0", "optimizer.g.lr=1.0", "gan.gradient_clip=1e-6")
+    start = trained(composed, split, epochs=0)
+    for before, after in zip(start.discriminator.parameters(), module.discriminator.parameters(), strict=True):
+        assert (before - after).abs().max() <= 6 * 1.1e-6
+
+
+def test_learning_rates_follow_their_schedule(composed, split):
+    module = trained(composed, split, "schedule=burn_in_cosine", "schedule.lr.start=0.0")
+    expected = 2e-4 * (1 + torch.cos(torch.tensor(torch.pi * 5 / 6))) / 2  # at the start of the last of 6 steps
+    for optimizer in module.trainer.optimizers:
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected.item())
+
+
+def test_bfloat16_trains_in_manual_mode(composed, split):
+    module = build_module(composed("train", "model=mlp", *SMALL), SOURCE.spec)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision="bf16-mixed",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, Batches(split, batch_size=16, steps_per_batch=2, seed=3))
+    assert module.steps == 6
+    assert all(weight.isfinite().all() for weight in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["penalty=r1"], "dropout=0"),
+        (["loss=relativistic", "gan.fake_labels=uniform"], r"gan\.fake_labels=batch"),
+        (["gan.fake_labels=random"], "batch or uniform"),
+        (["gan.d_steps=0"], "at least 1"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused_when_the_run_is_built(composed, overrides, words):
+    with pytest.raises(CganError, match=words):
+        build_module(composed("train", "model=mlp", *overrides), SOURCE.spec)
+
+
+def test_translation_moves_the_background_in_and_passes_gradients():
+    torch.manual_seed(0)
+    images = torch.zeros(5, 1, 8, 8, requires_grad=True)
+    moved = Translate(pixels=3)(images)
+    assert moved.shape == images.shape
+    assert set(moved.unique().tolist()) == {-1.0, 0.0}
+    moved.sum().backward()
+    assert images.grad.sum() == (moved == 0).sum()
+    corner = torch.zeros(200, 1, 8, 8)
+    corner[:, :, 4, 4] = 1
+    places = (Translate(pixels=2)(corner)[:, 0] == 1).nonzero()[:, 1:] - 4
+    assert places.aminmax() == (torch.tensor(-2), torch.tensor(2))

@@ -1,0 +1,117 @@
+import copy
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from cgan.errors import CganError
+from cgan.networks import GENERATORS
+from cgan.tasks.door import CONF
+
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+SHAPES = [(1, 28, 28), (3, 32, 32)]
+
+
+def pair(composed, model, shape, *overrides):
+    cfg = composed("train", f"model={model}", *overrides)
+    sizes = {"num_classes": 10, "img_shape": list(shape), "_convert_": "all"}
+    torch.manual_seed(0)
+    return instantiate(cfg.model.generator, **sizes), instantiate(cfg.model.discriminator, **sizes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("model", MODELS)
+def test_shapes_ranges_and_gradients(composed, model, shape):
+    generator, discriminator = pair(composed, model, shape)
+    labels = torch.tensor([3, 3, 9])
+    images = generator(torch.randn(3, generator.z_dim), labels)
+    assert images.shape == (3, *shape)
+    assert images.abs().max() <= 1
+    logits = discriminator(images, labels)
+    assert logits.shape == (3,)
+    logits.square().sum().backward()
+    for network in (generator, discriminator):
+        for name, weight in network.named_parameters():
+            assert weight.grad is not None, name
+            assert weight.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_both_sides_see_the_label(composed, model):
+    generator, discriminator = (network.eval() for network in pair(composed, model, (1, 28, 28)))
+    z = torch.randn(1, generator.z_dim)
+    three, eight = generator(z, torch.tensor([3])), generator(z, torch.tensor([8]))
+    assert (three - eight).abs().max() > 1e-4
+    assert discriminator(three, torch.tensor([3])) != discriminator(three, torch.tensor([8]))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_in_eval_mode_a_picture_does_not_depend_on_its_neighbours(composed, model):
+    generator = pair(composed, model, (1, 28, 28))[0]
+    for _ in range(3):  # batch norm gets running statistics
+        generator(torch.randn(8, generator.z_dim), torch.arange(8))
+    generator.eval()
+    z, labels = torch.randn(8, generator.z_dim), torch.arange(8)
+    torch.testing.assert_close(generator(z, labels)[5:6], generator(z[5:6], labels[5:6]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_blending_embeddings_needs_no_second_interface(composed, model):
+    generator = pair(composed, model, (1, 28, 28))[0].eval()
+    z, labels = torch.randn(2, generator.z_dim), torch.tensor([1, 7])
+    torch.testing.assert_close(generator.synthesize(z, generator.embed(labels)), generator(z, labels))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_generator_is_rebuilt_from_its_own_config(composed, model):
+    generator = pair(composed, model, (3, 32, 32), "model.generator.z_dim=17")[0]
+    again = GENERATORS[type(generator).__name__](**generator.config)
+    again.load_state_dict(generator.state_dict())
+    assert again.z_dim == 17
+    assert copy.deepcopy(generator).config == generator.config
+
+
+@pytest.mark.parametrize("conditioning", ["concat", "projection"])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_discriminator_takes_every_conditioning_and_norm(composed, model, conditioning):
+    overrides = [f"model.discriminator.{option}" for option in (f"conditioning={conditioning}", "norm=spectral")]
+    discriminator = pair(composed, model, (1, 28, 28), *overrides)[1]
+    for _ in range(30):  # power iterations
+        discriminator(torch.randn(4, 1, 28, 28), torch.arange(4))
+    matrices = [m for m in discriminator.modules() if isinstance(m, nn.Linear | nn.Embedding)]
+    assert len(matrices) >= 2
+    for matrix in matrices:
+        assert torch.linalg.matrix_norm(matrix.weight, 2).item() == pytest.approx(1, abs=0.05)
+
+
+def test_the_classic_pairs_have_the_layers_people_know(composed):
+    generator, discriminator = pair(composed, "mlp", (1, 28, 28))
+    sizes = [(m.in_features, m.out_features) for m in generator.modules() if isinstance(m, nn.Linear)]
+    assert sizes == [(110, 256), (256, 512), (512, 1024), (1024, 784)]
+    assert [m.eps for m in generator.modules() if isinstance(m, nn.BatchNorm1d)] == [1e-5] * 3
+    sizes = [(m.in_features, m.out_features) for m in discriminator.modules() if isinstance(m, nn.Linear)]
+    assert sizes == [(794, 512), (512, 256), (256, 1)]
+    assert [m.p for m in discriminator.modules() if isinstance(m, nn.Dropout)] == [0.3, 0.3]
+
+    generator, discriminator = pair(composed, "dcgan", (1, 28, 28))
+    assert [(m.in_features, m.out_features) for m in generator.modules() if isinstance(m, nn.Linear)] == [(150, 12544)]
+    ups = [(m.in_channels, m.out_channels, m.stride) for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert ups == [(256, 128, (2, 2)), (128, 64, (2, 2))]
+    downs = [(m.in_channels, m.out_channels, m.stride) for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
+    assert downs == [(2, 64, (2, 2)), (64, 128, (2, 2))]
+    assert generator.layers[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert generator.embedding.weight.std().item() == pytest.approx(0.02, rel=0.2)
+
+
+@pytest.mark.parametrize("model", ["dcgan", "light"])
+def test_sizes_that_do_not_fit_are_named(composed, model):
+    with pytest.raises(Exception, match=r"30x28|multiple|divides") as caught:
+        pair(composed, model, (1, 30, 28))
+    assert isinstance(caught.value.__cause__, CganError)
+
+
+@pytest.mark.parametrize("option", ["conditioning=auxiliary", "norm=batch"])
+def test_unknown_choices_are_named(composed, option):
+    with pytest.raises(Exception, match=option.split("=")[1]):
+        pair(composed, "mlp", (1, 28, 28), f"model.discriminator.{option}")

@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, TINY_UNJUDGED
+from omegaconf import open_dict
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cgan import draw, load_generator
+from cgan.metrics.digits import DigitFeatures
+from cgan.tasks import sample, train
+from cgan.tasks.door import CONF
+from cgan.tracking import read_lines
+
+
+def size(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as opened:
+        return opened.size
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture
+def finished(composed, run_folder):
+    """One real run of the quick start's recipe over a few epochs, shared by the tests of what it leaves behind."""
+    if not (run_folder / "result.json").exists():
+        cfg = composed(
+            "train",
+            "experiment=quickstart",
+            "trainer.max_epochs=6",
+            "data.source.test_per_class=50",
+            "quality.n=500",
+            "quality.every_n_epochs=1",
+            "callbacks.sample_grid.every_n_epochs=1",
+            "trainer.accelerator=cpu",
+            folder=run_folder,
+        )
+        result = train.run(cfg)
+        (run_folder / "result.json").write_text(json.dumps(result.values))
+    return run_folder
+
+
+def test_a_short_real_training_draws_readable_digits(finished):
+    """Chance is 10 %; six epochs on 4,500 real digits are enough for well above it."""
+    generator = load_generator(finished / "checkpoints" / "best.ckpt")
+    labels = torch.arange(10).repeat_interleave(20)
+    _, logits = DigitFeatures()(draw(generator, labels, seed=1))
+    assert (logits.argmax(1) == labels).double().mean() > 0.3
+
+
+def test_a_run_leaves_its_pictures_numbers_and_checkpoints(finished):
+    assert [p.name for p in sorted((finished / "samples").iterdir())] == [f"epoch_{e:04d}.png" for e in range(1, 7)]
+    assert size(finished / "samples" / "epoch_0001.png") == (2 + 10 * 58, 22 + 10 * 58)
+    assert size(finished / "curves.png")[0] > 500
+    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    with np.load(finished / "latents.npz") as file:
+        fixed = dict(file)
+    assert fixed["labels"].tolist() == list(range(10)) * 10
+    assert (fixed["z"][0] == fixed["z"][9]).all()
+    assert not (fixed["z"][9] == fixed["z"][10]).any()
+
+
+def test_curves_run_over_images_seen_and_stand_beside_their_floor(finished):
+    rows = read_lines(finished / "metrics.jsonl")
+    quality = [row for row in rows if "quality/fid_digits_500" in row]
+    assert [row["images_seen"] for row in quality] == [4480 * epoch for epoch in range(1, 7)]
+    assert {row["floor/label_agreement"] for row in quality} == {quality[0]["floor/label_agreement"]}
+    assert quality[0]["floor/label_agreement"] > 0.98
+    assert quality[-1]["quality/fid_digits_500"] < quality[0]["quality/fid_digits_500"]
+    board = EventAccumulator(str(finished)).Reload()
+    tags = set(board.Tags()["scalars"])
+    for tag in ("loss/d", "logits/real", "gradient_norm/g", "speed/images_per_s", "learning_rate/d", "time/quality_s"):
+        assert tag in tags
+    assert [event.step for event in board.Scalars("quality/fid_digits_500")] == [row["images_seen"] for row in quality]
+    assert board.Images("samples")[-1].step == quality[-1]["images_seen"]
+    assert "custom_scalars__config__" in board.Tags()["tensors"]
+    best = min(row["quality/fid_digits_500"] for row in quality)
+    assert json.loads((finished / "result.json").read_text())["fid_digits_500"] == best
+    hparams = [EventAccumulator(str(path)).Reload() for path in finished.glob("events*")]
+    final = [
+        board.Scalars("hp/fid_digits_500")[0].value for board in hparams if "hp/fid_digits_500" in str(board.Tags())
+    ]
+    assert final == [pytest.approx(best)]
+
+
+def test_the_best_checkpoint_is_that_of_the_best_epoch(finished):
+    rows = [row for row in read_lines(finished / "metrics.jsonl") if "quality/fid_digits_500" in row]
+    best = min(rows, key=lambda row: row["quality/fid_digits_500"])
+    checkpoint = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint["cgan"]["images_seen"] == best["images_seen"]
+
+
+def test_the_averaged_and_the_raw_weights_are_both_there(finished):
+    path = finished / "checkpoints" / "last.ckpt"
+    averaged, raw = load_generator(path), load_generator(path, weights="raw")
+    assert not torch.equal(next(averaged.parameters()), next(raw.parameters()))
+    assert averaged.spec == raw.spec
+    assert averaged.spec.class_names == tuple("0123456789")
+
+
+def test_a_run_folder_can_be_drawn_from(finished, composed, tmp_path, caplog):
+    caplog.set_level("INFO")
+    out = tmp_path / "digits.npz"
+    samples = sample.run(composed("sample", f"ckpt={finished}", "digits=[3,7]", "n=4", "seed=5", f"out={out}"))
+    assert str(finished / "checkpoints" / "best.ckpt") in caplog.text
+    width, height = size(samples.grid)
+    assert 4 * 58 < width < 5 * 58
+    assert height == 2 + 2 * 58
+    with np.load(out) as file:
+        arrays = dict(file)
+    assert arrays["images"].shape == (8, 28, 28)
+    assert arrays["images"].dtype == np.uint8
+    assert arrays["labels"].tolist() == [3] * 4 + [7] * 4
+    assert arrays["seeds"].tolist() == [5] * 8
+    assert (arrays["images"][4] == samples.images[4, 0].numpy()).all()
+
+
+@pytest.mark.parametrize("model", ["mlp", "light"])
+def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, model):
+    """`mlp` has dropout and batch norm: its resumption needs random state and running statistics too."""
+    tiny = [f"model={model}", *TINY_UNJUDGED, "schedule=burn_in_cosine"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train.run(composed("train", *tiny, "trainer.max_epochs=3", folder=whole))
+    interrupted = composed("train", *tiny, "trainer.max_epochs=3", folder=parts)
+    with open_dict(interrupted):
+        interrupted.callbacks.stop = {"_target_": "test_training.StopAfter", "epochs": 1}
+    train.run(interrupted)
+    last = parts / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["cgan"]["steps"] == 12
+    train.run(composed("train", *tiny, "trainer.max_epochs=3", f"ckpt={last}", folder=parts))
+    a, b = (torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (whole, parts))
+    assert a["cgan"] == b["cgan"]
+    assert a["cgan"]["steps"] == 36
+    for name, tensor in a["state_dict"].items():
+        assert torch.equal(tensor, b["state_dict"][name]), name
+    for ours, theirs in zip(a["optimizer_states"], b["optimizer_states"], strict=True):
+        for key, state in ours["state"].items():
+            assert all(torch.equal(state[part], theirs["state"][key][part]) for part in state)
+    rows = [
+        [{k: v for k, v in row.items() if k != "speed/images_per_s"} for row in read_lines(f / "metrics.jsonl")]
+        for f in (whole, parts)
+    ]
+    assert [row for row in rows[0] if len(row) > 1] == [row for row in rows[1] if len(row) > 1]
+
+
+class StopAfter(train.pl.Callback):
+    """Ends a run early, as a user who presses ctrl-C between two epochs would."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_every_experiment_trains_one_batch(composed, experiment):
+    cfg = composed("train", f"experiment={experiment}", "debug=one_batch", *TINY, "data.steps_per_batch=1")
+    train.run(cfg)
+
+
+GROUPS = ["model", "loss", "penalty", "optimizer", "schedule", "augment", "debug"]
+OPTIONS = [(group, name) for group in GROUPS for name in names(group)]
+FITTING = {"wgan_gp": ["loss=wgan", "gan.d_steps=2"]}
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS, ids=[f"{group}={name}" for group, name in OPTIONS])
+def test_every_option_trains_one_batch(composed, group, name):
+    model = [] if group == "model" else ["model=light"]
+    choice = [f"{group}={name}", *FITTING.get(name, [])]
+    limit = [] if group == "debug" else ["+trainer.limit_train_batches=1"]
+    cfg = composed("train", *model, *TINY_UNJUDGED, *choice, *limit)
+    result = train.run(cfg)
+    assert (result.folder / "checkpoints" / "last.ckpt").exists()
