@@ -4,6 +4,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
@@ -115,3 +116,21 @@ def test_sizes_that_do_not_fit_are_named(composed, model):
 def test_unknown_choices_are_named(composed, option):
     with pytest.raises(Exception, match=option.split("=")[1]):
         pair(composed, "mlp", (1, 28, 28), f"model.discriminator.{option}")
+
+
+def flops_per_image(composed, model):
+    """Count one alternating step as the module does it: one generator forward serves both sides."""
+    generator, discriminator = pair(composed, model, (1, 28, 28))
+    labels = torch.arange(8)
+    with FlopCounterMode(display=False) as counter:
+        fake = generator(torch.randn(8, generator.z_dim), labels)
+        both = torch.cat([torch.randn(8, 1, 28, 28), fake.detach()])
+        discriminator(both, torch.cat([labels, labels])).sum().backward()
+        discriminator(fake, labels).sum().backward()
+    return counter.get_total_flops() / 8
+
+
+def test_light_costs_at_most_a_tenth_of_dcgan(composed):
+    cost = {model: flops_per_image(composed, model) for model in ("light", "dcgan", "mlp")}
+    print(cost)
+    assert cost["light"] <= cost["dcgan"] / 10

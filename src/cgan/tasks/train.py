@@ -22,6 +22,9 @@ from cgan.tracking import JsonLines, TensorBoard
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
+# What TensorBoard's HParams tab shows: these groups by name, these sections by value.
+CHOICES = ("experiment", "data", "model", "loss", "penalty", "optimizer", "schedule", "augment", "trainer")
+SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "optimizer", "schedule")
 
 
 class TrainResult(NamedTuple):
@@ -152,11 +155,15 @@ def summarise(folder: Path, quality: Quality | None) -> TrainResult:
 
 def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
     """Fill TensorBoard's HParams tab: the choices of this run beside its best values."""
-    choices = {key: str(value) for key, value in HydraConfig.get().runtime.choices.items() if "/" not in str(key)}
-    plain = OmegaConf.to_container(cfg, resolve=True)
+    chosen = HydraConfig.get().runtime.choices
+    words = {group: str(chosen[group]) for group in CHOICES if group in chosen}
+    numbers = {key: value for section in SECTIONS for key, value in _flat(cfg[section], section).items()}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoard):
-            logger.log_hyperparams({**_flat(plain), **choices}, {f"hp/{tag}": v for tag, v in result.values.items()})
+            logger.log_hyperparams(
+                {**words, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size},
+                {f"hp/{tag}": value for tag, value in result.values.items()},
+            )
 
 
 def closing_words(result: TrainResult) -> str:
@@ -173,8 +180,9 @@ def closing_words(result: TrainResult) -> str:
     )
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested choices to ``{"data.batch_size": 128, ...}``; only numbers and words go into a table."""
-    if isinstance(values, dict):
-        return {key: entry for name, part in values.items() for key, entry in _flat(part, f"{prefix}{name}.").items()}
-    return {prefix[:-1]: values if isinstance(values, int | float | str) else str(values)}
+def _flat(values: Any, prefix: str) -> dict[str, Any]:
+    """Flatten nested choices to ``{"gan.d_steps": 1, ...}``, without what only tells Hydra how to build."""
+    if OmegaConf.is_dict(values):
+        parts = [(f"{prefix}.{name}", part) for name, part in values.items() if name not in ("_target_", "_partial_")]
+        return {key: entry for name, part in parts for key, entry in _flat(part, name).items()}
+    return {prefix: values if isinstance(values, int | float | str) else str(values)}
