@@ -138,3 +138,12 @@ def test_accuracy_counts():
 
     images = torch.tensor([0, 255, 255], dtype=torch.uint8).view(3, 1, 1, 1)
     assert accuracy(Reader(), images, torch.tensor([0, 1, 0])) == pytest.approx(2 / 3)
+
+
+def test_inception_weights_out_of_reach_are_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(CganError, match=r"weights-inception-2015-12-05-6726825d\.pth.*by hand") as caught:
+        extractor_for("inception", SPEC)
+    assert str(tmp_path) in str(caught.value)
