@@ -11,9 +11,9 @@ from cgan.tasks.resume import resumed_arguments
 @door("train")
 def main(cfg: DictConfig) -> float | None:
     """Train and return the best Fréchet distance, for sweepers."""
-    from cgan.tasks.train import run
+    from cgan.tasks.sweep import job
 
-    return run(cfg).score
+    return job(cfg)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ are read with ``weights_only=True`` or by safetensors, and their shapes are chec
 
 import json
 import os
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,12 +15,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cgan.archive import read_archive
 from cgan.errors import CganError
 from cgan.networks import GENERATORS, Generator
 from cgan.spec import DataSpec
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_PRETRAINED = "light"
+LARGEST_CONFIG = 2**20
+"""Bytes of a ``config.json``; this project's have some hundred."""
 WeightSet = Literal["ema", "raw"]
 _PREFIX = {"ema": "ema.generator.", "raw": "generator."}
 
@@ -123,7 +127,10 @@ def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] 
 
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
-        described = json.loads((folder / "config.json").read_text())
+        text = (folder / "config.json").read_bytes()
+        if len(text) > LARGEST_CONFIG:
+            raise ValueError(f"config.json has {len(text)} bytes")
+        described = json.loads(text)
         state = load_file(folder / "model.safetensors")
     except Exception as error:  # a stranger's file can fail in any way
         raise _unreadable(folder, error) from error
@@ -136,18 +143,18 @@ def _read_checkpoint(path: Path, weights: WeightSet) -> tuple[Any, dict[str, Ten
     state = checkpoint.get("state_dict")
     if not isinstance(state, dict):
         raise CganError(f"{path}: expected weights under 'state_dict', found none")
-    chosen = {str(name)[len(prefix) :]: value for name, value in state.items() if str(name).startswith(prefix)}
-    stored = [value.numel() * value.element_size() for value in chosen.values() if isinstance(value, Tensor)]
+    named = {name: value for name, value in state.items() if isinstance(name, str)}
+    chosen = {name[len(prefix) :]: value for name, value in named.items() if name.startswith(prefix)}
+    if not all(isinstance(value, Tensor) for value in chosen.values()):
+        raise CganError(f"{path}: expected tensors under 'state_dict', found something else")
+    stored = [value.numel() * value.element_size() for value in chosen.values()]
     if sum(stored) > path.stat().st_size:
         raise CganError(f"{path}: its tensors claim {sum(stored)} bytes, more than the file holds")
     return checkpoint["cgan"], chosen
 
 
 def _load_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a stranger's file can fail in any way
-        raise _unreadable(path, error) from error
+    checkpoint = read_archive(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("cgan"), dict):
         raise CganError(f"{path}: expected a checkpoint written by cgan's train.py, found another file")
     return checkpoint
@@ -157,18 +164,30 @@ def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
     described = described if isinstance(described, dict) else {}
     network, config = described.get("network"), described.get("config")
     if not isinstance(network, str) or network not in GENERATORS or not isinstance(config, dict):
-        raise CganError(f"{path}: expected one of the networks {', '.join(GENERATORS)}, found {network!r:.80}")
+        raise CganError(f"{path}: expected one of the networks {', '.join(GENERATORS)}, found {reprlib.repr(network)}")
     spec = DataSpec.from_dict(described.get("spec"))
     try:
+        if not all(isinstance(name, str) and _is_size(value) for name, value in config.items()):
+            raise ValueError(f"its sizes are {reprlib.repr(config)}")
         with torch.device("meta"):  # shapes only: a file that claims huge layers costs no memory
             generator = GENERATORS[network](**config)
         if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
             raise ValueError("its network and its data spec differ in shape or classes")
+        kinds = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
+        if bad := [name for name, tensor in state.items() if tensor.dtype != kinds.get(name, tensor.dtype)]:
+            raise ValueError(f"{bad[0]:.60} is of type {state[bad[0]].dtype}")
         generator.load_state_dict(state, assign=True)
     except Exception as error:  # a stranger's file can fail in any way
         raise _unreadable(path, error) from error
     generator.spec = spec
     return generator
+
+
+def _is_size(value: Any) -> bool:
+    """Whether a constructor's value is a plain number or word, or a short list of such; depth of 2 is enough."""
+    if isinstance(value, list):
+        return len(value) <= 64 and all(_is_size(entry) and not isinstance(entry, list) for entry in value)
+    return value is None or isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 2**31)
 
 
 def _unreadable(path: Path, error: Exception) -> CganError:

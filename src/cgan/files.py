@@ -1,6 +1,7 @@
 """Writing files so that a crash or a full disk never leaves half of one."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from cgan.errors import CganError
@@ -10,7 +11,7 @@ def write_file(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path``, flush it to the disk and rename it: at no time is there half a file.
 
     Raises:
-        CganError: The file cannot be written; no part of it is left behind.
+        CganError: The file cannot be written; no part of it is left behind and what was at ``path`` is untouched.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -20,8 +21,23 @@ def write_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        _flush_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        _remove(part)
         raise CganError(
             f"cannot write {path.absolute()}: {error.strerror}; free space or choose another place"
         ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the renaming itself to the disk, so that it outlives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):  # a folder on the way is a file, or the disk is read-only: then there is no part either
+        part.unlink(missing_ok=True)

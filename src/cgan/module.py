@@ -19,6 +19,7 @@ from cgan.seeding import mix
 from cgan.spec import DataSpec
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
+LR_EXPONENTS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
 Chunk = tuple[Tensor, Tensor]
 """``steps_per_batch`` batches: images (K, B, C, H, W) in [-1, 1] and labels (K, B) int64."""
 
@@ -45,6 +46,7 @@ class ConditionalGAN(pl.LightningModule):
         gradient_clip: Largest gradient norm per network.
         ema_half_life_images: Half-life of the averaged generator in images.
         ema_ramp: Upper bound of that half-life as a share of the images seen.
+        lr_scaling: Factor on both learning rates for several devices: ``none``, ``linear`` in their number or ``sqrt``.
         seed: Names every random number of training.
 
     Raises:
@@ -69,6 +71,7 @@ class ConditionalGAN(pl.LightningModule):
         gradient_clip: float | None,
         ema_half_life_images: float,
         ema_ramp: float,
+        lr_scaling: Literal["none", "linear", "sqrt"],
         seed: int,
     ) -> None:
         super().__init__()
@@ -87,6 +90,7 @@ class ConditionalGAN(pl.LightningModule):
         self.d_steps = d_steps
         self.fake_labels = fake_labels
         self.gradient_clip = gradient_clip
+        self.lr_scaling = lr_scaling
         self.seed = seed
         # Own counters, in the checkpoint: Lightning's global_step counts both optimisers.
         self.steps = 0
@@ -95,13 +99,13 @@ class ConditionalGAN(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Build the discriminator's and the generator's optimiser, in this order."""
+        factor = self.trainer.world_size ** LR_EXPONENTS[self.lr_scaling]
         optimizers = [
             self.d_optimizer(self.discriminator.parameters()),
             self.g_optimizer(self.generator.parameters()),
         ]
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group.setdefault("initial_lr", group["lr"])
+        # Kept here and not in the optimisers, whose state a resumed run loads: a learning rate typed anew must count.
+        self._initial_lrs = [optimizer.param_groups[0]["lr"] * factor for optimizer in optimizers]
         return optimizers
 
     def training_step(self, batch: Chunk, batch_idx: int) -> dict[str, Tensor]:
@@ -125,10 +129,12 @@ class ConditionalGAN(pl.LightningModule):
         d_opt, g_opt = self._both_optimizers()
         torch.manual_seed(mix(self.seed, self.steps))
         self._apply_schedules(d_opt, g_opt)
-        fake_labels = self._draw_labels(labels)
+        fake_labels, z = self._draw_labels(labels), self._draw_noise(labels)
+        if rank := self.trainer.global_rank:
+            torch.manual_seed(mix(self.seed, self.steps, rank))  # dropout and augmentation differ between ranks
         generator_learns = (self.steps + 1) % self.d_steps == 0
         with torch.set_grad_enabled(generator_learns):
-            fake = self.generator(self._draw_noise(labels), fake_labels)
+            fake = self.generator(z, fake_labels)
 
         # The discriminator learns real from fake.
         with self.toggled_optimizer(d_opt):
@@ -201,9 +207,9 @@ class ConditionalGAN(pl.LightningModule):
 
     def _apply_schedules(self, *optimizers: LightningOptimizer) -> None:
         factor = self.lr_schedule(self.progress())
-        for optimizer in optimizers:
+        for optimizer, initial_lr in zip(optimizers, self._initial_lrs, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+                group["lr"] = initial_lr * factor
 
     def _draw_noise(self, labels: Tensor) -> Tensor:
         """Draw the global batch's latents and keep this rank's share: no two ranks train on the same noise."""
@@ -234,6 +240,8 @@ class ConditionalGAN(pl.LightningModule):
     def _refuse_misfits(self) -> None:
         if self.fake_labels not in ("batch", "uniform"):
             raise CganError(f"gan.fake_labels={self.fake_labels}: expected batch or uniform")
+        if self.lr_scaling not in LR_EXPONENTS:
+            raise CganError(f"gan.lr_scaling={self.lr_scaling}: expected {', '.join(LR_EXPONENTS)}")
         if self.d_steps < 1:
             raise CganError(f"gan.d_steps={self.d_steps}: expected at least 1")
         pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)

@@ -1,6 +1,7 @@
 """What a data set is made of, and the only place that turns stored pixels into network values and back."""
 
 from dataclasses import dataclass
+from reprlib import repr  # short, whatever nests in a stranger's values
 from typing import Any
 
 import torch
@@ -42,16 +43,16 @@ class DataSpec:
         try:
             name, shape, names = values["name"], values["img_shape"], values["class_names"]
             sound = (
-                isinstance(name, str)
+                _is_word(name)
                 and len(shape) == 3
                 and all(type(size) is int and 0 < size <= 4096 for size in shape)
                 and 0 < len(names) <= 10_000
-                and all(isinstance(entry, str) for entry in names)
+                and all(_is_word(entry) for entry in names)
             )
         except (TypeError, KeyError) as error:
-            raise CganError(f"data spec: expected name, img_shape and class_names, found {values!r:.200}") from error
+            raise CganError(f"data spec: expected name, img_shape and class_names, found {repr(values)}") from error
         if not sound:
-            raise CganError(f"data spec: expected a name, (C, H, W) and class names, found {values!r:.200}")
+            raise CganError(f"data spec: expected a name, (C, H, W) and class names, found {repr(values)}")
         return cls(name, (shape[0], shape[1], shape[2]), tuple(names))
 
     def label_of(self, word: object) -> int:
@@ -68,6 +69,11 @@ class DataSpec:
         raise CganError(
             f"class {text!r}: {self.name} has the classes {', '.join(self.class_names)}; choose among these"
         )
+
+
+def _is_word(value: object) -> bool:
+    """Whether a name can be printed and be part of a file's name; a stranger's may move the cursor or be endless."""
+    return isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable()
 
 
 def to_float(images: Tensor) -> Tensor:

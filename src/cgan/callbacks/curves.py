@@ -46,7 +46,6 @@ class Curves(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lay the custom-scalars page of TensorBoard out, so that it reads well unprepared."""
         assert isinstance(pl_module, ConditionalGAN)
-        self._last_logged = pl_module.images_seen
         if board := tensorboard(pl_module):
             board.add_charts("Training", PANELS)
 
@@ -69,13 +68,25 @@ class Curves(pl.Callback):
     def _log(self, trainer: pl.Trainer, module: ConditionalGAN) -> None:
         names = {name for chunk in self._since_last for name in chunk}
         values = {
-            TAGS[name]: float(torch.stack([chunk[name] for chunk in self._since_last if name in chunk]).mean())
+            TAGS[name]: self._mean(trainer, [chunk[name] for chunk in self._since_last if name in chunk])
             for name in sorted(names)
         }
         for side, optimizer in zip("dg", trainer.optimizers, strict=True):
             values[f"learning_rate/{side}"] = optimizer.param_groups[0]["lr"]
         log_values(module, values)
         self._since_last, self._last_logged = [], module.images_seen
+
+    def _mean(self, trainer: pl.Trainer, values: list[Tensor]) -> float:
+        """Average over time and over all ranks, each of which saw its share of the batches."""
+        return float(trainer.strategy.reduce(torch.stack(values).mean(), reduce_op="mean"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is not logged yet, so that a run resumed within an epoch logs the same points."""
+        return {"since_last": self._since_last, "last_logged": self._last_logged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on collecting."""
+        self._since_last, self._last_logged = list(state_dict["since_last"]), state_dict["last_logged"]
 
     @rank_zero_only
     def _draw(self) -> None:

@@ -1,29 +1,88 @@
-"""Stop a run that cannot recover."""
+"""Stop a run that cannot recover, or step over the steps that would spoil it."""
 
-from typing import Any
+import logging
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
+from torch import nn
 
 from cgan.errors import CganError
 from cgan.module import ConditionalGAN
 
+log = logging.getLogger(__name__)
+LONGEST_ROW = 100
+ADVICE = "lower optimizer.lr or raise the penalty's gamma, and go on with ckpt=last"
+
 
 class Guard(pl.Callback):
-    """Stop at the first loss or gradient that is not finite, before a checkpoint could be overwritten."""
+    """Watch for losses, gradients and weights that are not finite; none of them ever reaches a checkpoint.
+
+    Args:
+        mode: ``stop`` ends the run at the first one. ``skip`` leaves out every optimiser step whose gradients are not
+            finite, which waits for the device at each step, and ends the run after 100 left-out steps in a row.
+
+    Raises:
+        CganError: There is no such mode.
+    """
+
+    def __init__(self, mode: Literal["stop", "skip"]) -> None:
+        if mode not in ("stop", "skip"):
+            raise CganError(f"guard={mode}: expected stop or skip")
+        self.mode = mode
+        self.skipped = 0
+        self._in_a_row = 0
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """In mode ``skip``, take gradients that are not finite away: without gradients nothing is updated.
+
+        Raises:
+            CganError: No step was of use for long.
+        """
+        if self.mode == "stop":
+            return
+        assert isinstance(pl_module, ConditionalGAN)
+        weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
+        norm = nn.utils.get_total_norm([weight.grad for weight in weights])
+        if norm.isfinite():
+            self._in_a_row = 0
+            return
+        for weight in weights:
+            weight.grad = None
+        self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1
+        side = "d" if optimizer is trainer.optimizers[0] else "g"
+        log.warning(
+            "Step %d: gradient norm of %s is %s; its update is left out", pl_module.steps + 1, side, float(norm)
+        )
+        if self._in_a_row == LONGEST_ROW:
+            raise CganError(f"training diverged: no finite gradient in {LONGEST_ROW} updates in a row; {ADVICE}")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the chunk's means: one value that is not finite makes its mean so.
+        """In mode ``stop``, look at the chunk's means: one value that is not finite makes its mean so.
 
         Raises:
             CganError: Training has diverged.
         """
         assert isinstance(pl_module, ConditionalGAN)
-        if not torch.stack(list(outputs.values())).isfinite().all():  # one wait for the device, not one per value
-            bad = [f"{name}={float(value)}" for name, value in outputs.items() if not value.isfinite()]
-            raise CganError(
-                f"training diverged at step {pl_module.steps}: {', '.join(bad)}. The checkpoints of earlier epochs are "
-                "untouched; lower optimizer.lr or raise the penalty's gamma, and resume with ckpt=last"
-            )
+        if self.mode == "skip" or torch.stack(list(outputs.values())).isfinite().all():  # one wait, not one per value
+            return
+        bad = [f"{name}={float(value)}" for name, value in outputs.items() if not value.isfinite()]
+        first = pl_module.steps - len(batch[1]) + 1
+        where = f"step {first}" if first == pl_module.steps else f"steps {first} to {pl_module.steps}"
+        raise CganError(f"training diverged in {where}: {', '.join(bad)}. Earlier checkpoints are untouched; {ADVICE}")
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to write weights that are not finite.
+
+        Raises:
+            CganError: Some weight is not finite; the checkpoint before stays.
+        """
+        bad = [name for name, weight in checkpoint["state_dict"].items() if not weight.isfinite().all()]
+        if bad:
+            raise CganError(f"training diverged: {bad[0]} holds NaN or infinity, nothing was written; {ADVICE}")

@@ -50,7 +50,11 @@ class Progress(pl.callbacks.ProgressBar):
             self.bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
             self.bar.set_postfix(words, refresh=False)
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the bar, so that the error stands on a line of its own; there is no teardown after one."""
+        self.teardown(trainer, pl_module, "fit")
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar, also after an error."""
+        """Close the bar."""
         if hasattr(self, "bar"):
             self.bar.close()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import lightning.pytorch as pl
 from torch import Tensor
@@ -67,6 +68,14 @@ class Quality(pl.Callback):
         )
         if "fid" in self.metrics:  # ModelCheckpoint's name for it; charts get the tag with the protocol only
             pl_module.log("fid", values[self.suite.tag("fid")], logger=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all values so far: the best epoch of a resumed run may lie before the interruption."""
+        return {"history": list(self.history)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on behind the values so far."""
+        self.history = list(state_dict["history"])
 
     def _on_device(self, module: pl.LightningModule, images: Tensor, labels: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
         return ((some.to(module.device), wanted) for some, wanted in in_batches(images, labels))

@@ -7,13 +7,15 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 import torchvision
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 SplitName = Literal["train", "test"]
+LARGEST_PICTURE = 2**26
+"""Pixels; a small file can claim any number, and all of them are unpacked before it is scaled."""
 
 
 class Split(NamedTuple):
@@ -176,7 +178,9 @@ class FolderSource:
         channels, height, width = self.spec.img_shape
         try:
             with Image.open(path) as picture:
+                if picture.width * picture.height > LARGEST_PICTURE:
+                    raise ValueError(f"{picture.width} x {picture.height} pixels")
                 scaled = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        except Exception as error:  # a stranger's file can fail in any way
             raise CganError(f"{path.absolute()}: expected a picture, found something unreadable ({error})") from error
         return torch.from_numpy(np.array(scaled)).view(height, width, channels).permute(2, 0, 1)

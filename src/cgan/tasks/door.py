@@ -54,14 +54,18 @@ def one_line_errors() -> Iterator[None]:
     """Print an error as one line and end the process with status 1."""
     try:
         yield
+    except KeyboardInterrupt:  # before or after training, which ends in its own way
+        print("stopped by ctrl-C", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         if _wants_traceback():
             raise
-        print(f"error: {' '.join(_in_words(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(in_words(error).split())}", file=sys.stderr)
         sys.exit(1)
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """Say on one line what went wrong and, where that is known, what to do."""
     cause = error.__cause__ or error.__context__
     if isinstance(error, CganError):
         return str(error)
@@ -69,6 +73,8 @@ def _in_words(error: BaseException) -> str:
         if isinstance(cause, CganError):  # raised by a constructor that a config names
             return str(cause)
         return f"{error} ({cause})" if cause and str(cause) not in str(error) else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot use {error.filename or 'a file'}: {error.strerror}; free space or choose another place"
     return f"unexpected {type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
 
 

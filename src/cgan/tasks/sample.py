@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,7 +125,9 @@ def save(samples: Samples, spec: DataSpec, out: Path) -> None:
         counts: dict[int, int] = {}
         for image, label in zip(samples.images, samples.labels.tolist(), strict=True):
             number = counts[label] = counts.get(label, -1) + 1
-            name = f"{spec.class_names[label].replace('/', '-')}_{samples.seed}_{number:05d}.png"
+            # Class names may come from a stranger's file: no part of one is a place.
+            word = re.sub(r"[^\w.-]", "-", spec.class_names[label])
+            name = f"{word}_{samples.seed}_{number:05d}.png"
             write_file(out / name, _png(to_picture(image)))
     else:
         raise CganError(f"out={out}: expected a name that ends in .npz, or a folder without an ending")

@@ -2,22 +2,31 @@
 
 import logging
 import shlex
+import signal
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from cgan.callbacks.checkpoints import LastCheckpoint
 from cgan.callbacks.quality import Quality
+from cgan.callbacks.signals import Signals
 from cgan.checkpoint import read_description
+from cgan.checkpoint_io import CheckpointFiles
 from cgan.data.datamodule import ImageData
+from cgan.errors import CganError
 from cgan.module import ConditionalGAN
 from cgan.seeding import mix
 from cgan.spec import DataSpec
+from cgan.tasks.faults import in_plain_words
+from cgan.tasks.resume import newest_good, started_again
 from cgan.tracking import JsonLines, TensorBoard
 
 log = logging.getLogger(__name__)
@@ -53,8 +62,16 @@ def run(cfg: DictConfig) -> TrainResult:
         CganError: Something in the configuration, the data or the checkpoint does not fit; the message says what.
     """
     quiet_lightning()
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
+    with in_plain_words(cfg):
+        return _run(cfg)
+
+
+def _run(cfg: DictConfig) -> TrainResult:
     folder = Path(cfg.trainer.default_root_dir)
-    resumed_at = read_description(Path(cfg.ckpt))["images_seen"] if cfg.ckpt else 0
+    checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
+    resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     data = ImageData(
         source=instantiate(cfg.data.source, _convert_="all"),
@@ -64,25 +81,48 @@ def run(cfg: DictConfig) -> TrainResult:
     )
     module = build_module(cfg, data.spec)
     quality = optional(cfg.quality)
-    # Quality comes first, so that the curves drawn after an epoch show its values.
-    callbacks = [quality] if quality else []
-    callbacks += [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        callbacks=[*callbacks, *checkpoint_callbacks(folder, quality)],
-        logger=build_loggers(cfg, folder, resumed_at),
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        _convert_="all",
-    )
-    log.info(opening_words(module, folder))
-    trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt or None, weights_only=True)
+    last = LastCheckpoint(folder / "checkpoints", cfg.checkpoint.every_n_batches)
+    with Signals(last) as signals:
+        trainer = build_trainer(cfg, quality, [last, signals], build_loggers(cfg, folder, resumed_at))
+        log.info(opening_words(module, folder, cfg.data.batch_size, trainer.world_size))
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except Exception:
+            if trainer.strategy.launcher is not None:  # the other ranks wait for this one, some for ever
+                trainer.strategy.launcher.kill(signal.SIGKILL)
+            raise
     result = summarise(folder, quality)
     log_final_values(cfg, trainer, result)
     if trainer.is_global_zero:
         log.info(closing_words(result))
     return result
+
+
+def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], loggers: list[Any]) -> pl.Trainer:
+    """Build the trainer; the quality callback goes first, so that the others see its values, ``final`` goes last.
+
+    Raises:
+        CganError: A sweep asks for more than one device per run.
+    """
+    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
+    folder = Path(cfg.trainer.default_root_dir)
+    trainer: pl.Trainer = instantiate(
+        cfg.trainer,
+        callbacks=[*([quality] if quality else []), *callbacks, *best_checkpoint(folder, quality), *final],
+        logger=loggers,
+        plugins=[CheckpointFiles()],
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        _convert_="all",
+    )
+    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise CganError(
+            f"a sweep trains each run on one device, found {trainer.world_size}: every process of a run would start "
+            "the sweep anew. Use trainer.devices=1, several runs at once with hydra/launcher=joblib, or a shell loop "
+            "over single runs"
+        )
+    return trainer
 
 
 def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
@@ -109,13 +149,20 @@ def optional(choice: DictConfig | None) -> Any:
     return instantiate(choice, _convert_="all") if choice and "_target_" in choice else None
 
 
-def checkpoint_callbacks(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
-    """Keep ``last.ckpt`` after every epoch and ``best.ckpt`` by the Fréchet distance."""
-    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **where)
+def best_checkpoint(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
+    """Keep ``best.ckpt`` by the Fréchet distance, where that is measured."""
     if quality is None or "fid" not in quality.metrics:
-        return [last]
-    return [ModelCheckpoint(filename="best", monitor="fid", mode="min", save_on_train_epoch_end=True, **where), last]
+        return []
+    return [
+        ModelCheckpoint(
+            dirpath=folder / "checkpoints",
+            filename="best",
+            monitor="fid",
+            mode="min",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    ]
 
 
 def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int) -> list[Any]:
@@ -136,11 +183,12 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", line)
 
 
-def opening_words(module: ConditionalGAN, folder: Path) -> str:
+def opening_words(module: ConditionalGAN, folder: Path, batch_size: int, devices: int) -> str:
     """Say what is about to be trained, on what, and where it goes."""
     size = {part: sum(weight.numel() for weight in getattr(module, part).parameters()) for part in PARTS}
     networks = ", ".join(f"{type(getattr(module, part)).__name__} ({size[part]:,} weights)" for part in PARTS)
-    return f"Training {networks} on {module.spec.name}\nRun folder: {folder}"
+    batch = f"{batch_size} images" if devices == 1 else f"{devices} x {batch_size} = {devices * batch_size} images"
+    return f"Training {networks} on {module.spec.name}\nGlobal batch: {batch}\nRun folder: {folder}"
 
 
 def summarise(folder: Path, quality: Quality | None) -> TrainResult:

@@ -1,0 +1,79 @@
+"""When ``last.ckpt`` is written."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+from cgan.errors import CganError
+from cgan.module import ConditionalGAN
+
+
+class LastCheckpoint(Checkpoint):
+    """Keep ``last.ckpt``, and the one before it as ``previous.ckpt`` in case the disk damages the newest.
+
+    Lightning's ModelCheckpoint counts steps of both optimisers and writes nothing by images or time here.
+
+    Args:
+        folder: The folder of checkpoints.
+        every_n_batches: Distance in training steps within an epoch; None writes at epoch ends only.
+
+    Raises:
+        CganError: ``every_n_batches`` is no count.
+    """
+
+    def __init__(self, folder: Path, every_n_batches: int | None) -> None:
+        if every_n_batches is not None and every_n_batches < 1:
+            raise CganError(f"checkpoint.every_n_batches={every_n_batches}: expected a count from 1, or null")
+        self.path = folder / "last.ckpt"
+        self.every_n_batches = every_n_batches
+        self._saved_at = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count from here on, and clear what a killed process left half-written."""
+        assert isinstance(pl_module, ConditionalGAN)
+        self._saved_at = pl_module.steps
+        if trainer.is_global_zero:
+            for part in self.path.parent.glob("*.part"):
+                part.unlink(missing_ok=True)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when enough steps have passed; after an epoch's last batch the epoch's end does it."""
+        assert isinstance(pl_module, ConditionalGAN)
+        due = self.every_n_batches and pl_module.steps - self._saved_at >= self.every_n_batches
+        if due and not ends_epoch(trainer):
+            self.save(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save."""
+        assert isinstance(pl_module, ConditionalGAN)
+        self.save(trainer, pl_module)
+
+    def save(self, trainer: pl.Trainer, module: ConditionalGAN) -> None:
+        """Write ``last.ckpt``; every rank calls this.
+
+        Raises:
+            CganError: It cannot be written; the one before is untouched.
+        """
+        if trainer.is_global_zero and self.path.exists():
+            keep(self.path, self.path.with_name("previous.ckpt"))
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._saved_at = module.steps
+
+
+def ends_epoch(trainer: pl.Trainer) -> bool:
+    """Whether this batch is the epoch's last: a state saved here would repeat the epoch when resumed."""
+    return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def keep(path: Path, name: Path) -> None:
+    """Give a file a second name, which lasts when the first comes to name another file; it costs no copy."""
+    spare = name.with_name(f"{name.name}.{os.getpid()}.part")
+    with suppress(OSError):  # a file system without links keeps one checkpoint
+        os.link(path, spare)
+        os.replace(spare, name)

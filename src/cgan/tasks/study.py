@@ -1,0 +1,183 @@
+r"""Hyperparameter search: ``python -m cgan.tasks.study NAME TRIALS [--workers N] OVERRIDE...``.
+
+Overrides are those of ``train.py``; those with a range or a choice are searched, in Hydra's own words for sweeps::
+
+    python -m cgan.tasks.study first 30 data=mnist5k trainer.max_epochs=10 \
+        'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' loss=choice(bce,hinge) 'data.batch_size=range(32,129,32)'
+
+Every trial is a process of its own, so one that fails or is killed takes no other along. Unpromising trials are
+pruned by their Fréchet distance. The study lies in ``logs/studies/NAME/study.db``: the same command goes on where it
+stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
+"""
+
+import argparse
+import json
+import logging
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
+from optuna.trial import TrialState
+
+from cgan.errors import CganError
+from cgan.tasks.door import CONF, one_line_errors
+from cgan.tasks.sweep import Row, report
+from cgan.tracking import read_lines
+
+STUDIES = Path("logs/studies")
+TRAIN = CONF.parent / "train.py"
+log = logging.getLogger(__name__)
+
+
+def run(
+    name: str, trials: int, overrides: list[str], workers: int = 1, studies: Path = STUDIES, heartbeat: int = 20
+) -> list[Row]:
+    """Search until ``trials`` are done, those of earlier calls included; return all, best first.
+
+    Args:
+        name: The study; a known name goes on.
+        trials: How many trials the study has in the end.
+        overrides: Hydra overrides for ``train.py``, sweeps among them.
+        workers: Trials at a time.
+        studies: Where studies lie.
+        heartbeat: Seconds; a trial that gave no sign for three times as long was killed, and is tried anew.
+
+    Raises:
+        CganError: Nothing is searched, or what is searched is not understood.
+    """
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    space = {entry.get_key_element(): _checked(entry) for entry in parsed if entry.is_sweep_override()}
+    fixed = [entry.input_line or "" for entry in parsed if not entry.is_sweep_override()]
+    if not space:
+        raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
+    folder = (studies / name).absolute()
+    study = open_study(folder, heartbeat)
+
+    def objective(trial: optuna.Trial) -> float:
+        chosen = [f"{key}={_suggest(trial, key, sweep)}" for key, sweep in space.items()]
+        trial.set_user_attr("overrides", [*fixed, *chosen])
+        return train_once(trial, [*fixed, *chosen], folder / f"trial_{trial.number:04d}")
+
+    missing = trials - sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
+    if missing > 0:
+        study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,))
+    return report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()])
+
+
+def open_study(folder: Path, heartbeat: int) -> optuna.Study:
+    """Open or make the study of a folder; trials whose process was killed are queued again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{folder / 'study.db'}",
+        heartbeat_interval=heartbeat,
+        grace_period=3 * heartbeat,
+        failed_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=3),
+    )
+    return optuna.create_study(
+        storage=storage,
+        study_name=folder.name,
+        direction="minimize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+    )
+
+
+def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float:
+    """Train in a process of its own, and return the best Fréchet distance.
+
+    Raises:
+        CganError: The run failed or measured no Fréchet distance; its last words are the message.
+        optuna.TrialPruned: The run was stopped because others did better at the same point.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(TRAIN), *overrides, f"hydra.run.dir='{folder}'"], stdout=output, stderr=output
+        )
+        try:
+            pruned = _watch(trial, process, folder)
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            trial.study.enqueue_trial(trial.params)
+            raise
+    if pruned:
+        raise optuna.TrialPruned
+    if process.returncode != 0:
+        lines = (folder / "output.txt").read_text().strip().splitlines() or [f"status {process.returncode}"]
+        trial.set_user_attr("error", lines[-1])
+        raise CganError(lines[-1])
+    score = json.loads((folder / "result.json").read_text())["score"]
+    if score is None:
+        raise CganError("a study needs the Fréchet distance: use quality=digits")
+    return score
+
+
+def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path) -> bool:
+    """Report every Fréchet distance that the run logs; end the run, in good order, if the study gives it up."""
+    reported = 0
+    while process.poll() is None:
+        time.sleep(0.5)
+        rows = read_lines(folder / "metrics.jsonl")
+        scores = [value for row in rows for tag, value in row.items() if tag.startswith("quality/fid")]
+        for step, score in enumerate(scores[reported:], start=reported + 1):
+            trial.report(score, step)
+        if len(scores) > reported and trial.should_prune():
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            return True
+        reported = len(scores)
+    return False
+
+
+def _checked(override: Override) -> Sweep:
+    value = override.value()
+    if isinstance(value, ChoiceSweep | IntervalSweep | RangeSweep):
+        return value
+    raise CganError(f"{override.input_line}: expected choice(...), range(...) or interval(...)")
+
+
+def _suggest(trial: optuna.Trial, key: str, sweep: Sweep) -> Any:
+    if isinstance(sweep, ChoiceSweep):
+        return trial.suggest_categorical(key, [str(entry) for entry in sweep.list])
+    if isinstance(sweep, IntervalSweep):
+        assert sweep.start is not None
+        assert sweep.end is not None
+        return trial.suggest_float(key, sweep.start, sweep.end, log="log" in sweep.tags)
+    assert isinstance(sweep, RangeSweep)
+    assert sweep.start is not None
+    assert sweep.stop is not None
+    if isinstance(sweep.start, int) and isinstance(sweep.step, int):
+        return trial.suggest_int(key, sweep.start, int(sweep.stop) - 1, step=sweep.step)  # Hydra's end is exclusive
+    return trial.suggest_float(key, sweep.start, sweep.stop, step=sweep.step)
+
+
+def _row(trial: optuna.trial.FrozenTrial) -> Row:
+    overrides = dict(entry.split("=", 1) for entry in trial.user_attrs.get("overrides", []))
+    error = trial.user_attrs.get("error", "it was killed") if trial.state == TrialState.FAIL else None
+    name = f"trial_{trial.number:04d}" + (" (pruned)" if trial.state == TrialState.PRUNED else "")
+    return Row(name, overrides, trial.value if trial.state == TrialState.COMPLETE else None, error)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser("python -m cgan.tasks.study", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("name", help="the study; a known name goes on")
+    parser.add_argument("trials", type=int, help="how many trials it has in the end")
+    parser.add_argument("--workers", type=int, default=1, help="trials at a time")
+    options, overrides = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like ctrl-C: the trial that runs is queued again
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        run(options.name, options.trials, overrides, options.workers)
+
+
+if __name__ == "__main__":
+    main()

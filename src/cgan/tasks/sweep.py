@@ -1,0 +1,152 @@
+"""Many runs: one failure does not take the others along, and the end says which was best and which failed."""
+
+import json
+import logging
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from cgan.files import write_file
+from cgan.tasks.door import in_words
+
+if TYPE_CHECKING:
+    from cgan.tasks.train import TrainResult
+
+log = logging.getLogger(__name__)
+
+
+class Row(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+        name: The run's folder within the sweep's.
+        overrides: What set it apart, by key.
+        score: The best Fréchet distance; None if the run failed or measured none.
+        error: Why it failed, or None.
+    """
+
+    name: str
+    overrides: dict[str, str]
+    score: float | None
+    error: str | None
+
+
+def job(cfg: DictConfig) -> float | None:
+    """Train, by itself or as one job of a sweep, and return the score.
+
+    A job of a sweep that fails leaves ``error.txt`` in its folder and returns NaN, so that the others run.
+
+    Raises:
+        CganError: A run by itself failed.
+    """
+    from cgan.tasks.train import run  # Hydra imports this file at every start; torch may wait
+
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        return finished(run(cfg)).score
+    try:
+        return finished(run(cfg)).score
+    except Exception as error:
+        words = in_words(error)
+        log.error("error: %s", words)
+        write_file(Path(HydraConfig.get().runtime.output_dir) / "error.txt", words.encode())
+        return math.nan
+
+
+def finished(result: "TrainResult") -> "TrainResult":
+    """Leave ``result.json`` with the run's best values."""
+    write_file(result.folder / "result.json", json.dumps({"score": result.score, "values": result.values}).encode())
+    return result
+
+
+class SweepReport(Callback):
+    """Hydra calls this when all jobs of ``python train.py -m`` are done, whatever launched them."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Rank the jobs and say which failed.
+
+        Raises:
+            SystemExit: Some job failed; the others are done. Hydra makes a mere warning of any other exception.
+        """
+        folder = Path(config.hydra.sweep.dir)
+        rows = report(folder, read_rows(folder))
+        if failed := [row for row in rows if row.error]:
+            names = "; ".join(f"run {row.name}: {row.error:.300}" for row in failed)
+            print(f"error: {len(failed)} of {len(rows)} runs failed: {names}", file=sys.stderr)
+            sys.exit(1)
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Read what the jobs of a sweep left in its folder; a job that left nothing was killed."""
+    rows = []
+    for stored in folder.glob("**/.hydra/overrides.yaml"):
+        place = stored.parents[1]
+        overrides = dict(entry.split("=", 1) for entry in yaml.safe_load(stored.read_text()) if "=" in entry)
+        score, error = None, None
+        if (place / "error.txt").exists():
+            error = (place / "error.txt").read_text()
+        elif (place / "result.json").exists():
+            score = json.loads((place / "result.json").read_text())["score"]
+        else:
+            error = "it was killed; go on with ckpt=" + str(place)
+        rows.append(Row(str(place.relative_to(folder)), overrides, score, error))
+    return rows
+
+
+def report(folder: Path, rows: list[Row]) -> list[Row]:
+    """Print a ranked table, draw ``sweep.png``, name the best overrides; return the rows, best first."""
+    ranked = sorted(rows, key=lambda row: (row.error is not None, math.inf if row.score is None else row.score))
+    varied = [key for key in _keys(rows) if len({row.overrides.get(key) for row in rows}) > 1]
+    cells = [["run", "score", *varied]]
+    for row in ranked:
+        score = "failed" if row.error else "-" if row.score is None else f"{row.score:.4g}"
+        cells.append([row.name, score, *(row.overrides.get(key, "") for key in varied)])
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    table = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    log.info("%s", table)
+    write_file(folder / "sweep.txt", (table + "\n").encode())
+    scored = [row for row in ranked if row.score is not None]
+    if scored:
+        _draw(folder / "sweep.png", scored, varied)
+        best = " ".join(f"{key}={value}" for key, value in scored[0].overrides.items())
+        log.info("Best: python train.py %s\nPicture: %s", best, folder / "sweep.png")
+    return ranked
+
+
+def _keys(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row.overrides))
+
+
+def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
+    """Draw the score against each value that was varied; lower is better."""
+    from matplotlib.figure import Figure
+
+    keys = varied or ["run"]
+    figure = Figure(figsize=(4 * len(keys), 3.5), layout="constrained")
+    for axes, key in zip(figure.subplots(1, len(keys), squeeze=False).flat, keys, strict=True):
+        values = [row.overrides.get(key, row.name) for row in rows]
+        numbers = [_number(value) for value in values]
+        scores = [row.score for row in rows]
+        if None in numbers:
+            axes.plot(values, scores, "o")
+        else:
+            axes.plot(numbers, scores, "o")
+            positive = [number for number in numbers if number is not None and number > 0]
+            if len(positive) == len(numbers) and max(positive) / min(positive) > 20:
+                axes.set_xscale("log")
+        axes.set(xlabel=key, ylabel="best Fréchet distance", yscale="log")
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=80)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,18 @@
+"""A loss that goes wrong, for training that is otherwise real."""
+
+import torch
+from torch import Tensor
+
+from cgan.losses.adversarial import BCE
+
+
+class Poisoned(BCE):
+    """The third discriminator loss is no number, and every one after the seventh if ``forever``."""
+
+    def __init__(self, forever: bool) -> None:
+        self.calls, self.forever = 0, forever
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        self.calls += 1
+        bad = self.calls == 3 or (self.forever and self.calls > 7)
+        return super().discriminator(real_logits, fake_logits) * (torch.nan if bad else 1.0)

@@ -1,0 +1,97 @@
+"""train.py in processes of their own, forked from one server that has imported torch already."""
+
+import multiprocessing
+import os
+import runpy
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "data=mnist5k",
+    "data.source.test_per_class=485",  # leaves 150 images to train on: 18 steps of 8 images
+    "data.batch_size=8",
+    "data.steps_per_batch=2",
+    "model=light",
+    "model.generator.width=4",
+    "model.discriminator.channels=[4,8]",
+    "model.discriminator.hidden=16",
+    "quality.n=100",
+    "callbacks.curves.every_n_images=24",
+    "trainer=cpu",
+    "trainer.max_epochs=2",
+]
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["warm"])
+
+
+class Run:
+    """A running script; ``words()`` is what it has printed so far."""
+
+    def __init__(self, arguments: list[str], cwd: Path, env: dict[str, str], limits: dict[int, int]) -> None:
+        self.output = cwd / f"output_{time.monotonic_ns()}.txt"
+        self.process = context.Process(target=_script, args=(arguments, cwd, self.output, env, limits))
+        self.process.start()
+
+    def words(self) -> str:
+        return self.output.read_text() if self.output.exists() else ""
+
+    def wait(self, seconds: float = 600) -> int:
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"still running after {seconds} s:\n{self.words()}"
+        return self.process.exitcode
+
+    def until(self, condition: Callable[[], Any], seconds: float = 600) -> "Run":
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.is_alive(), f"ended with {self.process.exitcode}:\n{self.words()}"
+            assert time.monotonic() < end, f"nothing happened in {seconds} s:\n{self.words()}"
+            time.sleep(0.003)
+        return self
+
+    def signal(self, number: int) -> "Run":
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+        return self
+
+
+def start(*arguments: str, cwd: Path, env: dict[str, str] | None = None, limits: dict[int, int] | None = None) -> Run:
+    """Start ``train.py`` in the folder ``cwd``; ``limits`` are soft resource limits by number."""
+    return Run(list(arguments), cwd, env or {}, limits or {})
+
+
+def train(*arguments: str, cwd: Path, **options: Any) -> Run:
+    """Run ``train.py`` to a good end."""
+    run = start(*arguments, cwd=cwd, **options)
+    assert run.wait() == 0, run.words()
+    return run
+
+
+def error_line(run: Run) -> str:
+    """Return the one line with which a failed run ended."""
+    assert run.wait() == 1, run.words()
+    lines = [line for line in run.words().splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, run.words()
+    assert "Traceback" not in run.words()
+    assert "unexpected" not in lines[0]
+    return lines[0]
+
+
+def _script(arguments: list[str], cwd: Path, output: Path, env: dict[str, str], limits: dict[int, int]) -> None:
+    import resource
+
+    import torch
+
+    torch.set_num_threads(1)
+    handle = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.chdir(cwd)
+    os.environ.update(env)
+    for kind, most in limits.items():
+        resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+    sys.argv = [str(ROOT / "train.py"), *arguments]
+    runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,0 +1,176 @@
+"""Several processes train as one does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from processes import ROOT, TINY, error_line, start, train
+
+# No batch norm, no dropout, and a large eps: where gradients are small, Adam else magnifies rounding.
+STEADY = [f"+optimizer.{side}.eps=0.1" for side in "dg"] + [f"optimizer.{side}.lr=0.02" for side in "dg"]
+PLAIN = [*TINY, "loss=relativistic", "penalty=r1r2", *STEADY]
+
+
+def losses(folder: Path) -> dict[str, list[float]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    names = ("loss/d", "loss/g", "loss/penalty", "logits/real", "gradient_norm/g", "quality/fid_digits_100")
+    return {name: [row[name] for row in rows if name in row] for name in names}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_curves(folder: Path, reference: Path) -> None:
+    found, expected = losses(folder), losses(reference)
+    for name, values in expected.items():
+        # Pixels are rounded before the Fréchet distance looks: a few of them come out the other way.
+        assert found[name] == pytest.approx(values, rel=1e-2 if "fid" in name else 1e-4, abs=1e-6), name
+        assert len(values) >= 2
+    for name, weight in weights(reference).items():
+        torch.testing.assert_close(weights(folder)[name], weight, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cwd = tmp_path_factory.mktemp("one")
+    train(*PLAIN, "hydra.run.dir=run", cwd=cwd)
+    return cwd / "run"
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(one_process: Path, tmp_path: Path) -> None:
+    run = train(*PLAIN, "trainer=ddp_cpu", "data.batch_size=4", "hydra.run.dir=run", cwd=tmp_path)
+    assert_same_curves(tmp_path / "run", one_process)
+    assert "Global batch: 2 x 4 = 8 images" in run.words()
+    assert (tmp_path / "run" / "train.log").read_text().count("Run folder") == 1
+    assert not list((tmp_path / "run").glob("train_ddp*"))
+    assert len(list(tmp_path.iterdir())) == 2  # the run and what it printed
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(ROOT / "train.py")]
+
+
+def test_torchrun_makes_one_folder_and_resumes(one_process: Path, tmp_path: Path) -> None:
+    """Stopped by SIGTERM, as a cluster does it, and gone on with in one process: the same curves to the end."""
+    arguments = [*PLAIN, "trainer=ddp_cpu", "data.batch_size=4", "checkpoint.every_n_batches=4"]
+    with (tmp_path / "output.txt").open("w") as output:
+        run = subprocess.Popen([*TORCHRUN, *arguments], cwd=tmp_path, stdout=output, stderr=output)
+        runs = tmp_path / "logs" / "train" / "runs"
+        while not list(runs.glob("*/checkpoints/last.ckpt")):
+            time.sleep(0.01)
+            assert run.poll() is None, (tmp_path / "output.txt").read_text()
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(600) != 0
+    (folder,) = runs.iterdir()
+    steps = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["cgan"]["steps"]
+    assert 0 < steps < 36
+    train("ckpt=last", "trainer=cpu", "data.batch_size=8", cwd=tmp_path)
+    assert_same_curves(folder, one_process)
+
+
+def test_sweeps_are_for_one_device(tmp_path: Path) -> None:
+    run = start("-m", *TINY, "seed=1,2", "trainer=ddp_cpu", cwd=tmp_path)
+    words = error_line(run)
+    assert "2 of 2 runs failed" in words
+    assert "a sweep trains each run on one device, found 2" in words
+    assert "hydra/launcher=joblib" in words
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        run = start(*TINY, "trainer=ddp_cpu", cwd=tmp_path, env={"MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1"})
+        assert "choose another with the variable MASTER_PORT" in error_line(run)
+
+
+def rank(number: int, port: str, out: Path) -> None:
+    """One of two processes that take steps and write down what differs between them."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(number), "WORLD_SIZE": "2"}
+    os.environ |= {"LOCAL_RANK": str(number), "TORCHELASTIC_RUN_ID": "test"}
+    torch.set_num_threads(1)
+    from functools import partial
+
+    import lightning.pytorch as pl
+
+    from cgan.data.datamodule import ImageData
+    from cgan.data.sources import Mnist5k
+    from cgan.losses.adversarial import BCE
+    from cgan.module import ConditionalGAN
+    from cgan.networks.mlp import MLPDiscriminator, MLPGenerator
+    from cgan.schedules import Constant
+    from cgan.strategy import AveragedGradients
+
+    torch.manual_seed(number)  # weights differ until rank 0's are taken
+    data = ImageData(Mnist5k(485), batch_size=4, steps_per_batch=1, seed=0)
+    sizes: dict[str, Any] = {"num_classes": 10, "img_shape": (1, 28, 28)}
+    adam = partial(torch.optim.Adam, lr=1e-3)
+    module = ConditionalGAN(
+        generator=MLPGenerator(hidden=(16,), **sizes),
+        discriminator=MLPDiscriminator(hidden=(16, 8), **sizes),
+        spec=data.spec,
+        loss=BCE(),
+        penalty=None,
+        augment=None,
+        d_optimizer=adam,
+        g_optimizer=adam,
+        lr_schedule=Constant(),
+        penalty_schedule=Constant(),
+        d_steps=2,
+        fake_labels="uniform",
+        gradient_clip=1.0,
+        ema_half_life_images=100,
+        ema_ramp=0.05,
+        lr_scaling="sqrt",
+        seed=3,
+    )
+    seen: dict[str, list[torch.Tensor]] = {"weights": [], "images": [], "noise": [], "dropout": []}
+    draw = module._draw_noise
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            parameters = [*module.discriminator.parameters(), *module.generator.parameters()]
+            seen["weights"].append(torch.cat([weight.detach().flatten() for weight in parameters]))
+            seen["images"].append(batch[0].clone())
+            seen["dropout"].append(torch.rand(3))
+
+    module._draw_noise = lambda labels: seen["noise"].append(draw(labels)) or seen["noise"][-1]  # type: ignore[method-assign]
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=2, strategy=AveragedGradients(), max_epochs=1, limit_train_batches=6,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False, callbacks=[Watch()],
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    rates = torch.tensor([optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers])
+    torch.save({**{name: torch.stack(values) for name, values in seen.items()}, "rates": rates}, out)
+
+
+def test_ranks_share_weights_and_nothing_else(tmp_path: Path) -> None:
+    from processes import context
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ranks = [context.Process(target=rank, args=(n, port, tmp_path / f"{n}.pt")) for n in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(600)
+    first, second = (torch.load(tmp_path / f"{n}.pt") for n in range(2))
+    assert torch.equal(first["weights"], second["weights"])
+    assert len({tuple(step.tolist()) for step in first["weights"]}) == 6
+    assert not torch.equal(first["dropout"], second["dropout"])
+    both = torch.cat([first["noise"], second["noise"]]).flatten()
+    assert len(both.unique()) == len(both)
+    pictures = torch.cat([first["images"], second["images"]]).flatten(0, 2).flatten(1)
+    assert len(pictures.unique(dim=0)) == len(pictures) == 48
+    assert first["rates"].tolist() == pytest.approx([1e-3 * 2**0.5] * 2)

@@ -1,0 +1,131 @@
+"""Full disks, lost rights, too little memory, numbers that are not finite: one line, and nothing lost."""
+
+import os
+import re
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from processes import TINY, error_line, start, train
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cgan.archive import check_archive
+from cgan.callbacks.collapse import spread
+from cgan.errors import CganError
+from cgan.files import write_file
+
+QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none", "~callbacks.curves"]
+
+
+class Disk(NamedTuple):
+    """A disk of 3 MB of its own, or, where mounting is not permitted, a folder and a largest size of files."""
+
+    place: Path
+    mounted: bool
+
+    def fill(self) -> dict[int, int]:
+        """Leave room for pictures and logs, but not for a checkpoint; return the limits for a process to be so."""
+        if not self.mounted:
+            return {resource.RLIMIT_FSIZE: 300_000}
+        space = os.statvfs(self.place)
+        with (self.place / "filler").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - 300_000)
+        return {}
+
+    def forbid_writing(self) -> None:
+        if self.mounted:
+            subprocess.run(["mount", "-o", "remount,ro", str(self.place)], check=True)
+        else:
+            self.place.chmod(0o555)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0
+    yield Disk(place, mounted)
+    if mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_whole(disk: Disk, tmp_path: Path) -> None:
+    folder = disk.place / "run"
+    train(*QUIET, f"hydra.run.dir={folder}", "trainer.max_epochs=1", cwd=tmp_path)
+    before = (folder / "checkpoints" / "last.ckpt").read_bytes()
+    words = error_line(start(f"ckpt={folder}", "trainer.max_epochs=2", cwd=tmp_path, limits=disk.fill()))
+    assert re.search(r"cannot write .*last\.ckpt: (No space left on device|File too large); free space", words)
+    assert (folder / "checkpoints" / "last.ckpt").read_bytes() == before
+    assert not list((folder / "checkpoints").glob("*.part"))
+    (disk.place / "filler").unlink(missing_ok=True)
+    train(f"ckpt={folder}", "trainer.max_epochs=2", cwd=tmp_path)
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["cgan"]["steps"] == 36
+
+
+def test_a_place_without_rights_is_one_line(disk: Disk, tmp_path: Path) -> None:
+    disk.forbid_writing()
+    refused = r"(Read-only file system|Permission denied); free space or choose another place"
+    assert re.search(refused, error_line(start(*QUIET, f"hydra.run.dir={disk.place}/run", cwd=tmp_path)))
+    with pytest.raises(CganError, match=refused):
+        write_file(disk.place / "x.txt", b"x")
+    with pytest.raises(CganError, match=r"x\.txt: (Not a directory|File exists)"):
+        write_file(Path(__file__) / "x.txt", b"x")
+
+
+def test_too_large_a_batch_says_what_to_lower(tmp_path: Path) -> None:
+    large = [
+        "data.source.test_per_class=10",
+        "data.batch_size=4900",
+        "data.steps_per_batch=1",
+        "model.generator.width=64",
+    ]
+    run = start(*QUIET, *large, cwd=tmp_path, limits={resource.RLIMIT_DATA: 1_500_000_000})
+    assert "not enough memory with data.batch_size=4900 and data.steps_per_batch=1: lower these" in error_line(run)
+
+
+@pytest.fixture
+def poison() -> list[str]:
+    return [*QUIET, "loss._target_=poisoned.Poisoned", "hydra.run.dir=run", "checkpoint.every_n_batches=1"]
+
+
+def test_guard_stops_at_the_batch(poison: list[str], tmp_path: Path) -> None:
+    run = start(*poison, "+loss.forever=false", "data.steps_per_batch=1", cwd=tmp_path)
+    words = error_line(run)
+    assert "training diverged in step 3: d_grad_norm=nan, d_loss=nan" in words
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    check_archive(last)
+    assert torch.load(last, weights_only=True)["cgan"]["steps"] == 2
+
+
+def test_guard_skips_and_goes_on(poison: list[str], tmp_path: Path) -> None:
+    run = train(*poison, "+loss.forever=false", "guard=skip", cwd=tmp_path)
+    assert "Step 3: gradient norm of d is nan; its update is left out" in run.words()
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(weight.isfinite().all() for weight in state["state_dict"].values())
+    d_steps, g_steps = ({int(v["step"]) for v in side["state"].values()} for side in state["optimizer_states"])
+    assert (d_steps, g_steps) == ({35}, {36})
+    run = start(*poison, "+loss.forever=true", "guard=skip", "trainer.max_epochs=20", cwd=tmp_path)
+    assert "no finite gradient in 100 updates in a row" in error_line(run)
+
+
+def test_collapse_is_warned_of(tmp_path: Path) -> None:
+    """A generator that never learns: its labels mean nothing and, nearly untrained, its pictures are all alike."""
+    frozen = ["optimizer.g.lr=0", "callbacks.collapse.evaluations=2", "trainer.max_epochs=3", "~callbacks.curves"]
+    run = train(*TINY, *frozen, "hydra.run.dir=run", cwd=tmp_path)
+    assert run.words().count("Warning: the pictures of a class are nearly all the same, for 2 evaluations") >= 1
+    assert "does not listen to its labels, for 3 evaluations" in run.words()
+    board = EventAccumulator(str(tmp_path / "run"))
+    board.Reload()
+    assert [event.value for event in board.Scalars("warnings/collapse")] == [0.0, 2.0, 2.0]
+    assert "warnings/text_summary" in board.Tags()["tensors"]
+
+
+def test_spread_is_the_deviation_within_a_class() -> None:
+    images = torch.tensor([0, 200, 10, 10], dtype=torch.uint8).view(4, 1, 1, 1)
+    assert spread(images, torch.tensor([0, 0, 1, 1])) == pytest.approx((100**2 / 2) ** 0.5)
+    assert spread(images, torch.tensor([0, 1, 2, 3])) == 0

@@ -1,0 +1,404 @@
+"""Files from strangers: nothing in them runs, and whatever they hold, the error is this project's own."""
+
+import io
+import json
+import pickle
+import random
+import resource
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+from safetensors.torch import save
+
+from cgan.archive import check_archive, packed
+from cgan.checkpoint import load_generator, read_description, save_generator
+from cgan.data.sources import FolderSource
+from cgan.errors import CganError
+from cgan.networks.light import LightGenerator
+from cgan.sampling.draw import draw
+from cgan.spec import DataSpec
+from cgan.tasks.resume import resumed_arguments
+from cgan.tasks.sample import Samples
+from cgan.tasks.sample import save as save_samples
+
+SPEC = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
+
+
+def generator() -> LightGenerator:
+    torch.manual_seed(0)
+    net = LightGenerator(num_classes=10, img_shape=(1, 28, 28), z_dim=4, embed_dim=3, width=2)
+    net.spec = SPEC
+    return net
+
+
+def contents(**changes: Any) -> dict[str, Any]:
+    """What a checkpoint of train.py holds, as far as a generator is concerned."""
+    net = generator()
+    state = {
+        f"{prefix}{name}": w for prefix in ("generator.", "ema.generator.") for name, w in net.state_dict().items()
+    }
+    described = {
+        "network": "LightGenerator",
+        "config": net.config,
+        "spec": SPEC.to_dict(),
+        "steps": 1,
+        "images_seen": 8,
+    }
+    return {"state_dict": state, "cgan": described | changes, "optimizer_states": [{"state": {0: {"step": 1.0}}}]}
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.ckpt"
+    torch.save(contents(), path)
+    return path
+
+
+class Shell:
+    """Runs a command when it is unpickled the usual way."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import os
+
+        return os.system, (f"touch '{self.proof}'",)
+
+
+def paths(tree: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if not isinstance(tree, dict):
+        return [at]
+    return [at, *(path for key, part in tree.items() for path in paths(part, (*at, key)))]
+
+
+def planted(tree: Any, path: tuple[Any, ...], bomb: Any) -> Any:
+    if not path:
+        return bomb
+    return {key: planted(part, path[1:], bomb) if key == path[0] else part for key, part in tree.items()}
+
+
+def test_the_good_file_loads(good: Path) -> None:
+    assert draw(load_generator(good), [3, 7]).shape == (2, 1, 28, 28)
+
+
+def test_no_pickle_runs_in_any_place(tmp_path: Path) -> None:
+    proof, path = tmp_path / "proof", tmp_path / "x.ckpt"
+    pickle.loads(pickle.dumps(Shell(proof)))
+    assert proof.exists(), "the bomb itself works"
+    proof.unlink()
+    places = paths(contents())
+    assert len(places) > 30
+    for place in places:
+        torch.save(planted(contents(), place, Shell(proof)), path)
+        with pytest.raises(CganError, match="which no checkpoint needs"):
+            load_generator(path)
+        with pytest.raises(CganError):
+            read_description(path)
+    path.write_bytes(pickle.dumps(Shell(proof)))
+    with pytest.raises(CganError):
+        load_generator(path)
+    assert not proof.exists()
+
+
+def rewritten(good: Path, change: Callable[[str, bytes], bytes], **options: Any) -> bytes:
+    """Pack a checkpoint's records anew, each through ``change(name, content)``."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(out, "w", **options) as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+    return out.getvalue()
+
+
+def pickled(program: bytes) -> Callable[[str, bytes], bytes]:
+    return lambda name, content: b"\x80\x02" + program + b"." if name.endswith("data.pkl") else content
+
+
+BIG = struct.pack("<i", 2**31 - 1)
+PICKLES = {
+    "an array that fills the memory": b"cbuiltins\nbytearray\nJ" + BIG + b"\x85R",
+    "a sparse tensor": b"ctorch._utils\n_rebuild_sparse_tensor\n)R",
+    "a function of torch": b"ctorch.hub\nload\n)R",
+    "numpy's own pickles": b"cnumpy.core.multiarray\n_reconstruct\n)R",
+    # t1 = (1, 1); t2 = (t1, t1); ...: hashing t60 takes 2^60 steps
+    "a tuple of tuples as a key": b"}K\x01K\x01\x86"
+    + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
+    + b"K\x01s",
+}
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles_made_by_hand(name: str, good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(rewritten(good, pickled(PICKLES[name])))
+    with pytest.raises(CganError, match=r"no checkpoint needs|one tuple twice"):
+        load_generator(path)
+
+
+def test_zip_bombs(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    bomb = rewritten(good, lambda n, c: bytes(2**27) if n.endswith("/0") else c, compression=zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 2**20
+    path.write_bytes(bomb)
+    with pytest.raises(CganError, match="packed records"):
+        load_generator(path)
+    with zipfile.ZipFile(good) as archive:
+        sizes = [record.file_size for record in archive.infolist()]
+    # Every entry of the directory claims the largest record: together more than the file has.
+    directory = bytearray(good.read_bytes())
+    largest = struct.pack("<I", max(sizes))
+    at = directory.find(b"PK\x01\x02")
+    while at >= 0:
+        directory[at + 20 : at + 28] = largest * 2
+        at = directory.find(b"PK\x01\x02", at + 4)
+    path.write_bytes(directory)
+    with pytest.raises(CganError, match="claim more bytes"):
+        load_generator(path)
+
+
+def test_absurd_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    claims = contents()
+    for name in list(claims["state_dict"]):
+        claims["state_dict"][name] = torch.zeros(1).expand(10**6, 10**6)
+    torch.save(claims, path)
+    with pytest.raises(CganError, match="more than the file holds"):
+        load_generator(path)
+    for width in (10**9, 10**400, -1, 2.5, "x", [2] * 100, {"a": 1}, None):
+        torch.save(contents(config=generator().config | {"width": width}), path)
+        with pytest.raises(CganError):
+            load_generator(path)
+    for wrong in (torch.int64, torch.bool, torch.float64, torch.float16):
+        claims = contents()
+        claims["state_dict"] = {name: weight.to(wrong) for name, weight in claims["state_dict"].items()}
+        torch.save(claims, path)
+        with pytest.raises(CganError, match="of type"):
+            load_generator(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": "os.system"},
+        {"network": ["LightGenerator"]},
+        {"network": None},
+        {"config": {"_target_": "os.system", "command": "true"}},
+        {"config": [1]},
+        {"spec": None},
+        {"spec": SPEC.to_dict() | {"img_shape": [1, 10**9, 28]}},
+        {"spec": SPEC.to_dict() | {"img_shape": [3, 28, 28]}},
+        {"spec": SPEC.to_dict() | {"class_names": ["\x1b[2J", *"123456789"]}},
+        {"spec": SPEC.to_dict() | {"class_names": ["x" * 10**6, *"123456789"]}},
+        {"spec": SPEC.to_dict() | {"name": "a\0b"}},
+    ],
+)
+def test_descriptions_that_do_not_fit(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    torch.save(contents(**changes), path)
+    with pytest.raises(CganError):
+        load_generator(path)
+    folder = tmp_path / "exported"
+    save_generator(generator(), folder)
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(described | changes))
+    with pytest.raises(CganError):
+        load_generator(folder)
+
+
+def test_names_are_no_places(tmp_path: Path) -> None:
+    hostile = DataSpec("x", (1, 2, 2), ("../../a", "/b", "c\\d", ".."))
+    images, labels = torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.arange(4)
+    save_samples(Samples(images, labels, 0, tmp_path), hostile, tmp_path / "out")
+    assert {path.parent for path in tmp_path.rglob("*.png")} == {tmp_path / "out"}
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_exported_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    save_generator(generator(), folder)
+    weights, config = (folder / "model.safetensors").read_bytes(), (folder / "config.json").read_bytes()
+    hostile_headers = [
+        b"\xff" * 8,
+        struct.pack("<Q", 2**62) + b"{}",
+        struct.pack("<Q", 100)
+        + b'{"x":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4]}}'.ljust(100)
+        + bytes(4),
+        save({name: torch.zeros(1) for name in generator().state_dict()}),
+        save({}),
+        b"",
+    ]
+    for content in hostile_headers:
+        (folder / "model.safetensors").write_bytes(content)
+        with pytest.raises(CganError):
+            load_generator(folder)
+    (folder / "model.safetensors").write_bytes(weights)
+    for content in [b"[" * 10**5, b"1" * 10**5, b"\xff\xfe", b"null", b"", config + b" " * 2**21]:
+        (folder / "config.json").write_bytes(content)
+        with pytest.raises(CganError):
+            load_generator(folder)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_pictures(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split / "a").mkdir(parents=True)
+    place = tmp_path / "train" / "a" / "x.png"
+    source = FolderSource(str(tmp_path), [1, 28, 28])
+    text = PngImagePlugin.PngInfo()
+    text.add_text("bomb", "x" * 2**27, zip=True)
+    unpacking = io.BytesIO()
+    Image.new("L", (2, 2)).save(unpacking, "PNG", pnginfo=text)
+    proof = tmp_path / "proof"
+    hostile = [
+        png_that_claims(60_000, 60_000),
+        png_that_claims(9_000, 9_000),
+        png_that_claims(2, 2)[:50],
+        unpacking.getvalue(),
+        pickle.dumps(Shell(proof)),
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) (r) file\n",
+        b"",
+    ]
+    for content in hostile:
+        place.write_bytes(content)
+        with pytest.raises(CganError, match="expected a picture"):
+            source.load("train")
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+x._target_=os.system",
+        "data.source={_target_:os.system,command:true}",
+        "run_name=${oc.env:HOME}",
+        "model=${oc.decode:'{_tar'}",
+        "hydra.job.chdir=true",
+        "+hydra.callbacks.x=1",
+    ],
+)
+def test_a_strangers_run_folder_brings_no_code(override: str, good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").write_bytes(good.read_bytes())
+    stored = folder / ".hydra" / "overrides.yaml"
+    stored.write_text(json.dumps(["model=light"]))
+    assert resumed_arguments([f"ckpt={folder}"])[0] == "model=light"
+    stored.write_text(json.dumps(["model=light", override]))
+    with pytest.raises(CganError, match="could run code"):
+        resumed_arguments([f"ckpt={folder}"])
+    stored.write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(CganError, match="no valid YAML"):
+        resumed_arguments([f"ckpt={folder}"])
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """Flip, cut, repeat, insert or overwrite: what damage and malice do to a file."""
+    data = bytearray(content)
+    for _ in range(chance.choice([1, 1, 1, 3, 10])):
+        if not data:
+            break
+        at, kind = chance.randrange(len(data)), chance.randrange(6)
+        length = chance.choice([1, 4, 64, 1000])
+        if kind == 0:
+            data[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            data[at : at + length] = chance.randbytes(len(data[at : at + length]))
+        elif kind == 2:
+            del data[at : at + length]
+        elif kind == 3:
+            data[at:at] = data[at : at + length]
+        elif kind == 4:
+            data[at : at + 8] = chance.choice(
+                [b"\xff" * 8, bytes(8), struct.pack("<Q", 2**40), b"\xff\xff\xff\x7f" * 2]
+            )
+        else:
+            data = data[: max(at, 1)]
+    return bytes(data)
+
+
+def fuzz(folder: Path, count: int, seed: int) -> dict[str, int]:
+    """Load mutated real files; whatever happens is a generator that draws, or a CganError."""
+    chance = random.Random(seed)
+    torch.save(contents(), folder / "x.ckpt")
+    save_generator(generator(), folder / "exported")
+    ckpt = packed(contents())
+    with zipfile.ZipFile(folder / "x.ckpt") as archive:
+        pickle_name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+    files = {name: (folder / "exported" / name).read_bytes() for name in ("config.json", "model.safetensors")}
+    seen = {"loaded": 0, "refused": 0}
+    for number in range(count):
+        target: Path = folder / "x.ckpt"
+        if number % 3 == 0:  # the file as a whole: mostly its checksums answer
+            target.write_bytes(mutated(ckpt, chance))
+        elif number % 3 == 1:  # the pickle within, with right checksums: its reader answers
+            (folder / "good.ckpt").write_bytes(ckpt)
+            change = lambda name, content: mutated(content, chance) if name == pickle_name else content  # noqa: E731
+            target.write_bytes(rewritten(folder / "good.ckpt", change))
+        else:
+            target = folder / "exported"
+            for name, content in files.items():
+                (target / name).write_bytes(mutated(content, chance) if chance.random() < 0.6 else content)
+        start = time.monotonic()
+        try:
+            draw(load_generator(target), [0])
+            seen["loaded"] += 1
+        except CganError:
+            seen["refused"] += 1
+        assert time.monotonic() - start < 60, "bounded time"
+    return seen
+
+
+def test_every_flipped_bit_is_named(tmp_path: Path) -> None:
+    path, content, chance = tmp_path / "x.ckpt", packed(contents()), random.Random(2)
+    path.write_bytes(content)
+    check_archive(path)
+    marked = len(content) - 71  # the comment: a flip in its first word leaves a file without a checksum, and whole
+    for at in [*range(4), *(chance.randrange(marked) for _ in range(200)), marked + 7, len(content) - 1]:
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << chance.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(CganError, match="damaged"):
+            check_archive(path)
+    for length in [*range(0, len(content), len(content) // 50), marked + 2, marked, marked - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(CganError, match="cut off"):
+            check_archive(path)
+
+
+def test_fuzzed_files(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seen = fuzz(tmp_path, 450, seed=1)
+    assert sum(seen.values()) == 450
+    assert seen["refused"] > 150
+    assert seen["loaded"] > 20
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200 * 1024, "kilobytes: bounded memory"
+
+
+def test_npz_is_plain(tmp_path: Path) -> None:
+    images, labels = torch.arange(8, dtype=torch.uint8).view(2, 1, 2, 2), torch.tensor([1, 0])
+    save_samples(Samples(images, labels, 0, tmp_path), DataSpec("x", (1, 2, 2), ("a", "b")), tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as stored:
+        assert stored["images"].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]

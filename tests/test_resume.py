@@ -1,0 +1,186 @@
+"""A run that was stopped, in whatever way, ends as if it had not been."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from processes import TINY, Run, error_line, start, train
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cgan.callbacks.checkpoints import keep
+from cgan.errors import CganError
+from cgan.files import write_file
+from cgan.tasks.resume import newest_good, resumed_arguments
+
+SAVED_OFTEN = [*TINY, "checkpoint.every_n_batches=4"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cwd = tmp_path_factory.mktemp("uninterrupted")
+    train(*SAVED_OFTEN, "hydra.run.dir=run", cwd=cwd)
+    return cwd / "run"
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    """Every logged value but those that a clock gave."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    timeless = [{k: v for k, v in row.items() if not k.startswith(("time/", "speed/"))} for row in lines]
+    return [row for row in timeless if len(row) > 1]
+
+
+def curve(folder: Path, tag: str) -> list[tuple[int, float]]:
+    board = EventAccumulator(str(folder))
+    board.Reload()
+    return [(event.step, event.value) for event in board.Scalars(tag)]
+
+
+def assert_same_run(folder: Path, reference: Path) -> None:
+    found, expected = checkpoint(folder), checkpoint(reference)
+    assert found["cgan"] == expected["cgan"]
+    assert found["state_dict"].keys() == expected["state_dict"].keys()
+    for name, weight in expected["state_dict"].items():
+        assert torch.equal(found["state_dict"][name], weight), name
+    for mine, theirs in zip(found["optimizer_states"], expected["optimizer_states"], strict=True):
+        for index, values in theirs["state"].items():
+            assert all(torch.equal(mine["state"][index][name], value) for name, value in values.items())
+    assert rows(folder) == rows(reference)
+    for tag in ("loss/d", "quality/fid_digits_100", "quality/variety"):
+        assert curve(folder, tag) == curve(reference, tag)
+        assert len(curve(folder, tag)) >= 2
+    pictures = sorted(path.name for path in (reference / "samples").iterdir())
+    assert len(pictures) == 2
+    for name in pictures:
+        assert (folder / "samples" / name).read_bytes() == (reference / "samples" / name).read_bytes()
+
+
+def saves(folder: Path) -> Any:
+    """Count the times that last.ckpt appears anew."""
+    seen: set[int] = set()
+
+    def count() -> int:
+        path = folder / "checkpoints" / "last.ckpt"
+        if path.exists():
+            seen.add(path.stat().st_mtime_ns)
+        return len(seen)
+
+    return count
+
+
+def stopped(run: Run, folder: Path, number: int, after_saves: int) -> int:
+    count = saves(folder)
+    return run.until(lambda: count() > after_saves).signal(number).wait()
+
+
+def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = start(*SAVED_OFTEN, "hydra.run.dir=run", cwd=tmp_path)
+    assert stopped(run, folder, signal.SIGTERM, after_saves=1) == 143
+    assert f"Go on: python train.py ckpt={folder}" in run.words()
+    at_term = checkpoint(folder)["cgan"]["steps"]
+    assert 0 < at_term < 36
+
+    run = start(f"ckpt={folder}", cwd=tmp_path)
+    assert stopped(run, folder, signal.SIGINT, after_saves=1) == 130
+    assert "Stopped by SIGINT" in run.words()
+    assert at_term < checkpoint(folder)["cgan"]["steps"] < 36
+
+    run = start("ckpt=last", cwd=tmp_path, env={})
+    assert run.wait() == 1  # `last` looks under logs/train, where there is nothing
+    run = start(f"ckpt={folder}", cwd=tmp_path)
+    assert stopped(run, folder, signal.SIGKILL, after_saves=1) == -signal.SIGKILL
+    train(f"ckpt={folder}", cwd=tmp_path)
+    assert_same_run(folder, uninterrupted)
+
+
+def test_a_requeued_slurm_job_goes_on_by_itself(uninterrupted: Path, tmp_path: Path) -> None:
+    job = {"SLURM_JOB_ID": "77"}
+    (folder,) = [Path(word.split("=", 1)[1].strip("'")) for word in resumed(SAVED_OFTEN, tmp_path, job)[-1:]]
+    run = start(*SAVED_OFTEN, cwd=tmp_path, env=job)
+    assert stopped(run, folder, signal.SIGTERM, after_saves=2) == 143
+    train(*SAVED_OFTEN, cwd=tmp_path, env={**job, "SLURM_RESTART_COUNT": "1"})
+    assert_same_run(folder, uninterrupted)
+
+
+def resumed(arguments: list[str], cwd: Path, env: dict[str, str]) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        return resumed_arguments(arguments, runs=cwd / "logs" / "train")
+
+
+def test_a_new_learning_rate_counts_in_a_resumed_run(uninterrupted: Path, tmp_path: Path) -> None:
+    source = uninterrupted / "checkpoints" / "last.ckpt"
+    train(*TINY, f"ckpt={source}", "optimizer.g.lr=1e-6", "trainer.max_epochs=3", "hydra.run.dir=run", cwd=tmp_path)
+    rates = [row["learning_rate/g"] for row in rows(tmp_path / "run") if "learning_rate/g" in row]
+    assert set(rates) == {1e-6}
+
+
+@pytest.mark.parametrize("point", ["fsync", "replace"])
+def test_sigkill_within_a_write_leaves_the_old_file(point: str, tmp_path: Path) -> None:
+    target = tmp_path / "last.ckpt"
+    write_file(target, b"old")
+    if (child := os.fork()) == 0:
+        setattr(os, point, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        write_file(target, b"new, and not all of it on the disk yet")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert target.read_bytes() == b"old"
+
+
+def damaged(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped bit"])
+def test_ckpt_last_falls_back_to_the_newest_good_one(
+    how: str, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs" / "a" / "checkpoints"
+    folder.mkdir(parents=True)
+    source = uninterrupted / "checkpoints"
+    for name in ("previous.ckpt", "last.ckpt"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    damaged(folder / "last.ckpt", how)
+    assert resumed_arguments(["ckpt=last"], runs=tmp_path)[-1] == f"ckpt='{folder / 'previous.ckpt'}'"
+    assert "last.ckpt: not a readable checkpoint" in capsys.readouterr().err
+    with pytest.raises(CganError, match="damaged"):
+        resumed_arguments_of_file(folder / "last.ckpt")
+    damaged(folder / "previous.ckpt", how)
+    with pytest.raises(CganError, match=r"last\.ckpt: not a readable checkpoint"):
+        newest_good(tmp_path / "runs" / "a")
+
+
+def resumed_arguments_of_file(path: Path) -> None:
+    from cgan.checkpoint import read_description
+
+    read_description(Path(resumed_arguments([f"ckpt={path}"])[-1].split("=", 1)[1].strip("'")))
+
+
+def test_the_previous_checkpoint_is_kept(tmp_path: Path) -> None:
+    last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
+    for content in (b"1", b"2", b"3"):
+        if last.exists():
+            keep(last, previous)
+        write_file(last, content)
+    assert (previous.read_bytes(), last.read_bytes()) == (b"2", b"3")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
+
+
+def test_a_damaged_checkpoint_is_one_line(uninterrupted: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.ckpt"
+    broken.write_bytes((uninterrupted / "checkpoints" / "last.ckpt").read_bytes()[:-1000])
+    assert "cut off, damaged" in error_line(start(*TINY, f"ckpt={broken}", cwd=tmp_path))

@@ -1,0 +1,92 @@
+"""Many runs: in this process, in parallel, as jobs; one failure takes no other along."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from processes import TINY, error_line, start, train
+
+from cgan.errors import CganError
+from cgan.tasks.study import run as study
+
+FAST = [*TINY, "~callbacks.curves", "~callbacks.collapse", "~callbacks.sample_grid", "trainer.max_epochs=1"]
+
+
+def table(folder: Path) -> list[list[str]]:
+    return [line.split() for line in (folder / "sweep.txt").read_text().splitlines()]
+
+
+def test_a_failed_job_is_named_and_the_others_run(tmp_path: Path) -> None:
+    sweep = ["optimizer.g.lr=0.002,0,-1", "hydra.sweep.dir=sweep"]
+    run = start("-m", *FAST, *sweep, cwd=tmp_path)
+    words = error_line(run)
+    assert "1 of 3 runs failed: run 2: " in words
+    assert "Invalid learning rate: -1" in words
+    header, *rows = table(tmp_path / "sweep")
+    assert header == ["run", "score", "optimizer.g.lr"]
+    assert rows[2] == ["2", "failed", "-1"]
+    assert float(rows[0][1]) < float(rows[1][1])
+    assert {rows[0][0], rows[1][0]} == {"0", "1"}
+    assert f"optimizer.g.lr={rows[0][2]}" in run.words().split("Best: python train.py ")[1].splitlines()[0]
+    assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"],
+    ],
+)
+def test_launchers(launcher: list[str], tmp_path: Path) -> None:
+    run = start("-m", *FAST, *launcher, "optimizer.g.lr=0.002,-1", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert "1 of 2 runs failed: run 1: " in error_line(run)
+    assert [row[0] for row in table(tmp_path / "sweep")] == ["run", "0", "1"]
+    assert (tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt").exists()
+
+
+def states(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "study.db") as base:
+        return [state for (state,) in base.execute("SELECT state FROM trials ORDER BY number")]
+
+
+def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
+    """SIGKILL to the study and its trial: the trial is tried anew with the same choices, and the table ranks all."""
+    space = ["optimizer.g.lr=tag(log,interval(1e-4,1e-2))", "gan.fake_labels=choice(batch,uniform)"]
+    words = f"from cgan.tasks.study import run; run('s', 2, {[*FAST, *space]!r}, studies=Path('.'), heartbeat=1)"
+    killed = subprocess.Popen(
+        [sys.executable, "-c", f"from pathlib import Path; {words}"], cwd=tmp_path, start_new_session=True
+    )
+    while not (tmp_path / "s" / "trial_0000" / "train.log").exists():
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert states(tmp_path / "s") == ["RUNNING"]
+    time.sleep(4)  # longer than three heartbeats: so long no sign means dead
+    rows = study("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1)
+    assert sorted(states(tmp_path / "s")) == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert [row.error for row in rows] == [None, None, "it was killed"]
+    first, second, dead = rows
+    assert first.score is not None
+    assert second.score is not None
+    assert first.score <= second.score
+    assert dead.overrides in (first.overrides, second.overrides)
+    assert 1e-4 <= float(first.overrides["optimizer.g.lr"]) <= 1e-2
+    assert len(table(tmp_path / "s")) == 4
+    assert study("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1) == rows
+
+
+def test_a_study_needs_something_to_search(tmp_path: Path) -> None:
+    with pytest.raises(CganError, match="nothing to search"):
+        study("s", 2, ["seed=1"], studies=tmp_path)
+
+
+def test_a_sweep_without_failures_ends_well(tmp_path: Path) -> None:
+    train("-m", *FAST, "seed=3", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert [row[0] for row in table(tmp_path / "sweep")] == ["run", "0"]
