@@ -52,14 +52,14 @@ METRICS = {
 }
 
 
-def choose(names: list[str] | str, extractor: Extractor) -> list[str]:
-    """Check a choice of metrics against an extractor; ``all`` is every metric that suits it.
+def choose(names: list[str] | str, extractor: Extractor, n: int) -> list[str]:
+    """Check a choice of metrics against an extractor; ``all`` is every metric that suits it and ``n`` samples.
 
     Raises:
         CganError: A metric does not exist or cannot be computed from these features.
     """
     if names == "all":
-        return [name for name, metric in METRICS.items() if metric.suits(extractor)]
+        return [name for name, metric in METRICS.items() if metric.suits(extractor) and metric.least <= n]
     for name in [names] if isinstance(names, str) else names:
         if name not in METRICS:
             raise CganError(f"quality.metrics: no metric {name!r}; choose among all, {', '.join(METRICS)}")
@@ -125,7 +125,7 @@ class Suite:
     ) -> None:
         if not 2 <= n <= len(test.labels):
             raise CganError(f"quality.n={n}: expected 2 to {len(test.labels)}, the number of test images")
-        self.metrics = choose(metrics, extractor)
+        self.metrics = choose(metrics, extractor, n)
         self.reference = reference
         self.test = test
         self.n = n

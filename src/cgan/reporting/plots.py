@@ -43,10 +43,10 @@ def confusion_matrices(tables: dict[str, Tensor], class_names: tuple[str, ...]) 
     across = min(len(tables), 3)
     down = -(-len(tables) // across)
     figure = Figure(figsize=(5.2 * across, 5.2 * down), layout="constrained")
-    for axes in (panels := figure.subplots(down, across, squeeze=False).flat):
-        axes.set_axis_off()
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for unused in panels[len(tables) :]:
+        unused.set_axis_off()
     for axes, (name, table) in zip(panels, tables.items(), strict=False):
-        axes.set_axis_on()
         share = 100 * table.numpy() / table.sum(1, keepdim=True).clamp(min=1).numpy()
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
         _ticks(axes, class_names, class_names)
@@ -60,11 +60,13 @@ def _bars(axes: Axes, tag: str, columns: Columns, floor: str) -> None:
     values = [columns[name].get(tag, np.nan) for name in names]
     axes.barh(names, values, color=[f"C{place % 10}" for place in range(len(names))])
     axes.axvline(columns[floor][tag], color="black", linestyle="--", linewidth=1)
-    wish = {"lower": "lower is better", "higher": "higher is better", "floor": "near the floor"}
+    wish = {"lower": "lower is better", "higher": "higher is better", "at most floor": "at most the floor"}
     axes.set_title(f"{tag}\n{wish.get(goal(tag), f'near {goal(tag)}')}, floor {columns[floor][tag]:.3g}", fontsize=9)
     for place, value in enumerate(values):
-        axes.annotate(f" {value:.3g}", (max(value, 0), place), va="center", fontsize=8)
-    axes.margins(x=0.22)
+        axes.text(1.02, place, f"{value:.3g}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.locator_params(axis="x", nbins=4)
+    if not any(values) and not columns[floor][tag]:
+        axes.set_xlim(0, 0.01)  # nothing to show: the usual range would reach below zero
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -23,9 +23,9 @@ GOALS = {
     "cas": "higher",
     "variance_ratio_least": "1",
     "variance_ratio": "1",
-    "memorised": "floor",
+    "memorised": "at most floor",
     "exact_copies": "0",
-    "near_duplicates": "floor",
+    "near_duplicates": "at most floor",
     "class_fid": "lower",
     "class_agreement": "higher",
 }
@@ -33,7 +33,7 @@ GOALS = {
 
 
 def goal(tag: str) -> str:
-    """Say which way a value is better: ``lower``, ``higher``, or the value to be near; empty for deviations."""
+    """Say which way a value is better: ``lower``, ``higher``, or what to be near; empty for deviations."""
     return next((wish for name, wish in GOALS.items() if tag.startswith(f"{name}_")), "")
 
 

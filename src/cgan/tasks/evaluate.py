@@ -70,7 +70,7 @@ def run(cfg: DictConfig) -> Evaluation:
     spec: DataSpec = source.spec
     judged = collect(cfg, spec)
     extractor = extractor_for(cfg.quality.features, spec).to(cfg.device)
-    metrics = choose(_names(cfg.quality.metrics), extractor)
+    metrics = choose(_names(cfg.quality.metrics), extractor, cfg.quality.n)
     source.prepare()
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
