@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,10 @@ from cgan.metrics.looks import evenly
 from cgan.networks.light import LightGenerator
 from cgan.sampling.grids import to_picture
 from cgan.tasks.baselines import run as write_baselines
+from cgan.tasks.door import CONF
 from cgan.tasks.evaluate import run
 from cgan.tasks.train import run as train
+from cgan.tracking import read_lines
 
 DATA = ["data=mnist5k", "data.source.test_per_class=460"]  # 400 images to train on, 4,600 apart
 SOURCE = Mnist5k(460)
@@ -131,6 +135,20 @@ def test_evaluating_the_best_checkpoint_repeats_the_logged_value(composed, tmp_p
     assert entry["images_seen"] == 384
     assert entry["seconds"] > 0
     assert "CPU cores" in entry["hardware"]
+
+
+def test_two_processes_measure_what_one_does(composed, tmp_path):
+    """Each rank draws and looks at its share, here of 201 images; the averaged generator is the same on both."""
+    metrics = "quality.metrics=[fid,precision_recall,near_duplicates,label_agreement]"
+    choices = ["model=light", "model.generator.width=4", "data.batch_size=16", "trainer=cpu", "trainer.max_epochs=1"]
+    ranks = ["trainer.devices=2", "++trainer.strategy=ddp_find_unused_parameters_true", "~callbacks.progress"]
+    folder = tmp_path / "run"
+    command = [sys.executable, CONF.parent / "train.py", *DATA, *choices, *ranks, metrics, "quality.n=201"]
+    subprocess.run([*command, f"hydra.run.dir={folder}"], check=True, timeout=300, capture_output=True)
+    (logged,) = [row for row in read_lines(folder / "metrics.jsonl") if "quality/fid_digits_201" in row]
+    columns = run(composed("evaluate", *DATA, f"ckpt={folder}", metrics, "n=201")).columns
+    assert {tag: logged[f"quality/{tag}"] for tag in columns["run"]} == pytest.approx(columns["run"], rel=1e-4)
+    assert {tag: logged[f"floor/{tag}"] for tag in columns["floor"]} == pytest.approx(columns["floor"], rel=1e-4)
 
 
 def test_the_classification_accuracy_score_tells_digits_from_noise(monkeypatch):

@@ -14,7 +14,7 @@ class Throughput(pl.Callback):
     """Log real images per second of training at the end of every epoch, as ``speed/images_per_s``.
 
     The clock runs from an epoch's first batch to its last, so grids and metrics between epochs do not count; they are
-    logged as ``time/quality_s``, beside the epoch's own ``time/train_s``. Checkpoints say on what hardware they were made.
+    logged as ``time/quality_s``, beside the epoch's own ``time/train_s``. Checkpoints name the hardware.
     """
 
     def __init__(self) -> None:
