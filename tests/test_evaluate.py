@@ -62,8 +62,8 @@ def test_generators_and_real_pictures_side_by_side(composed, tmp_path, monkeypat
         *DATA,
         f"ckpt=[{first},{second}]",
         f"images={real}",
-        "n=100",
-        "cas=false",
+        "n=150",
+        "cas=true",
         "names=[a,b,real]",
         folder=out,
     )
