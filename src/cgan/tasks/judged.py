@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, ListConfig
 
-from cgan.checkpoint import Found, find_generator, load_generator, read_description
+from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, read_description
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Split
 from cgan.errors import CganError
@@ -145,7 +145,8 @@ def _listed(value: Any) -> list[str]:
 def _names_of(found: Found) -> tuple[str, str]:
     """Return a short name for a generator, and a longer one in case that it is not the only one."""
     if found.path.is_dir():
-        return found.path.name, f"{found.path.parent.name}-{found.path.name}"
+        long = f"{found.path.parent.name}-{found.path.name}"
+        return (long if found.path.parent == PRETRAINED else found.path.name), long
     run = found.path.absolute().parent.parent.name if found.path.parent.name == "checkpoints" else ""
     return run or found.path.stem, f"{run}-{found.path.stem}".lstrip("-")
 
