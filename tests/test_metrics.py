@@ -7,8 +7,11 @@ from cgan.errors import CganError
 from cgan.metrics import digits
 from cgan.metrics.classifier import accuracy, jitter
 from cgan.metrics.digits import DigitFeatures, DigitNet, fused
+from cgan.metrics.distances import frechet_distance
 from cgan.metrics.extractors import extractor_for
-from cgan.metrics.suite import Look, Suite, frechet_distance, in_batches, label_agreement, labels_like, look
+from cgan.metrics.labels import label_agreement
+from cgan.metrics.looks import Look, labels_like, look
+from cgan.metrics.suite import Suite
 from cgan.spec import DataSpec
 
 SPEC = Mnist5k().spec
@@ -22,7 +25,7 @@ def extractor() -> DigitFeatures:
 @pytest.fixture(scope="module")
 def seen(extractor) -> Look:
     """What the extractor sees of 1,000 real digits."""
-    return look(extractor, in_batches(*Mnist5k(100).load("test")))
+    return look(extractor, *Mnist5k(100).load("test"))
 
 
 def test_the_extractor_reads_real_digits(seen):
@@ -62,7 +65,7 @@ def gaussian(n: int, mean: float, scale: float) -> Look:
     x = torch.randn(n, 3, dtype=torch.float64)
     x = x - x.mean(0)
     x = x @ torch.linalg.inv(torch.linalg.cholesky(x.T @ x / (n - 1)).T)
-    return Look(torch.zeros(n, dtype=torch.long), (x * scale + mean), torch.zeros(n, 10))
+    return Look(torch.zeros(n, dtype=torch.long), (x * scale + mean), torch.zeros(n, 10), torch.zeros(n, 1, 1, 1))
 
 
 def test_frechet_distance_of_known_gaussians():
@@ -74,7 +77,7 @@ def test_frechet_distance_of_known_gaussians():
 
 def test_label_agreement_counts_matches():
     logits = F.one_hot(torch.tensor([2, 2, 5, 1]), 10).float()
-    samples = Look(torch.tensor([2, 3, 5, 0]), torch.zeros(4, 1), logits)
+    samples = Look(torch.tensor([2, 3, 5, 0]), torch.zeros(4, 1), logits, torch.zeros(4, 1, 1, 1))
     assert label_agreement(samples, samples) == {"label_agreement": 0.5}
 
 
@@ -86,31 +89,31 @@ def test_wanted_labels_follow_the_reference_histogram():
 
 
 def test_values_name_their_protocol(extractor, seen):
-    suite = Suite(seen, extractor, ["fid", "label_agreement"], 1000)
+    suite = Suite(seen, seen, extractor, ["fid", "label_agreement"], 1000)
     values = suite.measure(seen)
-    assert set(values) == {"fid_digits_1k", "label_agreement"}
+    assert set(values) == {"fid_digits_1k", "label_agreement_digits_1k"}
     assert values["fid_digits_1k"] == pytest.approx(0, abs=1e-3)
-    assert "fid_digits_150" in Suite(seen, extractor, ["fid"], 150).measure(seen.first(150))
+    assert "fid_digits_150" in Suite(seen, seen, extractor, ["fid"], 150).measure(seen.spread(150))
 
 
 def test_blurred_digits_are_further_than_real_ones(extractor, seen):
     images, labels = Mnist5k(100).load("test")
     blurred = F.avg_pool2d(images.float(), 5, 1, 2).byte()
-    far = frechet_distance(look(extractor, in_batches(blurred, labels)), seen)["fid"]
-    other = look(extractor, in_batches(*(part[:1000] for part in Mnist5k(100).load("train"))))
+    far = frechet_distance(look(extractor, blurred, labels), seen)["fid"]
+    other = look(extractor, *(part[:1000] for part in Mnist5k(100).load("train")))
     assert far > 5
-    assert far > frechet_distance(seen.first(500), seen)["fid"]
+    assert far > frechet_distance(seen.spread(500), seen)["fid"]
     assert frechet_distance(other, seen)["fid"] > 5  # the first 1,000 training digits are zeros, ones and twos
 
 
 def test_measuring_refuses_what_it_cannot_judge(extractor, seen):
     with pytest.raises(CganError, match="no metric 'fidd'"):
-        Suite(seen, extractor, ["fidd"], 10)
+        Suite(seen, seen, extractor, ["fidd"], 10)
     with pytest.raises(CganError, match="expected 10 samples, found 9"):
-        Suite(seen, extractor, ["fid"], 10).measure(seen.first(9))
-    spoilt = seen.first(10)._replace(features=torch.full((10, 64), float("nan")))
+        Suite(seen, seen, extractor, ["fid"], 10).measure(seen.spread(9))
+    spoilt = seen.spread(10)._replace(features=torch.full((10, 64), float("nan")))
     with pytest.raises(CganError, match="not finite"):
-        Suite(seen, extractor, ["fid"], 10).measure(spoilt)
+        Suite(seen, seen, extractor, ["fid"], 10).measure(spoilt)
     with pytest.raises(CganError, match="digits or inception"):
         extractor_for("lenet", SPEC)
     with pytest.raises(CganError, match="quality=none"):

@@ -95,12 +95,13 @@ def load_generator(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what a ``.ckpt`` says of itself: network, config, spec, steps, images_seen.
+    """Return what a ``.ckpt`` says of itself: network, config, spec, steps, images_seen and, if known, hardware.
 
     Raises:
         CganError: The file is missing, damaged or not of this project.
     """
-    return _load_checkpoint(path)["cgan"]
+    checkpoint = _load_checkpoint(path)
+    return {**checkpoint["cgan"], "hardware": checkpoint.get("hardware")}
 
 
 def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] | None = None) -> None:

@@ -1,34 +1,39 @@
 """How good the samples are, by the same suite as evaluate.py, beside the same numbers for real test images."""
 
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from cgan.data.datamodule import ImageData
+from cgan.data.sources import Split
+from cgan.metrics.cache import look_path, recall, remember
 from cgan.metrics.extractors import extractor_for
-from cgan.metrics.suite import Suite, in_batches, labels_like, look
+from cgan.metrics.looks import Look, labels_like, look
+from cgan.metrics.suite import Suite
 from cgan.module import ConditionalGAN
-from cgan.sampling.draw import draw
+from cgan.sampling.draw import render
+from cgan.sampling.noise import latents
 from cgan.tracking import log_values, tensorboard
 
 
 class Quality(pl.Callback):
     """Judge samples of the averaged generator against the training split; the test split gives the floor.
 
-    Values are logged as ``quality/TAG`` and their floors as ``floor/TAG``.
+    Values are logged as ``quality/TAG`` and their floors as ``floor/TAG``. On several devices each draws and looks at
+    its share of the images; the values are those of one process, to rounding.
 
     Args:
         features: The extractor: ``digits`` or ``inception``.
-        metrics: Names from :data:`cgan.metrics.suite.METRICS`.
+        metrics: Names from :data:`cgan.metrics.suite.METRICS`, or ``all``.
         n: Samples per evaluation; at most as many as the test split has images, so that the floor is for the same n.
         every_n_epochs: Distance of two evaluations; the last epoch is always judged.
         seed: Names the samples.
     """
 
-    def __init__(self, features: str, metrics: list[str], n: int, every_n_epochs: int, seed: int) -> None:
+    def __init__(self, features: str, metrics: list[str] | str, n: int, every_n_epochs: int, seed: int) -> None:
         self.features = features
         self.metrics = metrics
         self.n = n
@@ -41,13 +46,11 @@ class Quality(pl.Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         self.extractor = extractor_for(self.features, data.spec).to(pl_module.device)
-        reference = look(self.extractor, self._on_device(pl_module, *data.train))
-        test = look(self.extractor, self._on_device(pl_module, *data.test))
-        self.suite = Suite(reference, self.extractor, self.metrics, min(self.n, len(test.labels)))
-        self.floor = self.suite.measure(test.first(self.suite.n))
+        reference, test = self._look_at_real(trainer, data.train), self._look_at_real(trainer, data.test)
+        self.suite = Suite(reference, test, self.extractor, self.metrics, min(self.n, len(test.labels)))
         self.labels = labels_like(reference.labels, self.suite.n)
         if board := tensorboard(pl_module):
-            charts = {tag: [f"quality/{tag}", f"floor/{tag}"] for tag in self.floor}
+            charts = {tag: [f"quality/{tag}", f"floor/{tag}"] for tag in self.suite.floor}
             board.add_charts("Quality against the training split; floor: real test images", charts)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -57,16 +60,14 @@ class Quality(pl.Callback):
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
         start = time.perf_counter()
-        images = draw(pl_module.ema.generator, self.labels, seed=self.seed)
-        values = self.suite.measure(look(self.extractor, self._on_device(pl_module, images, self.labels)))
+        # One process's rounding decides for all, so that they agree on which checkpoint is the best.
+        values = trainer.strategy.broadcast(self.suite.measure(self._look_at_samples(trainer, pl_module)))
         seconds = time.perf_counter() - start
         self.history.append(values)
         quality = {f"quality/{tag}": value for tag, value in values.items()}
-        log_values(
-            pl_module,
-            {**quality, **{f"floor/{tag}": value for tag, value in self.floor.items()}, "time/quality_s": seconds},
-        )
-        if "fid" in self.metrics:  # ModelCheckpoint's name for it; charts get the tag with the protocol only
+        floor = {f"floor/{tag}": value for tag, value in self.suite.floor.items()}
+        log_values(pl_module, {**quality, **floor, "time/quality_s": seconds})
+        if "fid" in self.suite.metrics:  # ModelCheckpoint's name for it; charts get the tag with the protocol only
             pl_module.log("fid", values[self.suite.tag("fid")], logger=False)
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,5 +78,35 @@ class Quality(pl.Callback):
         """Go on behind the values so far."""
         self.history = list(state_dict["history"])
 
-    def _on_device(self, module: pl.LightningModule, images: Tensor, labels: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-        return ((some.to(module.device), wanted) for some, wanted in in_batches(images, labels))
+    def _look_at_samples(self, trainer: pl.Trainer, module: ConditionalGAN) -> Look:
+        z = latents(self.labels, module.ema.generator.z_dim, self.seed)
+        share = share_of_rank(len(self.labels), trainer)
+        images = render(module.ema.generator, z[share], self.labels[share])
+        return gathered(look(self.extractor, images, self.labels[share]), len(self.labels), trainer)
+
+    def _look_at_real(self, trainer: pl.Trainer, split: Split) -> Look:
+        path = look_path(self.extractor, split.images)
+        seen = recall(path, *split)
+        if not trainer.strategy.reduce_boolean_decision(seen is not None, all=True):
+            share = share_of_rank(len(split.labels), trainer)
+            seen = gathered(look(self.extractor, split.images[share], split.labels[share]), len(split.labels), trainer)
+            if trainer.is_global_zero:
+                remember(path, seen)
+        assert seen is not None
+        return seen
+
+
+def share_of_rank(count: int, trainer: pl.Trainer) -> Tensor:
+    """Return which of ``count`` images this rank sees: every world-size-th, wrapped so that all ranks have as many."""
+    world = trainer.world_size
+    rounds = -(-count // world)
+    return (torch.arange(rounds) * world + trainer.global_rank) % count
+
+
+def gathered(share: Look, count: int, trainer: pl.Trainer) -> Look:
+    """Put the ranks' shares of ``count`` images together, in the images' own order."""
+    if trainer.world_size == 1:
+        return share
+    device = trainer.strategy.root_device
+    columns = (trainer.strategy.all_gather(column.to(device)).cpu() for column in share)  # (world, rounds, ...)
+    return Look(*(column.transpose(0, 1).flatten(0, 1)[:count] for column in columns))

@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from cgan.machine import describe_machine
 from cgan.module import ConditionalGAN
 from cgan.tracking import log_values
 
@@ -13,7 +14,7 @@ class Throughput(pl.Callback):
     """Log real images per second of training at the end of every epoch, as ``speed/images_per_s``.
 
     The clock runs from an epoch's first batch to its last, so grids and metrics between epochs do not count; they are
-    logged as ``time/quality_s``, beside the epoch's own ``time/train_s``.
+    logged as ``time/quality_s``, beside the epoch's own ``time/train_s``. Checkpoints name the hardware.
     """
 
     def __init__(self) -> None:
@@ -38,3 +39,9 @@ class Throughput(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's mean and its length."""
         log_values(pl_module, {"speed/images_per_s": self.images_per_second, "time/train_s": self._seconds})
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Name the machine: a time to train means nothing without it."""
+        checkpoint["hardware"] = describe_machine(pl_module.device, trainer.world_size)

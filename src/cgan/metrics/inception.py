@@ -18,7 +18,7 @@ class InceptionFeatures(Extractor):
         CganError: The weights are not there and cannot be downloaded.
     """
 
-    name = "inception"
+    name = "inception_tf1"  # the resize is part of the protocol: others give other values
     reads_labels = False
 
     def __init__(self) -> None:

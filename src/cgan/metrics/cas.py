@@ -1,0 +1,70 @@
+"""Classification accuracy score: a classifier that has seen samples alone, tested on real images."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cgan.metrics.classifier import accuracy, fit_classifier
+
+STEPS = 800
+BATCH_SIZE = 128
+
+
+class Student(nn.Sequential):
+    """A fresh small classifier of images of any size: three convolutions, means of quarters, one linear layer.
+
+    It shares nothing with the extractor, neither weights nor architecture.
+
+    Args:
+        img_shape: (C, H, W).
+        num_classes: Number of classes.
+    """
+
+    def __init__(self, img_shape: tuple[int, int, int], num_classes: int) -> None:
+        channels = [img_shape[0], 16, 32, 64]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(channels):
+            conv = nn.Conv2d(fan_in, fan_out, kernel_size=3, stride=1 if fan_in == 32 else 2, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(fan_out), nn.ReLU()]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * 64, num_classes))
+
+
+class CasScore(NamedTuple):
+    """Accuracies on real test images.
+
+    Attributes:
+        mean: Mean over the seeds.
+        deviation: Standard deviation over the seeds.
+    """
+
+    mean: float
+    deviation: float
+
+
+def classification_accuracy(
+    images: Tensor, labels: Tensor, test_images: Tensor, test_labels: Tensor, seeds: tuple[int, ...] = (0, 1, 2)
+) -> CasScore:
+    """Train one student per seed on ``images`` alone and test it on real images (Ravuri & Vinyals 2019).
+
+    The budget is 800 steps of 128 images whatever the number of images, rounded to whole passes.
+
+    Args:
+        images: (N, C, H, W) uint8, what to learn from; at least 128.
+        labels: (N,) int64.
+        test_images: (M, C, H, W) uint8, real.
+        test_labels: (M,) int64.
+        seeds: Each names weights at the start, order and jitter.
+    """
+    _, channels, height, width = images.shape
+    epochs = max(round(STEPS / (len(labels) // BATCH_SIZE)), 1)
+    scores = []
+    for seed in seeds:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            student = Student((channels, height, width), int(test_labels.max()) + 1)
+        fit_classifier(student, images, labels, epochs=epochs, seed=seed, batch_size=BATCH_SIZE)
+        scores.append(accuracy(student, test_images, test_labels))
+    values = torch.tensor(scores, dtype=torch.float64)
+    return CasScore(float(values.mean()), float(values.std(correction=0)))
