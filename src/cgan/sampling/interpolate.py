@@ -1,0 +1,69 @@
+"""Ways between two pictures: latents along a great circle, classes by blending their embeddings."""
+
+import torch
+from torch import Tensor
+
+from cgan.networks.base import Generator
+from cgan.spec import to_uint8
+
+
+def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Walk from one latent to another along a great circle (Shoemake 1985), its length changing evenly.
+
+    A straight line between two Gaussian latents passes nearer to the origin than any latent seen in training; a great
+    circle does not (White 2016, arXiv:1609.04468). Latents in one direction, or opposite, are joined by a line.
+
+    Args:
+        start: (D,).
+        end: (D,).
+        share: (N,) in [0, 1]: 0 is the start and 1 the end.
+
+    Returns:
+        (N, D).
+    """
+    share = share.unsqueeze(1)
+    lengths = start.norm(), end.norm()
+    cosine = (start @ end / (lengths[0] * lengths[1]).clamp_min(1e-12)).clamp(-1, 1)
+    angle = cosine.acos()
+    if angle.sin() < 1e-4:
+        return torch.lerp(start, end, share)
+    from_start, from_end = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()
+    direction = from_start * (start / lengths[0]) + from_end * (end / lengths[1])
+    return direction * torch.lerp(*lengths, share)
+
+
+@torch.no_grad()
+def blend(generator: Generator, z: Tensor, weights: Tensor) -> Tensor:
+    """Draw mixtures of classes.
+
+    Args:
+        generator: In eval mode.
+        z: (N, z_dim).
+        weights: (N, K), one weight per class; each row is divided by its sum.
+
+    Returns:
+        (N, C, H, W) uint8 on the CPU.
+    """
+    device = next(generator.parameters()).device
+    embeddings = generator.embed(torch.arange(generator.num_classes, device=device))
+    shares = (weights / weights.sum(1, keepdim=True)).to(device)
+    return to_uint8(generator.synthesize(z.to(device), shares @ embeddings)).cpu()
+
+
+def morph(generator: Generator, z: tuple[Tensor, Tensor], labels: tuple[int, int], frames: int) -> Tensor:
+    """Draw the way from one picture to another, both ends included.
+
+    Args:
+        generator: In eval mode.
+        z: The latents of both ends, (z_dim,) each.
+        labels: The classes of both ends.
+        frames: Number of pictures, at least 2.
+
+    Returns:
+        (frames, C, H, W) uint8 on the CPU.
+    """
+    share = torch.linspace(0, 1, frames)
+    weights = torch.zeros(frames, generator.num_classes)
+    weights[:, labels[0]] += 1 - share
+    weights[:, labels[1]] += share
+    return blend(generator, slerp(*z, share), weights)
