@@ -1,7 +1,9 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Files that a crash or a full disk may interrupt: written whole or not at all, read up to where they are whole."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from cgan.errors import CganError
 
@@ -25,3 +27,14 @@ def write_file(path: Path, content: bytes) -> None:
         raise CganError(
             f"cannot write {path.absolute()}: {error.strerror}; free space or choose another place"
         ) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a ``metrics.jsonl``; a last line that a crash cut off is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
