@@ -16,8 +16,8 @@ from cgan.spec import to_float, to_uint8
 
 STEPS = 150
 _GUESSES, _RESTARTS = 200, 4
-_PRIOR = 0.003
-_INK = 32
+_PRIOR = 0.01
+_FAINT = 32
 
 Progress = Callable[[float], None]
 """Told the share done, from 0 to 1."""
@@ -44,10 +44,11 @@ class Inversion(NamedTuple):
 def centre(picture: np.ndarray, size: int = 28) -> Tensor:
     """Bring a written digit into MNIST's form (LeCun et al. 1998): bright ink on black, boxed, centred.
 
-    It is scaled to fit a box of 20/28 of the side, and its centre of mass lies in the middle.
+    It is scaled to fit a box of 20/28 of the side, and its centre of mass lies in the middle. A digit of MNIST stays
+    as it is, but for its faintest rim.
 
     Args:
-        picture: (H, W) uint8, bright on dark or dark on bright; the border's median tells which.
+        picture: (H, W) uint8, bright on dark or dark on bright; the border's median is taken as the background.
         size: Side of the result.
 
     Returns:
@@ -56,24 +57,29 @@ def centre(picture: np.ndarray, size: int = 28) -> Tensor:
     Raises:
         CganError: There is no ink.
     """
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    ink = 255 - picture if np.median(border) > 127 else picture
-    rows, columns = np.nonzero(ink > _INK)
-    if len(rows) == 0:
-        raise CganError("the picture is empty: expected a digit, drawn bright on dark or dark on bright")
+    ink = _ink(picture)
+    rows, columns = np.nonzero(ink > _FAINT)
     cut = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
-    box = round(size * 20 / 28)
-    scale = box / max(cut.size)
-    cut = cut.resize((max(1, round(cut.width * scale)), max(1, round(cut.height * scale))), Image.Resampling.BICUBIC)
-    digit = np.asarray(cut, dtype=np.float64)
-    middle = [(np.arange(length) * digit.sum(1 - axis)).sum() / digit.sum() for axis, length in enumerate(digit.shape)]
+    scale = round(size * 20 / 28) / max(cut.size)
+    scaled = max(1, round(cut.width * scale)), max(1, round(cut.height * scale))
+    digit = np.asarray(cut.resize(scaled, Image.Resampling.BICUBIC), dtype=np.float64)
     top, left = (
-        int(np.clip(round((size - 1) / 2 - at), 0, size - length))
-        for at, length in zip(middle, digit.shape, strict=True)
+        int(np.clip(round(size / 2 - (np.arange(length) @ digit.sum(1 - axis)) / digit.sum()), 0, size - length))
+        for axis, length in enumerate(digit.shape)
     )
     result = np.zeros((size, size), np.uint8)
     result[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return torch.from_numpy(result)
+
+
+def _ink(picture: np.ndarray) -> np.ndarray:
+    """Return how far each pixel is from the background, in the ink's direction, stretched to 0..255."""
+    background = np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]]))
+    difference = picture.astype(np.float32) - background
+    ink = np.clip(difference if difference.max() > -difference.min() else -difference, 0, None)
+    if ink.max() <= _FAINT:
+        raise CganError("the picture is empty: expected a digit, bright on dark or dark on bright")
+    return (ink * (255 / ink.max())).round().astype(np.uint8)
 
 
 def invert(

@@ -21,7 +21,7 @@ MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers agree on
 MAX_TRUNCATION = 2.0
 MAX_LOADED = 8
 
-__all__ = ["MAX_IMAGES", "MAX_SEED", "MAX_TRUNCATION", "Inversion", "Model", "UnknownModelError", "Service"]
+__all__ = ["MAX_IMAGES", "MAX_SEED", "MAX_TRUNCATION", "Inversion", "Model", "Service", "UnknownModelError"]
 
 
 class UnknownModelError(CganError):
