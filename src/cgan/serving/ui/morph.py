@@ -1,0 +1,35 @@
+"""Morph: the way from one picture to another."""
+
+import streamlit as st
+
+from cgan.sampling.formats import gif
+from cgan.serving.ui.gallery import Shown, gallery
+from cgan.serving.ui.parts import chosen_model, class_field, in_words, seed_field, service, spec_of
+
+FRAMES = 21
+
+
+@in_words
+def show() -> None:
+    """Show the tab."""
+    model = chosen_model()
+    spec = spec_of(model)
+    ends = []
+    for side, name, digit, seed in zip(st.columns(2, gap="medium"), ("From", "To"), (3, 8), (1, 2), strict=True):
+        with side:
+            label = class_field(spec, name, f"keep.morph.{name}.digit", digit)
+            ends.append((label, seed_field(f"{name} seed", f"keep.morph.{name}.seed", seed)))
+    (start, start_seed), (end, end_seed) = ends
+    frames = service().morph(model.name, (start, end), (start_seed, end_seed), FRAMES)
+    words = f"{spec.class_names[start]} to {spec.class_names[end]}"
+    percent = st.slider("On the way", 0, 100, 50, 100 // (FRAMES - 1), format="%d %%", key="keep.morph.place")
+    place = percent * (FRAMES - 1) // 100
+    big, film = st.columns([1, 2], vertical_alignment="center")
+    with big:
+        gallery([Shown(frames[place], f"{words}, {percent} percent")], key="morph.frame", size=220)
+    with film:
+        shown = [Shown(frame, f"{words}, frame {number}") for number, frame in enumerate(frames[::2], start=1)]
+        gallery(shown, key="morph.film", columns=len(shown))
+    st.download_button(
+        "GIF, there and back", gif(frames), f"{words.replace(' ', '_')}.gif", "image/gif", on_click="ignore"
+    )
