@@ -1,12 +1,15 @@
 """Which generators there are: those that the package carries, and every run and export under the logs folder."""
 
 import json
+import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cgan.checkpoint import PRETRAINED, find_generator, read_description
 from cgan.errors import CganError
+from cgan.files import read_lines
 from cgan.spec import DataSpec
 
 Values = dict[str, float]
@@ -48,6 +51,14 @@ class Catalog:
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self._known: dict[tuple[Path, int], Model] = {}
+        self._listing: list[Model] = []
+        self._listed_at = -math.inf
+
+    def recent(self) -> list[Model]:
+        """Return the listing, at most two seconds old: walking a large logs folder for each picture would be slow."""
+        if time.monotonic() - self._listed_at > 2:
+            self.models()
+        return self._listing
 
     def models(self) -> list[Model]:
         """List the pretrained generators, then what lies under the logs folder, newest first."""
@@ -59,7 +70,9 @@ class Catalog:
         inside = [folder for folder in folders if folder.resolve().is_relative_to(self.logs.resolve())]
         inside.sort(key=lambda folder: (folder.stat().st_mtime_ns, folder), reverse=True)
         listed = carried + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
-        return [self._describe(name, folder) for name, folder in listed]
+        self._listing = [self._describe(name, folder) for name, folder in listed]
+        self._listed_at = time.monotonic()
+        return self._listing
 
     def _describe(self, name: str, folder: Path) -> Model:
         try:
@@ -106,15 +119,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Values]:
 def _best_of_run(folder: Path) -> Values:
     """Return the quality values of the epoch that ``best.ckpt`` holds: the one with the least Fréchet distance."""
     rows = []
-    try:
-        lines = (folder / "metrics.jsonl").read_text().splitlines()
-    except OSError:
-        return {}
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
+    for row in read_lines(folder / "metrics.jsonl"):
         values = _numbers(row)
         quality = {tag.removeprefix("quality/"): value for tag, value in values.items() if tag.startswith("quality/")}
         rows += [quality] if quality else []

@@ -15,6 +15,7 @@ from cgan.sampling import directions, interpolate, noise
 from cgan.sampling.draw import render
 from cgan.sampling.invert import Inversion, Progress, centre, invert
 from cgan.serving.catalog import Catalog, Model, without_paths
+from cgan.spec import DataSpec
 
 MAX_IMAGES = 1000
 MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers agree on
@@ -56,10 +57,20 @@ class Service:
         Raises:
             UnknownModelError: There is none.
         """
-        for model in self.models():
+        for model in self.catalog.recent():
             if model.error is None:
                 return model.name
         raise UnknownModelError("no generator found: train one with `python train.py experiment=quickstart`")
+
+    def spec(self, model: str) -> DataSpec:
+        """Return the class names and image shape of a model.
+
+        Raises:
+            UnknownModelError: There is no such model, or its file cannot be read.
+        """
+        spec = self._find(model).spec
+        assert spec is not None, "a model without error has a spec"
+        return spec
 
     def generator(self, model: str) -> Generator:
         """Return a listed generator, in eval mode; the last few stay loaded until their file changes.
@@ -216,7 +227,7 @@ class Service:
         return invert(generator, target, label, progress=progress)
 
     def _find(self, model: str) -> Model:
-        for listed in self.models():
+        for listed in self.catalog.recent():
             if listed.name == model:
                 if listed.error is not None:
                     raise UnknownModelError(listed.error)
