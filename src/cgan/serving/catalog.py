@@ -3,16 +3,14 @@
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cgan.checkpoint import PRETRAINED, find_generator, read_description
 from cgan.errors import CganError
-from cgan.files import read_lines
+from cgan.measured import measured
 from cgan.spec import DataSpec
-
-Values = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Model:
     origin: str
     network: str
     spec: DataSpec | None
-    values: Values
+    values: dict[str, float]
     error: str | None
     path: Path = field(repr=False)
 
@@ -84,13 +82,14 @@ class Catalog:
         key = found.path, changed
         if key not in self._known:
             try:
-                described, values = _read(found.path)
+                described = _read(found.path)
                 spec = DataSpec.from_dict(described.get("spec"))
-                model = Model(name, origin, str(described.get("network")), spec, values, None, found.path)
+                model = Model(name, origin, str(described.get("network")), spec, {}, None, found.path)
             except CganError as error:
                 model = Model(name, origin, "", None, {}, without_paths(str(error), name, found.path), found.path)
             self._known[key] = model
-        return self._known[key]
+        model = self._known[key]
+        return model if model.error else replace(model, values=measured(model.path, self.logs).values)
 
 
 def without_paths(message: str, name: str, path: Path) -> str:
@@ -104,30 +103,13 @@ def _changed(path: Path) -> int:
     return (path / "config.json" if path.is_dir() else path).stat().st_mtime_ns
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Values]:
-    if path.is_dir():
-        try:
-            described = json.loads((path / "config.json").read_text())
-        except (OSError, ValueError) as error:
-            raise CganError(f"{path}: config.json is not readable JSON; export it again") from error
-        if not isinstance(described, dict):
-            raise CganError(f"{path}: config.json holds no description of a generator; export it again")
-        return described, _numbers(described.get("values"))
-    return read_description(path), _best_of_run(path.parent.parent)
-
-
-def _best_of_run(folder: Path) -> Values:
-    """Return the quality values of the epoch that ``best.ckpt`` holds: the one with the least Fréchet distance."""
-    rows = []
-    for row in read_lines(folder / "metrics.jsonl"):
-        values = _numbers(row)
-        quality = {tag.removeprefix("quality/"): value for tag, value in values.items() if tag.startswith("quality/")}
-        rows += [quality] if quality else []
-    distance = next((tag for row in rows for tag in row if tag.startswith("fid")), None)
-    measured = [row for row in rows if distance in row]
-    return min(measured, key=lambda row: row[str(distance)]) if measured else rows[-1] if rows else {}
-
-
-def _numbers(values: Any) -> Values:
-    entries = values.items() if isinstance(values, dict) else []
-    return {str(tag): float(value) for tag, value in entries if type(value) in (int, float)}
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        return read_description(path)
+    try:
+        described = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CganError(f"{path}: config.json is not readable JSON; export it again") from error
+    if not isinstance(described, dict):
+        raise CganError(f"{path}: config.json holds no description of a generator; export it again")
+    return described
