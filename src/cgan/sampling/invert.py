@@ -15,7 +15,7 @@ from cgan.seeding import torch_stream
 from cgan.spec import to_float, to_uint8
 
 STEPS = 150
-_GUESSES, _RESTARTS = 200, 4
+_GUESSES, _RESTARTS, _KEPT = 200, 4, 6
 _PRIOR = 0.01
 _FAINT = 32
 
@@ -44,8 +44,8 @@ class Inversion(NamedTuple):
 def centre(picture: np.ndarray, size: int = 28) -> Tensor:
     """Bring a written digit into MNIST's form (LeCun et al. 1998): bright ink on black, boxed, centred.
 
-    It is scaled to fit a box of 20/28 of the side, and its centre of mass lies in the middle. A digit of MNIST stays
-    as it is, but for its faintest rim.
+    It is scaled to fit a box of 20/28 of the side, and its centre of mass lies in the middle. A digit of MNIST
+    hardly changes.
 
     Args:
         picture: (H, W) uint8, bright on dark or dark on bright; the border's median is taken as the background.
@@ -92,8 +92,9 @@ def invert(
 ) -> Inversion:
     """Search the latent, and the class if none is given, whose picture is nearest to ``target``.
 
-    For each class the best of 200 random latents start; Adam then lowers the mean squared error of the pixels plus a
-    small multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw.
+    For each class the best 4 of 200 random latents start. Adam lowers the mean squared error of the pixels plus a small
+    multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a quarter of the steps
+    only the best 6 go on.
 
     Args:
         generator: In eval mode.
@@ -103,25 +104,43 @@ def invert(
         progress: Called after every step.
     """
     device = next(generator.parameters()).device
-    wanted = to_float(target).to(device)
+    search = _Search(generator, to_float(target).to(device), progress, steps)
     z, labels = _starts(generator, target, range(generator.num_classes) if label is None else [label])
-    z, labels = z.to(device).requires_grad_(True), labels.to(device)
-    optimizer = torch.optim.Adam([z], lr=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(steps):
-        loss = _errors(generator, z, labels, wanted) + _PRIOR * z.square().mean(1)
-        optimizer.zero_grad()
-        loss.sum().backward()
-        optimizer.step()
-        schedule.step()
-        if progress:
-            progress((step + 1) / steps)
+    z, labels = search.descend(z.to(device), labels.to(device), steps // 4)
+    z, labels = search.descend(z[:_KEPT], labels[:_KEPT], steps - steps // 4)
     with torch.no_grad():
-        best = int((_errors(generator, z, labels, wanted) + _PRIOR * z.square().mean(1)).argmin())
-        found = z[best : best + 1].detach()
-        drawn = to_uint8(generator(found, labels[best : best + 1]))[0].cpu()
+        drawn = to_uint8(generator(z[:1], labels[:1]))[0].cpu()
     error = float((drawn.float() - target.float()).div(255).square().mean())
-    return Inversion(found[0].cpu(), int(labels[best]), target, drawn, error)
+    return Inversion(z[0].cpu(), int(labels[0]), target, drawn, error)
+
+
+class _Search:
+    """Gradient descent on many latents at once."""
+
+    def __init__(self, generator: Generator, wanted: Tensor, progress: Progress | None, steps: int) -> None:
+        self.generator, self.wanted = generator, wanted
+        self.progress, self.steps, self.done = progress, steps, 0
+
+    def losses(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Return one value per latent: (N,)."""
+        return (self.generator(z, labels) - self.wanted).square().mean((1, 2, 3)) + _PRIOR * z.square().mean(1)
+
+    def descend(self, z: Tensor, labels: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Walk downhill and return the latents and their labels, the best first."""
+        z = z.clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([z], lr=0.1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+        for _ in range(steps):
+            optimizer.zero_grad()
+            self.losses(z, labels).sum().backward()
+            optimizer.step()
+            schedule.step()
+            self.done += 1
+            if self.progress:
+                self.progress(self.done / self.steps)
+        with torch.no_grad():
+            order = self.losses(z, labels).argsort()
+        return z.detach()[order], labels[order]
 
 
 def _starts(generator: Generator, target: Tensor, classes: range | list[int]) -> tuple[Tensor, Tensor]:
@@ -133,7 +152,3 @@ def _starts(generator: Generator, target: Tensor, classes: range | list[int]) ->
         z.append(guesses[errors.argsort()[:_RESTARTS]])
         labels.append(torch.full((_RESTARTS,), label))
     return torch.cat(z), torch.cat(labels)
-
-
-def _errors(generator: Generator, z: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
-    return (generator(z, labels) - wanted).square().mean((1, 2, 3))
