@@ -57,6 +57,7 @@ class Watched:
         time_left: As the progress bar says it, for example ``"01:30"``; empty while not known.
         rows: ``metrics.jsonl``.
         grid: The newest picture of the fixed latents.
+        has_checkpoint: Whether there is something to draw with.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class Watched:
     time_left: str
     rows: list[dict[str, Any]]
     grid: Path | None
+    has_checkpoint: bool
 
     def latest(self, prefix: str) -> dict[str, float]:
         """Return the newest value of every tag that starts with ``prefix``."""
@@ -171,6 +173,7 @@ class Trainings:
             time_left=bar[-1][1] if bar and state == "running" else "",
             rows=read_lines(folder / "metrics.jsonl"),
             grid=grids[-1] if grids else None,
+            has_checkpoint=any((folder / "checkpoints").glob("*.ckpt")),
         )
 
     def _has_dropout(self, model: str) -> bool:

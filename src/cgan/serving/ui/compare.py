@@ -5,9 +5,10 @@ import streamlit as st
 
 from cgan.serving.service import Model
 from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import class_field, in_words, seed_field, service, spec_of
+from cgan.serving.ui.parts import class_field, first_value, in_words, seed_field, service, spec_of
 
 COUNT = 10
+CHOSEN = "keep.compare.models"
 
 
 @in_words
@@ -17,7 +18,9 @@ def show() -> None:
     if len(usable) < 2:
         st.info("There is nothing to compare yet: train a second model in the tab Train, or with `python train.py`.")
         return
-    names = st.multiselect("Models", list(usable), default=list(usable)[:2], key="keep.compare.models")
+    first_value(CHOSEN, list(usable)[:2])
+    st.session_state[CHOSEN] = [name for name in st.session_state[CHOSEN] if name in usable]
+    names = st.multiselect("Models", list(usable), key=CHOSEN)
     if not names:
         st.info("Choose two or more models.")
         return

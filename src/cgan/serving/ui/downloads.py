@@ -29,6 +29,7 @@ def downloads(
         _button("Grid (PNG)", png(sheet), f"{name}.png", "image/png")
         _button("ZIP (PNGs, labels.csv)", archive(pictures, class_names), f"{name}.zip", "application/zip")
         _button("NPZ (arrays)", npz(pictures), f"{name}.npz", "application/octet-stream")
+    st.caption("A click on a picture saves that picture.")
 
 
 def side_by_side(rows: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from cgan.serving.ui.parts import (
     DICE,
     chosen_model,
     class_field,
+    first_value,
     in_words,
     neatness_field,
     roll,
@@ -22,7 +23,7 @@ from cgan.serving.ui.parts import (
 )
 
 MOST = 50
-SEED = "keep.draw.seed"
+SEED, COUNT = "keep.draw.seed", "keep.draw.count"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def draw(model: str, wish: Wish) -> Tensor:
 
 def _ask(model: Model) -> Wish:
     spec = spec_of(model)
-    st.session_state.setdefault(SEED, 42)
+    first_value(SEED, 42)
+    first_value(COUNT, 5)
     with st.form("draw", border=False):
         digit, word = st.columns([3, 2])
         with digit:
@@ -88,7 +90,7 @@ def _ask(model: Model) -> Wish:
             labels = word_field(spec, "or a whole number", "keep.draw.word") or [label]
         left, right = st.columns(2)
         with left:
-            count = st.slider("How many", 1, MOST, 5, key="keep.draw.count")
+            count = st.slider("How many", 1, MOST, key=COUNT)
         with right:
             truncation = neatness_field("keep.draw.neatness")
         with st.container(horizontal=True, vertical_alignment="bottom"):

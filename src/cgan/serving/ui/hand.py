@@ -12,7 +12,7 @@ from cgan.serving.service import Model
 from cgan.serving.ui.canvas import canvas
 from cgan.serving.ui.downloads import side_by_side
 from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import DICE, chosen_model, in_words, service, spec_of, word_field
+from cgan.serving.ui.parts import DICE, chosen_model, first_value, in_words, service, spec_of, word_field
 
 FOUND = "hand.found"
 REAL = "keep.hand.real"
@@ -43,9 +43,8 @@ def real_digits() -> np.ndarray:
 
 def _picture() -> np.ndarray | None:
     """Return the visitor's picture, (H, W) uint8, or None while there is none."""
-    way = st.segmented_control(
-        "Your digit", ["Draw", "Upload", "A real one"], default="Draw", key="keep.hand.way", required=True
-    )
+    first_value("keep.hand.way", "Draw")
+    way = st.segmented_control("Your digit", ["Draw", "Upload", "A real one"], key="keep.hand.way", required=True)
     if way == "Draw":
         drawn = canvas("hand.canvas")
         return decode_picture(base64.b64decode(drawn.partition(",")[2])) if drawn else None
@@ -58,7 +57,7 @@ def _picture() -> np.ndarray | None:
 def _real() -> np.ndarray:
     digits = real_digits()
     last = len(digits) - 1
-    st.session_state.setdefault(REAL, 1234)
+    first_value(REAL, 1234)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = st.number_input(f"MNIST digit, 0 to {last}", 0, last, step=1, key=REAL, width=160)
         st.button("", icon=DICE, key="dice.real", help="Another digit", on_click=_roll_real, args=(len(digits),))

@@ -4,7 +4,7 @@ import streamlit as st
 
 from cgan.sampling.formats import gif
 from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import chosen_model, class_field, in_words, seed_field, service, spec_of
+from cgan.serving.ui.parts import chosen_model, class_field, first_value, in_words, seed_field, service, spec_of
 
 FRAMES = 21
 
@@ -22,7 +22,8 @@ def show() -> None:
     (start, start_seed), (end, end_seed) = ends
     frames = service().morph(model.name, (start, end), (start_seed, end_seed), FRAMES)
     words = f"{spec.class_names[start]} to {spec.class_names[end]}"
-    percent = st.slider("On the way", 0, 100, 50, 100 // (FRAMES - 1), format="%d %%", key="keep.morph.place")
+    first_value("keep.morph.place", 50)
+    percent = st.slider("On the way", 0, 100, step=100 // (FRAMES - 1), format="%d %%", key="keep.morph.place")
     place = percent * (FRAMES - 1) // 100
     big, film = st.columns([1, 2], vertical_alignment="center")
     with big:

@@ -2,7 +2,7 @@
 
 import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,17 +39,22 @@ def warm() -> None:
         service().draw(name, [0], [0])
 
 
-def in_words(show: Callable[[], None]) -> Callable[[], None]:
-    """Run a tab by itself, so that its widgets wait for no other tab; an error becomes a sentence."""
+def in_words(show: Callable[[], None], every_s: float | None = None) -> Callable[[], None]:
+    """Run a part of the page by itself, so that it waits for no other; an error becomes a sentence.
+
+    Args:
+        show: Shows the part.
+        every_s: Seconds after which it is shown again; None waits for the visitor.
+    """
 
     @functools.wraps(show)
-    def tab() -> None:
+    def part() -> None:
         try:
             show()
         except CganError as error:
             st.error(str(error))
 
-    return st.fragment(tab)
+    return st.fragment(part, run_every=every_s)
 
 
 @st.cache_data(show_spinner=False)
@@ -65,6 +70,7 @@ def model_field() -> None:
     """Let the visitor choose a model; name those that cannot be read."""
     models = service().models()
     if usable := [model.name for model in models if model.error is None]:
+        first_value(MODEL, usable[0], usable)
         st.selectbox("Model", usable, key=MODEL)
     if broken := [model for model in models if model.error is not None]:
         with st.expander(f"{len(broken)} model{'s' * (len(broken) > 1)} cannot be read"):
@@ -90,13 +96,11 @@ def spec_of(model: Model) -> DataSpec:
 
 def class_field(spec: DataSpec, label: str, key: str, default: int) -> int:
     """Let the visitor choose a class; ten digits lie open, other names in a list."""
-    first = min(default, spec.num_classes - 1)
     names = list(spec.class_names)
+    first_value(key, names[min(default, len(names) - 1)], names)
     if _one_letter(spec):
-        chosen = st.segmented_control(label, names, default=names[first], key=key, required=True)
-    else:
-        chosen = st.selectbox(label, names, index=first, key=key)
-    return names.index(chosen)
+        return names.index(st.segmented_control(label, names, key=key, required=True) or names[0])
+    return names.index(st.selectbox(label, names, key=key))
 
 
 def word_field(spec: DataSpec, label: str, key: str, default: str = "") -> list[int]:
@@ -107,17 +111,24 @@ def word_field(spec: DataSpec, label: str, key: str, default: str = "") -> list[
     """
     if not _one_letter(spec):
         return []
-    text = st.text_input(label, default, max_chars=LONGEST_WORD, key=key, placeholder="2026")
+    first_value(key, default)
+    text = st.text_input(label, max_chars=LONGEST_WORD, key=key, placeholder="2026")
     return [spec.label_of(letter) for letter in text.strip()]
 
 
 def seed_field(label: str, key: str, default: int) -> int:
     """Let the visitor choose a seed, or throw dice for one."""
-    st.session_state.setdefault(key, default)
+    first_value(key, default)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = st.number_input(label, min_value=0, max_value=2**31, step=1, key=key, width=160)
         st.button("", icon=DICE, key=f"dice.{key}", help=f"{label}: throw dice", on_click=roll, args=(key,))
     return int(seed)
+
+
+def first_value(key: str, default: object, options: Collection[object] | None = None) -> None:
+    """Give a field its value at first sight, and again where a change of model has taken its choice away."""
+    if key not in st.session_state or (options is not None and st.session_state[key] not in options):
+        st.session_state[key] = default
 
 
 def roll(key: str) -> None:
@@ -127,9 +138,9 @@ def roll(key: str) -> None:
 
 def neatness_field(key: str) -> float:
     """Let the visitor trade variety for neatness; return the truncation, 1 down to 0.1."""
-    neatness = st.slider(
-        "Neatness", 0.0, 0.9, 0.2, 0.05, key=key, help="More neatness, less variety: truncation = 1 - neatness"
-    )
+    first_value(key, 0.4)
+    words = "More neatness, less variety: truncation = 1 - neatness"
+    neatness = st.slider("Neatness", 0.0, 0.9, step=0.05, key=key, help=words)
     return 1 - neatness
 
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from cgan.serving.ui.downloads import downloads
 from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import chosen_model, in_words, neatness_field, seed_field, service, spec_of
+from cgan.serving.ui.parts import chosen_model, first_value, in_words, neatness_field, seed_field, service, spec_of
 
 FARTHEST = 3.0
 
@@ -22,7 +22,8 @@ def show() -> None:
             directions = service().directions(model.name)
         z = service().style(model.name, seed, truncation)
         for name, direction in directions.items():
-            z = z + direction * st.slider(name.capitalize(), -FARTHEST, FARTHEST, 0.0, 0.1, key=f"keep.style.{name}")
+            first_value(f"keep.style.{name}", 0.0)
+            z = z + direction * st.slider(name.capitalize(), -FARTHEST, FARTHEST, step=0.1, key=f"keep.style.{name}")
         st.button("Back to the middle", on_click=_centre_sliders, args=(list(directions),))
     images = service().render(model.name, z, range(spec.num_classes))
     with picture:

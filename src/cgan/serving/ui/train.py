@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from cgan.serving.training import MAX_EPOCHS, Trainings, Watched
-from cgan.serving.ui.parts import in_words, trainings
+from cgan.serving.ui.parts import first_value, in_words, trainings
 
 SAYS = {
     "running": "Training",
@@ -17,6 +17,7 @@ SAYS = {
     "elsewhere": "Started in a terminal",
 }
 EVERY_S = 2
+RUN = "keep.train.run"
 COLORS = ["#2f55c8", "#e8871e", "#8a8f9e"]
 
 
@@ -29,14 +30,15 @@ def show() -> None:
     busy = here.running()
     beside = bool(busy) and st.checkbox(f"Start beside {busy[0].name}, which is still training; both get slower")
     if st.button("Start training", type="primary", disabled=bool(busy) and not beside):
-        st.session_state["keep.train.run"] = here.start(overrides, beside=beside)
+        st.session_state[RUN] = here.start(overrides, beside=beside)
         st.rerun(scope="fragment")
     runs = here.all()
     if not runs:
         st.info("No training yet. The choices above train readable digits in a few minutes, without a network.")
         return
     st.divider()
-    folder = st.selectbox("Run", runs, format_func=lambda path: path.name, key="keep.train.run")
+    first_value(RUN, runs[0], runs)
+    folder = st.selectbox("Run", runs, format_func=lambda path: path.name, key=RUN)
     _watch(here, folder)
 
 
@@ -47,16 +49,16 @@ def _choose(here: Trainings) -> list[str]:
         data = _choice(here, "data", "Data", "mnist5k")
     with right:
         loss = _choice(here, "loss", "Loss", "relativistic")
-        epochs = st.number_input(
-            "Epochs", 1, MAX_EPOCHS, 60 if data == "mnist5k" else 10, key=f"keep.train.epochs.{data}"
-        )
+        key = f"keep.train.epochs.{data}"  # an epoch of 4,000 images is not one of 60,000
+        first_value(key, 60 if data == "mnist5k" else 10)
+        epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key=key)
     return here.overrides(model=model, loss=loss, data=data, epochs=int(epochs))
 
 
 def _choice(here: Trainings, group: str, label: str, first: str) -> str:
     known = here.choices(group)
-    names = sorted(known, key=lambda name: (name != first, name))
-    chosen = st.selectbox(label, names, key=f"keep.train.{group}")
+    first_value(f"keep.train.{group}", first, known)
+    chosen = st.selectbox(label, list(known), key=f"keep.train.{group}")
     st.caption(known[chosen].split(";")[0])
     return chosen
 
@@ -65,7 +67,6 @@ def _watch(here: Trainings, folder: Path) -> None:
     """Show a run; while it goes on, look again every few seconds."""
     going = here.watch(folder).state in ("running", "stopping")
 
-    @st.fragment(run_every=EVERY_S if going else None)
     def live() -> None:
         seen = here.watch(folder)
         if going and seen.state not in ("running", "stopping"):
@@ -77,7 +78,7 @@ def _watch(here: Trainings, folder: Path) -> None:
         _numbers(seen)
         _pictures(seen)
 
-    live()
+    in_words(live, EVERY_S if going else None)()
 
 
 def _headline(seen: Watched) -> None:
@@ -86,7 +87,10 @@ def _headline(seen: Watched) -> None:
         st.error(f"Failed: {seen.words or 'the process ended without a word'}")
         return
     if seen.state in ("finished", "stopped"):
-        st.success(f"{words}. Choose {seen.folder.name} as the model above to draw with it.")
+        if seen.has_checkpoint:
+            st.success(f"{words}. Choose {seen.folder.name} as the model above to draw with it.")
+        else:
+            st.warning(f"{words} before the first checkpoint.")
         return
     if seen.state == "elsewhere":
         st.info(f"{words}; it can be watched here, but only be stopped there.")
