@@ -36,7 +36,7 @@ from cgan.tasks.door import CONF
 pytestmark = pytest.mark.xdist_group("page")
 REPO = CONF.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=120_000)
 TABS = ("Draw", "Style", "Your hand", "Morph", "Compare", "Train")
 NEATNESS = 1 - 0.4  # the page's first choice, as truncation
 Open = Callable[..., Page]
@@ -51,7 +51,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.manual_seed(0)
     generator = GENERATORS["MLPGenerator"](num_classes=10, img_shape=(1, 28, 28), hidden=[16])
     generator.spec = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
-    save_generator(generator, root / "logs" / "exports" / "untrained", {"values": {"fid_digits_10k": 12.5}})
+    measured = {"values": {"fid_digits_10k": 12.5}, "floor": {}, "source": "a test"}
+    save_generator(generator, root / "logs" / "exports" / "untrained", {"measured": measured})
     save_generator(generator, root / "logs" / "exports" / "damaged")
     (root / "logs" / "exports" / "damaged" / "config.json").write_text("{")
     yield root
@@ -108,7 +109,7 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.on("request", lambda request: _refuse_strangers(request.url, address))
         page.goto(f"{address}/?tab={tab.replace(' ', '+')}" if tab else address)
         return page
@@ -295,7 +296,7 @@ def test_the_choices_of_the_page_fit_together(model: str, loss: str, composed: C
     assert type(module.loss).__module__ == "cgan.losses.adversarial"
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
+def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
