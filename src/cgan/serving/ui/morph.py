@@ -7,6 +7,7 @@ from cgan.serving.ui.gallery import Shown, gallery
 from cgan.serving.ui.parts import chosen_model, class_field, first_value, in_words, seed_field, service, spec_of
 
 FRAMES = 21
+PLACE = "keep.morph.place"
 
 
 @in_words
@@ -22,15 +23,11 @@ def show() -> None:
     (start, start_seed), (end, end_seed) = ends
     frames = service().morph(model.name, (start, end), (start_seed, end_seed), FRAMES)
     words = f"{spec.class_names[start]} to {spec.class_names[end]}"
-    first_value("keep.morph.place", 50)
-    percent = st.slider("On the way", 0, 100, step=100 // (FRAMES - 1), format="%d %%", key="keep.morph.place")
+    shown = [Shown(frame, f"{words}, frame {number}") for number, frame in enumerate(frames[::2], start=1)]
+    gallery(shown, key="morph.film", columns=len(shown))
+    first_value(PLACE, 50)
+    percent = st.slider("On the way", 0, 100, step=100 // (FRAMES - 1), format="%d %%", key=PLACE)
     place = percent * (FRAMES - 1) // 100
-    big, film = st.columns([1, 2], vertical_alignment="center")
-    with big:
-        gallery([Shown(frames[place], f"{words}, {percent} percent")], key="morph.frame", size=220)
-    with film:
-        shown = [Shown(frame, f"{words}, frame {number}") for number, frame in enumerate(frames[::2], start=1)]
-        gallery(shown, key="morph.film", columns=len(shown))
-    st.download_button(
-        "GIF, there and back", gif(frames), f"{words.replace(' ', '_')}.gif", "image/gif", on_click="ignore"
-    )
+    gallery([Shown(frames[place], f"{words}, {percent} percent")], key="morph.frame", size=220)
+    name = f"{words.replace(' ', '_')}.gif"
+    st.download_button("GIF, there and back", gif(frames), name, "image/gif", on_click="ignore")

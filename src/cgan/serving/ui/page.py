@@ -16,10 +16,8 @@ TABS = {
 CSS = """<style>
 .stMainBlockContainer { padding-top: 2rem; padding-bottom: 3rem; }
 h1 { padding: 0 !important; font-size: 1.75rem !important; }
-@media (max-width: 640px) {
-  .stMainBlockContainer { padding-top: 1rem; }
-  [data-testid="stButtonGroup"] button { padding: 0 0.55rem; min-width: 0; }
-}
+[data-testid="stButtonGroup"] button { padding: 0 0.75rem; min-width: 0; }
+@media (max-width: 640px) { .stMainBlockContainer { padding-top: 1rem; } }
 </style>"""
 
 
