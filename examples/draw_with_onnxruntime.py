@@ -1,7 +1,7 @@
 """Draw digits with onnxruntime and NumPy alone: no torch, no cgan.
 
 python export.py format=onnx out=generator.onnx
-python examples/draw_with_onnxruntime.py generator.onnx 7 seven.pgm
+python examples/draw_with_onnxruntime.py generator.onnx 7 0 seven.pgm
 """
 
 import json
@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import onnxruntime
 
-model, wanted, out = sys.argv[1:]
+model, wanted, seed, out = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 described = session.get_modelmeta().custom_metadata_map
 label = json.loads(described["class_names"]).index(wanted)
-z = np.random.default_rng().standard_normal((1, int(described["z_dim"])), dtype=np.float32)
+z = np.random.default_rng(int(seed)).standard_normal((1, int(described["z_dim"])), dtype=np.float32)
 (images,) = session.run(["images"], {"z": z, "labels": np.array([label])})
 pixels = np.round((images[0, 0] + 1) * 127.5).clip(0, 255).astype(np.uint8)
 with open(out, "wb") as file:  # PGM, the simplest grey picture: a header, then the pixels
