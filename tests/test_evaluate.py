@@ -16,7 +16,7 @@ from cgan.checkpoint import save_generator
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import read_lines, write_file
 from cgan.metrics.cas import classification_accuracy
 from cgan.metrics.looks import evenly
 from cgan.networks.light import LightGenerator
@@ -25,7 +25,6 @@ from cgan.tasks.baselines import run as write_baselines
 from cgan.tasks.door import CONF
 from cgan.tasks.evaluate import run
 from cgan.tasks.train import run as train
-from cgan.tracking import read_lines
 
 DATA = ["data=mnist5k", "data.source.test_per_class=460"]  # 400 images to train on, 4,600 apart
 SOURCE = Mnist5k(460)

@@ -10,10 +10,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan import draw, load_generator
+from cgan.files import read_lines
 from cgan.metrics.digits import DigitFeatures
 from cgan.tasks import sample, train
 from cgan.tasks.door import CONF
-from cgan.tracking import read_lines
 
 
 def size(picture: Path) -> tuple[int, int]:

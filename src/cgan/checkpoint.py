@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from cgan.archive import read_archive
 from cgan.errors import CganError
+from cgan.files import write_file
 from cgan.networks import GENERATORS, Generator
 from cgan.spec import DataSpec
 
@@ -111,9 +112,11 @@ def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] 
         generator: What to write; its ``spec`` must be set.
         folder: Made if needed.
         extra: More plain values for ``config.json``.
+
+    Raises:
+        CganError: The folder cannot be written.
     """
     assert generator.spec is not None, "a generator is saved with its data spec"
-    folder.mkdir(parents=True, exist_ok=True)
     described = {
         "network": type(generator).__name__,
         "config": generator.config,
@@ -121,9 +124,8 @@ def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] 
         **(extra or {}),
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    save_file(state, folder / "model.safetensors.part")
-    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+    write_file(folder / "model.safetensors", save(state))
+    write_file(folder / "config.json", (json.dumps(described, indent=2) + "\n").encode())
 
 
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:

@@ -1,8 +1,10 @@
-"""Writing files so that a crash or a full disk never leaves half of one."""
+"""Files that a crash or a full disk may interrupt: written whole or not at all, read up to where they are whole."""
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cgan.errors import CganError
 
@@ -41,3 +43,14 @@ def _flush_folder(folder: Path) -> None:
 def _remove(part: Path) -> None:
     with suppress(OSError):  # a folder on the way is a file, or the disk is read-only: then there is no part either
         part.unlink(missing_ok=True)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a ``metrics.jsonl``; a last line that a crash cut off is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

@@ -10,6 +10,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from cgan.files import read_lines
+
 
 def log_values(module: pl.LightningModule, values: dict[str, float]) -> None:
     """Send values to every logger; the x-axis of all curves is the number of real images seen."""
@@ -77,14 +79,3 @@ class JsonLines(Logger):
         part = self.path.with_suffix(".part")
         part.write_text("".join(json.dumps(row) + "\n" for row in rows))
         os.replace(part, self.path)
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a ``metrics.jsonl``; a last line that a crash cut off is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

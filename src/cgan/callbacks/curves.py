@@ -9,8 +9,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cgan.files import read_lines
 from cgan.module import ConditionalGAN
-from cgan.tracking import log_values, read_lines, tensorboard
+from cgan.tracking import log_values, tensorboard
 
 TAGS = {
     "d_loss": "loss/d",

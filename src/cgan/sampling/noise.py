@@ -29,3 +29,12 @@ def latents(labels: Tensor, z_dim: int, seed: int) -> Tensor:
 def styles(count: int, z_dim: int, seed: int) -> Tensor:
     """Return ``count`` latents that belong to no class, (count, z_dim): one handwriting each."""
     return torch.from_numpy(numpy_stream(seed).standard_normal((count, z_dim), dtype=np.float32))
+
+
+def named(labels: list[int], seeds: list[int], z_dim: int) -> Tensor:
+    """Return the latent of picture 0 of each class at each seed, (N, z_dim): a picture is named by both alone."""
+    rows = [
+        numpy_stream(seed, label).standard_normal(z_dim, dtype=np.float32)
+        for label, seed in zip(labels, seeds, strict=True)
+    ]
+    return torch.from_numpy(np.stack(rows))

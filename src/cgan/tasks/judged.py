@@ -14,9 +14,9 @@ from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, r
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Split
 from cgan.errors import CganError
+from cgan.files import read_lines
 from cgan.networks import Generator
 from cgan.spec import DataSpec
-from cgan.tracking import read_lines
 
 log = logging.getLogger(__name__)
 PRIVATE = ("hydra", "ckpt", "data.root", "run_name")

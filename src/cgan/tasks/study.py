@@ -26,9 +26,9 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from optuna.trial import TrialState
 
 from cgan.errors import CganError
+from cgan.files import read_lines
 from cgan.tasks.door import CONF, one_line_errors
 from cgan.tasks.sweep import Row, report
-from cgan.tracking import read_lines
 
 STUDIES = Path("logs/studies")
 TRAIN = CONF.parent / "train.py"

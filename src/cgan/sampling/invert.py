@@ -1,0 +1,154 @@
+"""From a written digit back to the latent that writes like it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cgan.errors import CganError
+from cgan.networks.base import Generator
+from cgan.sampling.draw import render
+from cgan.seeding import torch_stream
+from cgan.spec import to_float, to_uint8
+
+STEPS = 150
+_GUESSES, _RESTARTS, _KEPT = 200, 4, 6
+_PRIOR = 0.01
+_FAINT = 32
+
+Progress = Callable[[float], None]
+"""Told the share done, from 0 to 1."""
+
+
+class Inversion(NamedTuple):
+    """What was found.
+
+    Attributes:
+        z: (z_dim,) the latent.
+        label: The class it was found under.
+        target: (C, H, W) uint8, the picture that was searched for.
+        reconstruction: (C, H, W) uint8, what the generator draws from both.
+        error: Mean squared difference of both pictures, pixels in [0, 1].
+    """
+
+    z: Tensor
+    label: int
+    target: Tensor
+    reconstruction: Tensor
+    error: float
+
+
+def centre(picture: np.ndarray, size: int = 28) -> Tensor:
+    """Bring a written digit into MNIST's form (LeCun et al. 1998): bright ink on black, boxed, centred.
+
+    It is scaled to fit a box of 20/28 of the side, and its centre of mass lies in the middle. A digit of MNIST
+    hardly changes.
+
+    Args:
+        picture: (H, W) uint8, bright on dark or dark on bright; the border's median is taken as the background.
+        size: Side of the result.
+
+    Returns:
+        (size, size) uint8.
+
+    Raises:
+        CganError: There is no ink.
+    """
+    ink = _ink(picture)
+    rows, columns = np.nonzero(ink > _FAINT)
+    cut = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    scale = round(size * 20 / 28) / max(cut.size)
+    scaled = max(1, round(cut.width * scale)), max(1, round(cut.height * scale))
+    digit = np.asarray(cut.resize(scaled, Image.Resampling.BICUBIC), dtype=np.float64)
+    top, left = (
+        int(np.clip(round(size / 2 - (np.arange(length) @ digit.sum(1 - axis)) / digit.sum()), 0, size - length))
+        for axis, length in enumerate(digit.shape)
+    )
+    result = np.zeros((size, size), np.uint8)
+    result[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return torch.from_numpy(result)
+
+
+def _ink(picture: np.ndarray) -> np.ndarray:
+    """Return how far each pixel is from the background, in the ink's direction, stretched to 0..255."""
+    background = np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]]))
+    difference = picture.astype(np.float32) - background
+    ink = np.clip(difference if difference.max() > -difference.min() else -difference, 0, None)
+    if ink.max() <= _FAINT:
+        raise CganError("the picture is empty: expected a digit, bright on dark or dark on bright")
+    return (ink * (255 / ink.max())).round().astype(np.uint8)
+
+
+def invert(
+    generator: Generator,
+    target: Tensor,
+    label: int | None = None,
+    *,
+    steps: int = STEPS,
+    progress: Progress | None = None,
+) -> Inversion:
+    """Search the latent, and the class if none is given, whose picture is nearest to ``target``.
+
+    For each class the best 4 of 200 random latents start. Adam lowers the mean squared error of the pixels plus a small
+    multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a quarter of the steps
+    only the best 6 go on.
+
+    Args:
+        generator: In eval mode.
+        target: (C, H, W) uint8, in the form that the generator draws; see :func:`centre`.
+        label: The class, if known.
+        steps: Steps of Adam.
+        progress: Called after every step.
+    """
+    device = next(generator.parameters()).device
+    search = _Search(generator, to_float(target).to(device), progress, steps)
+    z, labels = _starts(generator, target, range(generator.num_classes) if label is None else [label])
+    z, labels = search.descend(z.to(device), labels.to(device), steps // 4)
+    z, labels = search.descend(z[:_KEPT], labels[:_KEPT], steps - steps // 4)
+    with torch.no_grad():
+        drawn = to_uint8(generator(z[:1], labels[:1]))[0].cpu()
+    error = float((drawn.float() - target.float()).div(255).square().mean())
+    return Inversion(z[0].cpu(), int(labels[0]), target, drawn, error)
+
+
+class _Search:
+    """Gradient descent on many latents at once."""
+
+    def __init__(self, generator: Generator, wanted: Tensor, progress: Progress | None, steps: int) -> None:
+        self.generator, self.wanted = generator, wanted
+        self.progress, self.steps, self.done = progress, steps, 0
+
+    def losses(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Return one value per latent: (N,)."""
+        return (self.generator(z, labels) - self.wanted).square().mean((1, 2, 3)) + _PRIOR * z.square().mean(1)
+
+    def descend(self, z: Tensor, labels: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Walk downhill and return the latents and their labels, the best first."""
+        z = z.clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([z], lr=0.1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+        for _ in range(steps):
+            optimizer.zero_grad()
+            self.losses(z, labels).sum().backward()
+            optimizer.step()
+            schedule.step()
+            self.done += 1
+            if self.progress:
+                self.progress(self.done / self.steps)
+        with torch.no_grad():
+            order = self.losses(z, labels).argsort()
+        return z.detach()[order], labels[order]
+
+
+def _starts(generator: Generator, target: Tensor, classes: range | list[int]) -> tuple[Tensor, Tensor]:
+    guesses = torch.randn(_GUESSES, generator.z_dim, generator=torch_stream(0))
+    z, labels = [], []
+    for label in classes:
+        drawn = render(generator, guesses, torch.full((_GUESSES,), label))
+        errors = (drawn.float() - target.float()).square().mean((1, 2, 3))
+        z.append(guesses[errors.argsort()[:_RESTARTS]])
+        labels.append(torch.full((_RESTARTS,), label))
+    return torch.cat(z), torch.cat(labels)

@@ -1,0 +1,111 @@
+"""What the API says, as its OpenAPI document shows it."""
+
+import base64
+from typing import Any, Literal
+
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from cgan.sampling import formats
+from cgan.sampling.grids import grid
+from cgan.serving.service import Model
+from cgan.spec import DataSpec
+
+Format = Literal["png", "npz", "zip", "json"]
+MEDIA_TYPES = {"png": "image/png", "npz": "application/x-npz", "zip": "application/zip"}
+
+
+class Problem(BaseModel):
+    """What is wrong, in words."""
+
+    error: str = Field(examples=["class 12: this model knows the classes 0 to 9"])
+
+
+class Health(BaseModel):
+    """The server answers."""
+
+    status: Literal["ok"]
+
+
+class ModelInfo(BaseModel):
+    """A generator that can be asked for by name."""
+
+    name: str = Field(examples=["pretrained/light"])
+    origin: str = Field(examples=["pretrained generator"])
+    network: str = Field(examples=["LightGenerator"])
+    data: str | None = Field(examples=["mnist"])
+    classes: list[str] = Field(examples=[list("0123456789")])
+    img_shape: list[int] = Field(description="(C, H, W)", examples=[[1, 28, 28]])
+    values: dict[str, float] = Field(description="measured values by tag", examples=[{"fid_digits_10k": 0.51}])
+    error: str | None = Field(description="why it cannot be used", examples=[None])
+
+    @classmethod
+    def of(cls, model: Model) -> "ModelInfo":
+        """Show a model, without its path."""
+        spec = model.spec
+        return cls(
+            name=model.name,
+            origin=model.origin,
+            network=model.network,
+            data=spec.name if spec else None,
+            classes=list(spec.class_names) if spec else [],
+            img_shape=list(spec.img_shape) if spec else [],
+            values=model.values,
+            error=model.error,
+        )
+
+
+class Picture(BaseModel):
+    """One picture."""
+
+    label: int = Field(examples=[7])
+    class_name: str = Field(examples=["7"])
+    seed: int | None = Field(description="names the picture with its class; none for a given hand", examples=[0])
+    png: str = Field(description="a PNG file in base64", examples=["iVBORw0KGgo="])
+
+
+class Pictures(BaseModel):
+    """Pictures as JSON (``format=json``)."""
+
+    model: str = Field(examples=["pretrained/light"])
+    read_as: str | None = Field(default=None, description="the class that a given picture was read as")
+    error: float | None = Field(default=None, description="mean squared difference to a given picture, pixels 0 to 1")
+    images: list[Picture]
+
+
+PICTURES: dict[str, Any] = {
+    "description": "The pictures: as PNG one picture in its own size, or several in a grid",
+    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+}
+
+
+def answer(pictures: formats.Pictures, spec: DataSpec, kind: Format, **words: Any) -> Response:
+    """Encode pictures as asked.
+
+    Args:
+        pictures: What was drawn; a negative seed stands for none.
+        spec: Names of the classes.
+        kind: The format.
+        words: More fields for JSON: ``model``, and for a given hand ``read_as`` and ``error``.
+    """
+    if kind == "json":
+        images = [
+            Picture(
+                label=label,
+                class_name=spec.class_names[label],
+                seed=seed if seed >= 0 else None,
+                png=base64.b64encode(formats.png(image)).decode(),
+            )
+            for image, label, seed in zip(*(pictures.images, *(c.tolist() for c in pictures[1:])), strict=True)
+        ]
+        return Response(Pictures(images=images, **words).model_dump_json(), media_type="application/json")
+    if kind == "npz":
+        content = formats.npz(pictures)
+    elif kind == "zip":
+        content = formats.archive(pictures, spec.class_names)
+    elif len(pictures.images) == 1:
+        content = formats.png(pictures.images[0])
+    else:
+        content = formats.png(grid(pictures.images, columns=min(10, len(pictures.images))))
+    headers = {} if kind == "png" else {"Content-Disposition": f'attachment; filename="digits.{kind}"'}
+    return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)

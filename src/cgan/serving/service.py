@@ -1,0 +1,270 @@
+"""The core under every face: models by name, pictures as tensors, limits that hold for page and API alike."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cgan.checkpoint import load_generator
+from cgan.errors import CganError
+from cgan.networks.base import Generator
+from cgan.sampling import directions, interpolate, noise
+from cgan.sampling.draw import render
+from cgan.sampling.invert import Inversion, Progress, centre, invert
+from cgan.serving.catalog import Catalog, Model, without_paths
+from cgan.spec import DataSpec
+
+MAX_IMAGES = 1000
+MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers agree on
+MAX_TRUNCATION = 2.0
+MAX_LOADED = 8
+
+__all__ = ["MAX_IMAGES", "MAX_SEED", "MAX_TRUNCATION", "Inversion", "Model", "Service", "UnknownModelError"]
+
+
+class UnknownModelError(CganError):
+    """The name is not in the listing, or what it names cannot be read."""
+
+
+class Service:
+    """Use generators by name; safe to share between threads.
+
+    A picture is named by its class and its seed: the same wherever it stands in a request, and the same that
+    ``python sample.py digits=CLASS n=1 seed=SEED`` draws.
+
+    Args:
+        logs: Where runs and exports lie.
+        device: Where to draw.
+    """
+
+    def __init__(self, logs: Path = Path("logs"), device: str = "cpu") -> None:
+        self.catalog = Catalog(Path(logs))
+        self.device = device
+        self._lock = threading.Lock()
+        self._loaded: dict[tuple[Path, int], Generator] = {}
+        self._directions: dict[tuple[Path, int], dict[str, Tensor]] = {}
+
+    def models(self) -> list[Model]:
+        """List every generator, the pretrained first, then the newest; unreadable ones carry their error."""
+        return self.catalog.models()
+
+    def default_model(self) -> str:
+        """Return the name of the first usable model.
+
+        Raises:
+            UnknownModelError: There is none.
+        """
+        for model in self.catalog.recent():
+            if model.error is None:
+                return model.name
+        raise UnknownModelError("no generator found: train one with `python train.py experiment=quickstart`")
+
+    def spec(self, model: str) -> DataSpec:
+        """Return the class names and image shape of a model.
+
+        Raises:
+            UnknownModelError: There is no such model, or its file cannot be read.
+        """
+        spec = self._find(model).spec
+        assert spec is not None, "a model without error has a spec"
+        return spec
+
+    def generator(self, model: str) -> Generator:
+        """Return a listed generator, in eval mode; the last few stay loaded until their file changes.
+
+        Raises:
+            UnknownModelError: The name is not in the listing, or the file cannot be read.
+        """
+        listed = self._find(model)
+        key = self._key(listed)
+        with self._lock:
+            if key not in self._loaded:
+                try:
+                    self._loaded[key] = load_generator(listed.path, device=self.device)
+                except CganError as error:
+                    raise UnknownModelError(without_paths(str(error), listed.name, listed.path)) from error
+                if len(self._loaded) > MAX_LOADED:
+                    self._loaded.pop(next(iter(self._loaded)))
+            return self._loaded[key]
+
+    def latents(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
+        """Return the latents of the pictures that labels and seeds name, (N, z_dim).
+
+        Raises:
+            CganError: More than 1000 pictures, a class that the model lacks, or a seed or truncation out of range.
+        """
+        generator = self.generator(model)
+        _check_count(len(labels))
+        if len(labels) != len(seeds):
+            raise CganError(f"expected one seed per label, found {len(labels)} labels and {len(seeds)} seeds")
+        _check_labels(labels, generator)
+        _check_seeds(seeds)
+        _check_truncation(truncation)
+        return noise.named(list(labels), list(seeds), generator.z_dim) * truncation
+
+    def draw(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
+        """Draw one picture per label and seed.
+
+        Args:
+            model: A name from :meth:`models`.
+            labels: N classes, N from 1 to 1000.
+            seeds: N seeds from 0.
+            truncation: Factor on the latents, 0 to 2; less than 1 is neater and less varied.
+
+        Returns:
+            (N, C, H, W) uint8 on the CPU.
+
+        Raises:
+            UnknownModelError: There is no such model.
+            CganError: A wish is out of range.
+        """
+        z = self.latents(model, labels, seeds, truncation)
+        return self.render(model, z, labels)
+
+    def style(self, model: str, seed: int, truncation: float = 1.0) -> Tensor:
+        """Return a handwriting: one latent (z_dim,) that belongs to no class.
+
+        Raises:
+            CganError: The model, the seed or the truncation is not usable.
+        """
+        generator = self.generator(model)
+        _check_seeds([seed])
+        _check_truncation(truncation)
+        return noise.styles(1, generator.z_dim, seed)[0] * truncation
+
+    def styles(self, model: str, seed: int, truncation: float = 1.0) -> Tensor:
+        """Draw all K classes in one handwriting: (K, C, H, W) uint8."""
+        z = self.style(model, seed, truncation)
+        return self.render(model, z, range(self.generator(model).num_classes))
+
+    def render(self, model: str, z: Tensor, labels: Sequence[int]) -> Tensor:
+        """Draw given latents.
+
+        Args:
+            model: A name from :meth:`models`.
+            z: (N, z_dim), or (z_dim,) for one handwriting in every label.
+            labels: N classes, N from 1 to 1000.
+
+        Returns:
+            (N, C, H, W) uint8 on the CPU.
+
+        Raises:
+            CganError: Sizes or classes do not fit.
+        """
+        generator = self.generator(model)
+        _check_count(len(labels))
+        _check_labels(labels, generator)
+        return render(generator, _latents(z, len(labels), generator), torch.tensor(list(labels)))
+
+    def blend(self, model: str, z: Tensor, weights: Tensor) -> Tensor:
+        """Draw mixtures of classes.
+
+        Args:
+            model: A name from :meth:`models`.
+            z: (N, z_dim), or (z_dim,) for all.
+            weights: (N, K), not negative, one per class; each row is divided by its sum.
+
+        Returns:
+            (N, C, H, W) uint8 on the CPU.
+
+        Raises:
+            CganError: Sizes do not fit, or a row has no positive weight.
+        """
+        generator = self.generator(model)
+        _check_count(len(weights))
+        if weights.ndim != 2 or weights.shape[1] != generator.num_classes:
+            raise CganError(f"weights: expected {generator.num_classes} per picture, found shape {list(weights.shape)}")
+        if not weights.isfinite().all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
+            raise CganError("weights: expected finite numbers from 0, at least one above 0 per picture")
+        return interpolate.blend(generator, _latents(z, len(weights), generator), weights)
+
+    def morph(
+        self, model: str, labels: tuple[int, int], seeds: tuple[int, int], frames: int = 16, truncation: float = 1.0
+    ) -> Tensor:
+        """Draw the way from one class and seed to another, both ends included: (frames, C, H, W) uint8.
+
+        Raises:
+            CganError: An end or the number of frames (2 to 1000) is out of range.
+        """
+        start, end = self.latents(model, labels, seeds, truncation)
+        _check_count(frames, least=2)
+        return interpolate.morph(self.generator(model), (start, end), labels, frames)
+
+    def directions(self, model: str) -> dict[str, Tensor]:
+        """Return unit vectors (z_dim,) by name: slant, thickness and width; measured at the first call, then kept.
+
+        Adding ``a`` times a vector to a latent raises the property; useful ``a`` lie within -3 to 3.
+        """
+        generator, key = self.generator(model), self._key(self._find(model))
+        with self._lock:
+            if key not in self._directions:
+                self._directions[key] = directions.find_directions(generator)
+            return self._directions[key]
+
+    def invert(
+        self, model: str, picture: np.ndarray, label: int | None = None, progress: Progress | None = None
+    ) -> Inversion:
+        """Find the handwriting of a picture: bring it into MNIST's form and search the latent nearest to it.
+
+        Args:
+            model: A name from :meth:`models`.
+            picture: (H, W) uint8, a digit bright on dark or dark on bright.
+            label: Its class; None searches among all.
+            progress: Told the share done, from 0 to 1.
+
+        Raises:
+            CganError: The picture is empty, or the model lacks the class or has no square pictures.
+        """
+        generator = self.generator(model)
+        _check_labels([] if label is None else [label], generator)
+        channels, height, width = generator.img_shape
+        if height != width:
+            raise CganError(f"handwriting needs square pictures, {model} draws {height}x{width}")
+        target = centre(picture, height).expand(channels, -1, -1)
+        return invert(generator, target, label, progress=progress)
+
+    def _find(self, model: str) -> Model:
+        for listed in self.catalog.recent():
+            if listed.name == model:
+                if listed.error is not None:
+                    raise UnknownModelError(listed.error)
+                return listed
+        raise UnknownModelError(f"model {model!r:.100}: not in the listing; choose one that it names")
+
+    @staticmethod
+    def _key(model: Model) -> tuple[Path, int]:
+        file = model.path / "model.safetensors" if model.path.is_dir() else model.path
+        try:
+            return file, file.stat().st_mtime_ns
+        except OSError as error:
+            raise UnknownModelError(f"model {model.name!r}: its file is gone; list the models again") from error
+
+
+def _check_count(count: int, least: int = 1) -> None:
+    if not least <= count <= MAX_IMAGES:
+        raise CganError(f"expected {least} to {MAX_IMAGES} pictures at once, found {count}; ask several times")
+
+
+def _check_labels(labels: Sequence[int], generator: Generator) -> None:
+    if wrong := [label for label in labels if not 0 <= label < generator.num_classes]:
+        raise CganError(f"class {wrong[0]}: this model knows the classes 0 to {generator.num_classes - 1}")
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
+        raise CganError(f"seed {wrong[0]}: expected 0 to {MAX_SEED}")
+
+
+def _check_truncation(truncation: float) -> None:
+    if not 0 <= truncation <= MAX_TRUNCATION:
+        raise CganError(f"truncation {truncation}: expected 0 to {MAX_TRUNCATION}")
+
+
+def _latents(z: Tensor, count: int, generator: Generator) -> Tensor:
+    z = z.expand(count, -1) if z.ndim == 1 else z
+    if z.shape != (count, generator.z_dim) or not z.isfinite().all():
+        raise CganError(f"latents: expected {count} of {generator.z_dim} finite numbers, found shape {list(z.shape)}")
+    return z

@@ -1,0 +1,12 @@
+"""The web page: one file per tab, and nothing that the core does not know.
+
+``streamlit run app.py`` runs :data:`PAGE` for every visitor.
+"""
+
+from pathlib import Path
+
+from cgan.serving.ui.parts import warm
+
+PAGE = Path(__file__).with_name("page.py")
+
+__all__ = ["PAGE", "warm"]

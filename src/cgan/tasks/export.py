@@ -1,0 +1,124 @@
+"""Exporting: a generator in files that others can load, checked against the original before it counts."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from cgan.checkpoint import find_generator, load_generator, read_description, save_generator
+from cgan.errors import CganError
+from cgan.files import write_file
+from cgan.measured import Measured, measured
+from cgan.networks import Generator
+from cgan.sampling.draw import draw
+from cgan.tasks.model_card import model_card
+
+log = logging.getLogger(__name__)
+FORMATS = ("safetensors", "onnx")
+ONNX_TOLERANCE = 1e-4  # of a range of 2: a fortieth of a grey level
+
+
+def run(cfg: DictConfig) -> Path:
+    """Write the generator that ``cfg`` names and return where.
+
+    Raises:
+        CganError: A wish cannot be met, or what was written does not draw as the original does.
+    """
+    if cfg.format not in FORMATS:
+        raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
+    if cfg.weights not in ("ema", "raw"):
+        raise CganError(f"weights={cfg.weights}: expected ema or raw")
+    out = destination(cfg)
+    found = find_generator(cfg.ckpt)
+    generator = load_generator(found.path, weights=cfg.weights)
+    log.info("Exporting the %s %s", found.origin, found.path)
+    if cfg.format == "onnx":
+        export_onnx(generator, out)
+    else:
+        seen = None if found.path.is_dir() else read_description(found.path).get("images_seen")
+        known = measured(found.path) if cfg.weights == "ema" else Measured({}, {}, "not measured: raw weights")
+        export_folder(generator, out, known, seen, str(cfg.license))
+    log.info("Exported: %s", out)
+    return out
+
+
+def destination(cfg: DictConfig) -> Path:
+    """Settle where to write.
+
+    Raises:
+        CganError: The ending of ``out`` does not fit the format, or something else lies there.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.format == "onnx":
+        out = folder / "generator.onnx" if cfg.out is None else Path(cfg.out)
+        if out.suffix != ".onnx" or out.is_dir():
+            raise CganError(f"out={out}: expected a file that ends in .onnx")
+        return out
+    out = folder / "generator" if cfg.out is None else Path(cfg.out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file()):
+        raise CganError(f"out={out}: expected a new folder, or one that holds an export")
+    return out
+
+
+def export_folder(generator: Generator, out: Path, known: Measured, images_seen: int | None, licence: str) -> None:
+    """Write ``config.json``, ``model.safetensors`` and ``README.md``, the layout of the Hugging Face hub.
+
+    Raises:
+        CganError: The folder cannot be written, or does not draw the same pictures.
+    """
+    extra: dict[str, Any] = {"images_seen": images_seen, "measured": known._asdict(), "license": licence}
+    save_generator(generator, out, extra)
+    write_file(out / "README.md", model_card(generator, known, images_seen, licence).encode())
+    labels = list(range(generator.num_classes))
+    if not torch.equal(draw(load_generator(out), labels), draw(generator, labels)):
+        shutil.rmtree(out)
+        raise CganError(f"{out}: the exported generator draws other pictures than the original; nothing was kept")
+
+
+def export_onnx(generator: Generator, out: Path) -> None:
+    """Write one ONNX file: inputs ``z`` (N, z_dim) and ``labels`` (N,), output ``images`` (N, C, H, W) in [-1, 1].
+
+    N is free. Metadata hold ``z_dim`` and ``class_names`` (JSON).
+
+    Raises:
+        CganError: The exporter is not installed, or onnxruntime draws other pictures.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  (torch's exporter needs it)
+    except ImportError as error:
+        raise CganError(f"format=onnx needs {error.name}: pip install 'cgan[onnx]'") from error
+    assert generator.spec is not None
+    for chatty in ("onnx_ir", "onnxscript"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    batch = torch.export.Dim("batch")
+    labels = torch.arange(3) % generator.num_classes
+    program = torch.onnx.export(
+        generator,
+        (torch.randn(3, generator.z_dim), labels),
+        input_names=["z", "labels"],
+        output_names=["images"],
+        dynamic_shapes={"z": {0: batch}, "labels": {0: torch.export.Dim.AUTO}},  # the exporter finds them equal
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    words = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
+    onnx.helper.set_model_props(model, words)
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for count in (1, 7, 64):
+        z, labels = torch.randn(count, generator.z_dim), torch.randint(generator.num_classes, (count,))
+        (drawn,) = session.run(["images"], {"z": z.numpy(), "labels": labels.numpy()})
+        difference = float(np.abs(drawn - generator(z, labels).numpy()).max())
+        if not difference < ONNX_TOLERANCE:
+            raise CganError(f"onnxruntime draws other pictures than torch (difference {difference:.2g}): not written")
+    write_file(out, content)

@@ -1,0 +1,171 @@
+"""Files that other programs read: each is opened by a reader that is not ours."""
+
+import csv
+import io
+import struct
+import subprocess
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from cgan import CganError, draw, load_generator
+from cgan.sampling import formats
+from cgan.sampling.invert import centre
+from cgan.sampling.pictures import MAX_BYTES, decode_picture
+from cgan.tasks import sample
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    labels = [3, 3, 7, 3]
+    images = draw(load_generator("pretrained"), labels, seed=2)
+    return formats.Pictures(images, torch.tensor(labels), torch.tensor([2, 2, 2, 9]))
+
+
+NAMES = ["3_2_00000.png", "3_2_00001.png", "7_2_00000.png", "3_9_00000.png"]
+
+
+def test_a_zip_holds_each_picture_and_its_label(pictures):
+    with zipfile.ZipFile(io.BytesIO(formats.archive(pictures, "0123456789"))) as packed:
+        assert packed.testzip() is None
+        rows = list(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))
+        assert [row["file"] for row in rows] == NAMES
+        assert [(row["label"], row["class"], row["seed"]) for row in rows][-1] == ("3", "3", "9")
+        stored = np.stack([np.array(Image.open(io.BytesIO(packed.read(name)))) for name in NAMES])
+    assert (stored == pictures.images[:, 0].numpy()).all()
+    assert formats.archive(pictures, "0123456789") == formats.archive(pictures, "0123456789")
+
+
+def test_class_names_cannot_leave_the_archive(pictures):
+    with zipfile.ZipFile(io.BytesIO(formats.archive(pictures, ['../up/"x"', *"123456789"]))) as packed:
+        assert packed.namelist()[0] == NAMES[0]
+    odd = pictures._replace(labels=torch.zeros(4, dtype=torch.int64))
+    with zipfile.ZipFile(io.BytesIO(formats.archive(odd, ['../up/"x"']))) as packed:
+        assert packed.namelist()[0] == "-up--x-_2_00000.png"
+        assert next(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))["class"] == '../up/"x"'
+
+
+def test_npz_holds_the_arrays(pictures):
+    arrays = np.load(io.BytesIO(formats.npz(pictures)), allow_pickle=False)
+    assert (arrays["images"] == pictures.images[:, 0].numpy()).all()
+    assert arrays["labels"].tolist() == [3, 3, 7, 3]
+    assert arrays["seeds"].tolist() == [2, 2, 2, 9]
+    colour = pictures._replace(images=torch.zeros(4, 3, 8, 6, dtype=torch.uint8))
+    assert np.load(io.BytesIO(formats.npz(colour)))["images"].shape == (4, 8, 6, 3)
+
+
+def test_a_gif_goes_there_and_back(pictures):
+    film = Image.open(io.BytesIO(formats.gif(pictures.images)))
+    assert (film.n_frames, film.size) == (6, (168, 168))
+    film.seek(2)
+    third = np.array(film.convert("L"))[3::6, 3::6]
+    assert np.abs(third.astype(int) - pictures.images[2, 0].numpy()).max() <= 8  # 256 colours
+
+
+def test_a_film_decodes_to_the_frames(pictures, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "film.mp4"
+    path.write_bytes(formats.mp4(pictures.images))
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True).stdout
+    decoded = np.frombuffer(raw, np.uint8).reshape(-1, 168, 168)[:, 3::6, 3::6]
+    assert len(decoded) == 4
+    assert np.abs(decoded[2].astype(int) - pictures.images[2, 0].numpy()).mean() < 12
+
+
+def test_torchvision_reads_the_synthetic_mnist(composed, tmp_path):
+    out = tmp_path / "synthetic"
+    drawn = sample.run(composed("sample", "ckpt=pretrained", "format=idx", "n=12", "digits=[3,0]", f"out={out}"))
+    train, test = (torchvision.datasets.MNIST(out, train=train) for train in (True, False))
+    assert train.targets.bincount().tolist() == [12, 0, 0, 12]
+    assert test.targets.bincount().tolist() == [2, 0, 0, 2]
+    assert train.targets.tolist() != sorted(train.targets.tolist(), reverse=True)  # shuffled
+    known = {image.numpy().tobytes(): int(label) for image, label in zip(drawn.images, drawn.labels, strict=True)}
+    assert len(known) == 28  # no test picture is a training picture
+    for part in (train, test):
+        assert all(
+            known[image.numpy().tobytes()] == label
+            for image, label in zip(part.data, part.targets.tolist(), strict=True)
+        )
+    with pytest.raises(CganError, match="grey"):
+        formats.idx(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]))
+
+
+def test_the_command_line_draws_ways_and_hands(composed, tmp_path, pictures):
+    film = tmp_path / "morph.gif"
+    way = sample.run(composed("sample", "ckpt=pretrained", "interpolate=[3,8]", "n=6", "seed=1", f"out={film}"))
+    with Image.open(film) as frames:
+        assert frames.n_frames == 10
+    assert way.labels.tolist() == [3, 3, 3, 8, 8, 8]
+    ends = draw(load_generator("pretrained"), [3, 8], seed=1)
+    assert (way.images[[0, -1]].int() - ends.int()).abs().max() <= 1
+    seven = tmp_path / "seven.png"
+    seven.write_bytes(formats.png(pictures.images[2]))
+    hand = sample.run(composed("sample", "ckpt=pretrained", f"style={seven}", "format=zip"))
+    assert hand.labels.tolist() == list(range(10))
+    seven_centred = centre(pictures.images[2, 0].numpy()).float()
+    assert (hand.images[:, 0].float() - seven_centred).div(255).square().mean((1, 2)).min() < 0.02
+    with zipfile.ZipFile(tmp_path / "samples.zip") as packed:
+        assert packed.namelist()[-1] == "labels.csv"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        (["format=tar"], "format=tar: expected one of png"),
+        (["out=a.tar"], "expected a name that ends in"),
+        (["format=zip", "out=a.npz"], "expected a name that ends in"),
+        (["interpolate=[3]"], "two classes"),
+        (["interpolate=[3,12]"], "'12'"),
+        (["interpolate=[3,8]", "style=a.png"], "exclude each other"),
+        (["style=nowhere.png"], "style=nowhere.png: cannot read it"),
+        (["style=pyproject.toml"], "PNG, JPEG, WEBP"),
+        (["format=gif", "n=1"], "at least 2"),
+        (["format=idx", "interpolate=[3,8]"], "leave out"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_refused_in_words(composed, wishes, words):
+    with pytest.raises(CganError, match=words):
+        sample.run(composed("sample", "ckpt=pretrained", *wishes))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size that its few bytes do not hold."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "PNG, JPEG, WEBP"),
+        (b"GIF89a" + b"\0" * 50, "PNG, JPEG, WEBP"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "PNG, JPEG, WEBP"),
+        (b"\0" * (MAX_BYTES + 1), "at most 1000000"),
+        (png_that_claims(4000, 4000), "4000x4000"),
+        (png_that_claims(60_000, 60_000), "pixels"),
+        (png_that_claims(300, 300), "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "PNG, JPEG, WEBP|damaged"),
+    ],
+)
+def test_pictures_from_outside_are_decoded_with_limits(content, words):
+    with pytest.raises(CganError, match=words):
+        decode_picture(content)
+
+
+def test_ink_on_a_transparent_canvas_is_seen():
+    for ink in (0, 255):
+        canvas = np.zeros((30, 40, 4), np.uint8)
+        canvas[10:20, 5:9] = (ink, ink, ink, 255)
+        grey = decode_picture(formats.png(Image.fromarray(canvas)))
+        assert grey.shape == (30, 40)
+        assert (grey[15, 6], grey[0, 0]) == (ink, 128)

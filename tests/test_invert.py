@@ -1,0 +1,127 @@
+"""A written digit is found again, and a slider changes what its name says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cgan import CganError, load_generator
+from cgan.data.sources import Mnist5k
+from cgan.metrics.digits import DigitFeatures
+from cgan.sampling.directions import PROPERTIES, find_directions, measure
+from cgan.sampling.draw import render
+from cgan.sampling.interpolate import blend, morph, slerp
+from cgan.sampling.invert import centre, invert
+
+# The first 20 digits of MNIST's test split, which no generator of this project was trained on.
+LABELS = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    strip = np.array(Image.open(Path(__file__).parent / "data" / "mnist_test_20.png"))
+    return np.stack(np.split(strip, 20, axis=1))
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return load_generator("pretrained")
+
+
+def test_twenty_real_digits_are_found_again(generator, digits):
+    """Found without being told the class; each is read as the right digit and nearer than its class's mean."""
+    torch.set_num_threads(1)
+    train = Mnist5k().load("train")
+    found = [invert(generator, centre(picture).unsqueeze(0), steps=80) for picture in digits]
+    read = DigitFeatures()(torch.stack([entry.reconstruction for entry in found]))[1].argmax(1)
+    assert (read == torch.tensor(LABELS)).sum() >= 18
+    for entry, label in zip(found, LABELS, strict=True):
+        mean = train.images[train.labels == label].float().mean(0)
+        assert entry.error < (mean - entry.target.float()).div(255).square().mean()
+
+
+def test_a_given_class_is_kept_and_progress_is_told(generator, digits):
+    told = []
+    found = invert(generator, centre(digits[18]).unsqueeze(0), label=3, steps=8, progress=told.append)
+    assert found.label == 3
+    assert found.z.shape == (generator.z_dim,)
+    assert told == [step / 8 for step in range(1, 9)]
+    again = render(generator, found.z.unsqueeze(0), torch.tensor([3]))[0]
+    assert (again.int() - found.reconstruction.int()).abs().max() <= 1
+    assert found.error == pytest.approx(
+        float((again.float() - found.target.float()).div(255).square().mean()), abs=1e-4
+    )
+
+
+def test_a_digit_of_mnist_hardly_changes_when_it_is_centred(digits):
+    for picture in digits:
+        changed = np.abs(centre(picture).numpy().astype(int) - picture)
+        assert changed.mean() < 2
+
+
+def test_centring_finds_ink_of_either_colour_anywhere():
+    canvas = np.full((200, 300), 240, np.uint8)
+    canvas[20:120, 10:30] = 30  # an upright stroke, 100 by 20, in the upper left corner
+    for picture in (canvas, 255 - canvas):
+        digit = centre(picture).numpy()
+        rows, columns = np.nonzero(digit > 127)
+        assert (rows.min(), rows.max()) == (4, 23)
+        assert (columns.min(), columns.max()) == (12, 15)
+        assert digit.max() == 255
+    with pytest.raises(CganError, match="empty"):
+        centre(np.full((50, 50), 200, np.uint8))
+
+
+def test_a_great_circle_keeps_the_length_and_meets_both_ends():
+    start, end = torch.tensor([3.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 5.0])
+    way = slerp(start, end, torch.tensor([0.0, 1 / 3, 1.0]))
+    expected = torch.tensor([[3.0, 0, 0], [11 / 3 * np.cos(np.pi / 6), 0, 11 / 3 * 0.5], [0, 0, 5]])
+    assert torch.allclose(way, expected.float(), atol=1e-5)
+    assert torch.allclose(slerp(start, 2 * start, torch.tensor([0.5])), 1.5 * start)
+
+
+def test_a_morph_starts_and_ends_with_the_very_pictures(generator):
+    z = torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(3))
+    ends = render(generator, z, torch.tensor([3, 8]))
+    film = morph(generator, (z[0], z[1]), (3, 8), 5)
+    assert film.shape == (5, 1, 28, 28)
+    assert (film[[0, -1]].int() - ends.int()).abs().max() <= 1
+    assert (film[2].int() - ends.int()).abs().flatten(1).max(1).values.min() > 50
+    same = morph(generator, (z[0], z[1]), (3, 3), 3)
+    assert (same[0].int() - ends[0].int()).abs().max() <= 1
+
+
+def test_weights_of_a_blend_are_shares(generator):
+    z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(4))
+    weights = torch.zeros(1, 10)
+    weights[0, 4] = 7.5
+    assert (blend(generator, z, weights).int() - render(generator, z, torch.tensor([4])).int()).abs().max() <= 1
+
+
+def test_slant_thickness_and_width_of_a_known_stroke():
+    upright, slanted = torch.zeros(1, 28, 28, dtype=torch.uint8), torch.zeros(1, 28, 28, dtype=torch.uint8)
+    upright[0, 4:24, 10:14] = 255
+    for row in range(4, 24):
+        left = 16 - (row - 4) // 2  # half a pixel to the left per row: leans to the right
+        slanted[0, row, left : left + 4] = 255
+    values = measure(torch.stack([upright, slanted]))
+    assert values[0, 0] == pytest.approx(0, abs=1e-5)
+    assert values[1, 0] == pytest.approx(0.5, abs=0.01)
+    assert values[0, 1] == pytest.approx(2 * 80 / 48, rel=0.03)
+    assert values[0, 2] == pytest.approx(np.sqrt((4**2 - 1) / 12), abs=1e-4)
+
+
+def test_each_direction_moves_its_own_property(generator):
+    directions = find_directions(generator)
+    z = torch.randn(400, generator.z_dim, generator=torch.Generator().manual_seed(5))
+    labels = torch.arange(400) % 10
+    spread = measure(render(generator, z, labels)).std(0)
+    for place, name in enumerate(PROPERTIES):
+        vector = directions[name]
+        assert float(vector.norm()) == pytest.approx(1, abs=1e-5)
+        more, less = (measure(render(generator, z + amount * vector, labels)).mean(0) for amount in (2, -2))
+        change = (more - less) / spread
+        assert change[place] > 1
+        assert change.abs().argmax() == place
