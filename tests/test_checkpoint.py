@@ -79,7 +79,7 @@ def test_a_hostile_checkpoint_runs_nothing(tmp_path, monkeypatch, content):
     with open("plain.ckpt", "wb") as file:
         pickle.dump(content, file)
     for name in ("zip.ckpt", "plain.ckpt"):
-        with pytest.raises(CganError, match="not a readable generator"):
+        with pytest.raises(CganError, match="not a readable checkpoint"):
             load_generator(name)
     assert not (tmp_path / "exploded").exists()
 

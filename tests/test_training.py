@@ -62,7 +62,11 @@ def test_a_run_leaves_its_pictures_numbers_and_checkpoints(finished):
     assert [p.name for p in sorted((finished / "samples").iterdir())] == [f"epoch_{e:04d}.png" for e in range(1, 7)]
     assert size(finished / "samples" / "epoch_0001.png") == (2 + 10 * 58, 22 + 10 * 58)
     assert size(finished / "curves.png")[0] > 500
-    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    ]
     with np.load(finished / "latents.npz") as file:
         fixed = dict(file)
     assert fixed["labels"].tolist() == list(range(10)) * 10
