@@ -43,8 +43,9 @@ class Collapse(pl.Callback):
         self._judged = len(quality.history)
         classes = pl_module.spec.num_classes
         signs = {"variety": self._variety(trainer, pl_module) < self.least_variety}
-        if "label_agreement" in quality.history[-1]:
-            signs["label_agreement"] = quality.history[-1]["label_agreement"] < 1.5 / classes
+        agreement = quality.history[-1].get(quality.suite.tag("label_agreement"))
+        if agreement is not None:
+            signs["label_agreement"] = agreement < 1.5 / classes
         for sign, bad in signs.items():
             self.in_a_row[sign] = self.in_a_row[sign] + 1 if bad else 0
         collapsed = [sign for sign, count in self.in_a_row.items() if count >= self.evaluations]
