@@ -27,7 +27,6 @@ from cgan.networks.light import LightGenerator
 from cgan.sampling.draw import draw
 from cgan.spec import DataSpec
 from cgan.tasks.resume import resumed_arguments
-from cgan.tasks.sample import Samples
 from cgan.tasks.sample import save as save_samples
 
 SPEC = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
@@ -217,7 +216,7 @@ def test_descriptions_that_do_not_fit(changes: dict[str, Any], tmp_path: Path) -
 def test_names_are_no_places(tmp_path: Path) -> None:
     hostile = DataSpec("x", (1, 2, 2), ("../../a", "/b", "c\\d", ".."))
     images, labels = torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.arange(4)
-    save_samples(Samples(images, labels, 0, tmp_path), hostile, tmp_path / "out")
+    save_samples(images, labels, 0, hostile, "png", tmp_path / "out")
     assert {path.parent for path in tmp_path.rglob("*.png")} == {tmp_path / "out"}
     assert len(list((tmp_path / "out").iterdir())) == 4
 
@@ -399,6 +398,6 @@ def test_fuzzed_files(tmp_path: Path) -> None:
 
 def test_npz_is_plain(tmp_path: Path) -> None:
     images, labels = torch.arange(8, dtype=torch.uint8).view(2, 1, 2, 2), torch.tensor([1, 0])
-    save_samples(Samples(images, labels, 0, tmp_path), DataSpec("x", (1, 2, 2), ("a", "b")), tmp_path / "x.npz")
+    save_samples(images, labels, 0, DataSpec("x", (1, 2, 2), ("a", "b")), "npz", tmp_path / "x.npz")
     with np.load(tmp_path / "x.npz", allow_pickle=False) as stored:
         assert stored["images"].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]

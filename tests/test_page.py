@@ -36,7 +36,7 @@ from cgan.tasks.door import CONF
 pytestmark = pytest.mark.xdist_group("page")
 REPO = CONF.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-expect.set_options(timeout=120_000)
+expect.set_options(timeout=240_000)  # a page waits long where others use the processor
 TABS = ("Draw", "Style", "Your hand", "Morph", "Compare", "Train")
 NEATNESS = 1 - 0.4  # the page's first choice, as truncation
 Open = Callable[..., Page]
@@ -109,7 +109,7 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(240_000)
         page.on("request", lambda request: _refuse_strangers(request.url, address))
         page.goto(f"{address}/?tab={tab.replace(' ', '+')}" if tab else address)
         return page
@@ -263,8 +263,8 @@ def test_a_training_starts_goes_on_without_the_page_and_stops_with_a_checkpoint(
 
 def test_a_training_that_fails_says_why(checkout: Path) -> None:
     here = Trainings(checkout)
-    folder = here.start(["data=mnist5k", "trainer.max_epoch=1"])
-    until(lambda: not here.running(), "the training has ended")
+    folder = here.start(["data=mnist5k", "trainer.max_epoch=1"], beside=True)
+    until(lambda: here.watch(folder).state != "running", "the training has ended")
     seen = here.watch(folder)
     assert seen.state == "failed"
     assert "max_epoch" in seen.words
