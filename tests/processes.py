@@ -70,14 +70,14 @@ def train(*arguments: str, cwd: Path, **options: Any) -> Run:
     return run
 
 
-def error_line(run: Run) -> str:
-    """Return the one line with which a failed run ended."""
+def error_line(run: Run, jobs: int = 0) -> str:
+    """Return the one line with which a failed run ended; in a sweep, each of the ``jobs`` that failed has its own."""
     assert run.wait() == 1, run.words()
     lines = [line for line in run.words().splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, run.words()
+    assert len(lines) == jobs + 1, run.words()
     assert "Traceback" not in run.words()
-    assert "unexpected" not in lines[0]
-    return lines[0]
+    assert "unexpected" not in lines[-1]
+    return lines[-1]
 
 
 def _script(arguments: list[str], cwd: Path, output: Path, env: dict[str, str], limits: dict[int, int]) -> None:

@@ -78,7 +78,7 @@ def test_torchrun_makes_one_folder_and_resumes(one_process: Path, tmp_path: Path
 
 def test_sweeps_are_for_one_device(tmp_path: Path) -> None:
     run = start("-m", *TINY, "seed=1,2", "trainer=ddp_cpu", cwd=tmp_path)
-    words = error_line(run)
+    words = error_line(run, jobs=2)
     assert "2 of 2 runs failed" in words
     assert "a sweep trains each run on one device, found 2" in words
     assert "hydra/launcher=joblib" in words

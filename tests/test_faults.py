@@ -110,7 +110,7 @@ def test_guard_skips_and_goes_on(poison: list[str], tmp_path: Path) -> None:
     d_steps, g_steps = ({int(v["step"]) for v in side["state"].values()} for side in state["optimizer_states"])
     assert (d_steps, g_steps) == ({35}, {36})
     run = start(*poison, "+loss.forever=true", "guard=skip", "trainer.max_epochs=20", cwd=tmp_path)
-    assert "no finite gradient in 100 updates in a row" in error_line(run)
+    assert "no finite gradient of d in 100 updates in a row" in error_line(run)
 
 
 def test_collapse_is_warned_of(tmp_path: Path) -> None:

@@ -53,9 +53,10 @@ class Curves(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Collect; log when enough images have passed."""
+        """Collect the mean over all ranks, each of which saw its share of the batch; log when enough have passed."""
         assert isinstance(pl_module, ConditionalGAN)
-        self._since_last.append({name: value for name, value in outputs.items() if name in TAGS})
+        values = trainer.strategy.reduce(torch.stack(list(outputs.values())), reduce_op="mean")
+        self._since_last.append({name: value for name, value in zip(outputs, values, strict=True) if name in TAGS})
         if pl_module.images_seen - self._last_logged >= self.every_n_images:
             self._log(trainer, pl_module)
 
@@ -69,17 +70,13 @@ class Curves(pl.Callback):
     def _log(self, trainer: pl.Trainer, module: ConditionalGAN) -> None:
         names = {name for chunk in self._since_last for name in chunk}
         values = {
-            TAGS[name]: self._mean(trainer, [chunk[name] for chunk in self._since_last if name in chunk])
+            TAGS[name]: float(torch.stack([chunk[name] for chunk in self._since_last if name in chunk]).mean())
             for name in sorted(names)
         }
         for side, optimizer in zip("dg", trainer.optimizers, strict=True):
             values[f"learning_rate/{side}"] = optimizer.param_groups[0]["lr"]
         log_values(module, values)
         self._since_last, self._last_logged = [], module.images_seen
-
-    def _mean(self, trainer: pl.Trainer, values: list[Tensor]) -> float:
-        """Average over time and over all ranks, each of which saw its share of the batches."""
-        return float(trainer.strategy.reduce(torch.stack(values).mean(), reduce_op="mean"))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is not logged yet, so that a run resumed within an epoch logs the same points."""

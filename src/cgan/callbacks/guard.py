@@ -30,8 +30,7 @@ class Guard(pl.Callback):
         if mode not in ("stop", "skip"):
             raise CganError(f"guard={mode}: expected stop or skip")
         self.mode = mode
-        self.skipped = 0
-        self._in_a_row = 0
+        self._in_a_row = {"d": 0, "g": 0}
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -46,18 +45,20 @@ class Guard(pl.Callback):
         assert isinstance(pl_module, ConditionalGAN)
         weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
         norm = nn.utils.get_total_norm([weight.grad for weight in weights])
+        side = "d" if optimizer is trainer.optimizers[0] else "g"
         if norm.isfinite():
-            self._in_a_row = 0
+            self._in_a_row[side] = 0
             return
         for weight in weights:
             weight.grad = None
-        self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1
-        side = "d" if optimizer is trainer.optimizers[0] else "g"
+        self._in_a_row[side] += 1
         log.warning(
             "Step %d: gradient norm of %s is %s; its update is left out", pl_module.steps + 1, side, float(norm)
         )
-        if self._in_a_row == LONGEST_ROW:
-            raise CganError(f"training diverged: no finite gradient in {LONGEST_ROW} updates in a row; {ADVICE}")
+        if self._in_a_row[side] == LONGEST_ROW:
+            raise CganError(
+                f"training diverged: no finite gradient of {side} in {LONGEST_ROW} updates in a row; {ADVICE}"
+            )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -11,12 +11,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from cgan.checkpoint import find_generator, load_generator, read_description, save_generator
+from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.measured import Measured, measured
 from cgan.networks import Generator
 from cgan.sampling.draw import draw
+from cgan.tasks.judged import origin_of
 from cgan.tasks.model_card import model_card
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,8 @@ def run(cfg: DictConfig) -> Path:
     if cfg.format == "onnx":
         export_onnx(generator, out)
     else:
-        seen = None if found.path.is_dir() else read_description(found.path).get("images_seen")
         known = measured(found.path) if cfg.weights == "ema" else Measured({}, {}, "not measured: raw weights")
-        export_folder(generator, out, known, seen, str(cfg.license))
+        export_folder(generator, out, known, origin_of(found), str(cfg.license))
     log.info("Exported: %s", out)
     return out
 
@@ -66,15 +66,20 @@ def destination(cfg: DictConfig) -> Path:
     return out
 
 
-def export_folder(generator: Generator, out: Path, known: Measured, images_seen: int | None, licence: str) -> None:
+def export_folder(generator: Generator, out: Path, known: Measured, origin: dict[str, Any], licence: str) -> None:
     """Write ``config.json``, ``model.safetensors`` and ``README.md``, the layout of the Hugging Face hub.
 
     Raises:
         CganError: The folder cannot be written, or does not draw the same pictures.
     """
-    extra: dict[str, Any] = {"images_seen": images_seen, "measured": known._asdict(), "license": licence}
+    extra = {
+        "images_seen": origin.get("images_seen"),
+        "training": {key: origin[key] for key in ("command", "seconds", "hardware") if key in origin},
+        "measured": known._asdict(),
+        "license": licence,
+    }
     save_generator(generator, out, extra)
-    write_file(out / "README.md", model_card(generator, known, images_seen, licence).encode())
+    write_file(out / "README.md", model_card(generator, known, origin, licence).encode())
     labels = list(range(generator.num_classes))
     if not torch.equal(draw(load_generator(out), labels), draw(generator, labels)):
         shutil.rmtree(out)

@@ -1,6 +1,7 @@
 """The README of an exported generator: what it is, how good, under which licence, how to load it."""
 
 import math
+from typing import Any
 
 from cgan.measured import Measured
 from cgan.networks import Generator
@@ -22,6 +23,8 @@ A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a cl
 | Classes | {classes} |
 | Weights | {weights:,} |
 | Training images seen | {seen} |
+| Training time | {time} |
+| Made by | {command} |
 | Licence | {licence} |
 
 ## Draw
@@ -50,13 +53,13 @@ reads as the class asked for is `label_agreement`, where measured.
 """
 
 
-def model_card(generator: Generator, known: Measured, images_seen: int | None, licence: str) -> str:
+def model_card(generator: Generator, known: Measured, origin: dict[str, Any], licence: str) -> str:
     """Write the model card.
 
     Args:
         generator: With its spec.
         known: What was measured.
-        images_seen: Training images seen, if known.
+        origin: Where known, ``images_seen``, ``seconds`` of training, ``hardware`` and ``command``.
         licence: An identifier such as ``mit``.
     """
     spec = generator.spec
@@ -72,9 +75,17 @@ def model_card(generator: Generator, known: Measured, images_seen: int | None, l
         width=width,
         classes=", ".join(spec.class_names),
         weights=sum(weight.numel() for weight in generator.parameters()),
-        seen=f"{images_seen:,}" if images_seen is not None else "not recorded",
+        seen=f"{origin['images_seen']:,}" if "images_seen" in origin else "not recorded",
+        time=_duration(origin),
+        command=f"`{origin['command']}`" if "command" in origin else "not recorded",
         measured=_table(known),
     )
+
+
+def _duration(origin: dict[str, Any]) -> str:
+    if "seconds" not in origin:
+        return "not recorded"
+    return f"{origin['seconds'] / 60:.0f} minutes on {origin.get('hardware', 'hardware that was not recorded')}"
 
 
 def _table(known: Measured) -> str:

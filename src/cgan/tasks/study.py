@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,14 @@ def run(
 def open_study(folder: Path, heartbeat: int) -> optuna.Study:
     """Open or make the study of a folder; trials whose process was killed are queued again."""
     folder.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{folder / 'study.db'}",
-        heartbeat_interval=heartbeat,
-        grace_period=3 * heartbeat,
-        failed_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=3),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # signs of life, since 2.9
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{folder / 'study.db'}",
+            heartbeat_interval=heartbeat,
+            grace_period=3 * heartbeat,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
+        )
     return optuna.create_study(
         storage=storage,
         study_name=folder.name,
