@@ -122,7 +122,7 @@ def test_the_listing_names_models_and_says_what_is_broken(client, logs):
     }
     assert listed["mine"]["classes"] == list("0123456789")
     assert listed["mine"]["error"] is None
-    assert "not a readable generator" in listed["train/runs/evil"]["error"]
+    assert "not a readable checkpoint" in listed["train/runs/evil"]["error"]
     assert not (logs / "ran").exists()
     assert "secret" not in json.dumps(listed)
 
