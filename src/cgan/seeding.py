@@ -21,3 +21,15 @@ def torch_stream(*key: int) -> torch.Generator:
 def numpy_stream(*key: int) -> np.random.Generator:
     """Return a NumPy generator for the stream that ``key`` names; its draws do not depend on how many are asked."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+def seed_global_streams(device: torch.device, *key: int) -> None:
+    """Point torch's global streams of the CPU and of ``device`` to the one that ``key`` names.
+
+    The same as ``torch.manual_seed``, which also turns to accelerators that are not in use and formats a stack trace
+    for each: about as slow as a step of a small optimiser.
+    """
+    seed = mix(*key)
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cgan.errors import CganError
+from cgan.hardware import use_hardware_well
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -37,6 +38,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(one_job)
 
         def script() -> None:
+            use_hardware_well()
             with one_line_errors():
                 if not _wants_traceback():
                     # Hydra then raises its own errors, which it else prints over many lines. The second variable

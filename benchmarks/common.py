@@ -1,0 +1,145 @@
+"""What every benchmark shares: contenders timed in turns, rows with their spread, and a description of the machine."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cgan.hardware import available_cores, use_hardware_well
+from cgan.tasks.door import CONF
+
+RESULTS = Path(__file__).parents[1] / "docs" / "performance.json"
+use_hardware_well()  # as every script of this project does
+Contenders = Mapping[str, Callable[[], object]]
+
+
+class Row(NamedTuple):
+    """One measured value.
+
+    Attributes:
+        what: What was measured, in words.
+        value: The median.
+        low: The lower quartile.
+        high: The upper quartile.
+        unit: ``x`` for ratios, else the unit.
+        at_least: The target, where larger is better.
+        at_most: The target, where smaller is better.
+    """
+
+    what: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the median meets the target, or None where there is no target."""
+        if self.at_least is not None:
+            return self.value >= self.at_least
+        return self.value <= self.at_most if self.at_most is not None else None
+
+
+def interleave(contenders: Contenders, rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Time contenders in turns, so that whatever else the machine does hits all of them alike.
+
+    Args:
+        contenders: What to call, by name.
+        rounds: Calls per contender that count; the order turns by one place each round.
+        warm_up: Calls per contender before, that do not count.
+
+    Returns:
+        Wall-clock seconds of each call, by name; entry ``k`` of all lists is from the same round.
+    """
+    names = list(contenders)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    # A thread each, as `LightningRun` needs one: memory is handed out per thread, and not equally fast.
+    threads = {name: ThreadPoolExecutor(1) for name in names}
+    for number in range(-warm_up, rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            start = time.perf_counter()
+            threads[name].submit(contenders[name]).result()
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    for thread in threads.values():
+        thread.shutdown()
+    return seconds
+
+
+def row(what: str, values: list[float], unit: str, **target: float) -> Row:
+    """Sum values up by their median and quartiles."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return Row(what, middle, low, high, unit, **target)
+
+
+def speed_ratio(what: str, ours: list[float], theirs: list[float], **target: float) -> Row:
+    """Compare two contenders round by round: how many times as fast as ``theirs`` is ``ours``."""
+    return row(what, [slow / fast for fast, slow in zip(ours, theirs, strict=True)], "x", **target)
+
+
+def composed(folder: Path, *overrides: str) -> DictConfig:
+    """Compose the configuration that ``train.py`` would run with these overrides in this run folder."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(
+            "train", [*overrides, f"hydra.runtime.output_dir={folder}", "hydra.mode=RUN"], return_hydra_config=True
+        )
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    OmegaConf.resolve(cfg)
+    return cfg
+
+
+def matrix_product() -> float:
+    """Measure the machine's largest rate of arithmetic: float32 products of 2048 x 2048 matrices, in GFLOP/s."""
+    a, b = torch.randn(2, 2048, 2048).unbind()
+    seconds = interleave({"product": lambda: a @ b}, rounds=10, warm_up=3)["product"]
+    return 2 * 2048**3 / min(seconds) / 1e9
+
+
+def machine() -> dict[str, Any]:
+    """Describe what the numbers were measured on."""
+    cpu = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": cpu[0] if cpu else platform.processor() or platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": available_cores(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "matrix_product_gflops": round(matrix_product(), 1),
+    }
+
+
+def keep(section: str, rows: list[Row], **more: Any) -> None:
+    """Print rows and put them into ``docs/performance.json`` as one section, with the machine of this very run."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[section] = {"rows": [entry._asdict() for entry in rows], "machine": machine(), **more}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for entry in rows:
+        mark = {True: "holds", False: "DOES NOT HOLD", None: ""}[entry.holds]
+        print(f"{entry.what:60} {entry.value:10.4g} {entry.unit:9} [{entry.low:.4g}, {entry.high:.4g}] {mark}")
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []

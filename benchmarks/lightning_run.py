@@ -1,0 +1,99 @@
+"""A training run of this project that moves on block by block, so that it can be timed between other contenders."""
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from hydra.utils import instantiate
+
+from cgan.data.datamodule import ImageData
+from cgan.data.sources import Source
+from cgan.tasks.train import build_loggers, build_module, quiet_lightning
+from common import composed
+
+
+class LightningRun:
+    """What ``train.py`` runs, with its callbacks and loggers, halted after every ``chunks_per_block`` chunks.
+
+    ``trainer.fit`` lives in a thread of its own, and only one thread runs at a time. Work at the ends of epochs
+    (pictures, quality, checkpoints) is left out as far as a run stays within one epoch.
+
+    Args:
+        overrides: As on the command line of ``train.py``.
+        chunks_per_block: Length of a block in calls of ``training_step``.
+        source: Real data in place of the configured.
+        watched: Whether the configured callbacks run.
+    """
+
+    def __init__(
+        self, *overrides: str, chunks_per_block: int, source: Source | None = None, watched: bool = True
+    ) -> None:
+        quiet_lightning()
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        cfg = composed(Path(self._folder.name), "quality=none", "trainer.max_epochs=1000000", *overrides)
+        self.data = ImageData(
+            source=source or instantiate(cfg.data.source, _convert_="all"),
+            batch_size=cfg.data.batch_size,
+            steps_per_batch=cfg.data.steps_per_batch,
+            seed=cfg.seed,
+        )
+        self.module = build_module(cfg, self.data.spec)
+        self._pause = _Pause(chunks_per_block)
+        watchers = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()] if watched else []
+        self.trainer: pl.Trainer = instantiate(
+            cfg.trainer,
+            callbacks=[*watchers, self._pause],
+            logger=build_loggers(cfg, Path(self._folder.name), 0),
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            _convert_="all",
+        )
+        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._error: BaseException | None = None
+
+    def __call__(self) -> None:
+        """Train one block."""
+        if not self._thread.is_alive():
+            self._thread.start()
+        self._pause.go.release()
+        self._pause.done.acquire()
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        """End the run."""
+        if self._thread.is_alive():
+            self._pause.ending = True
+            self._pause.go.release()
+            self._thread.join()
+        self._folder.cleanup()
+
+    def _fit(self) -> None:
+        self._pause.go.acquire()
+        try:
+            self.trainer.fit(self.module, datamodule=self.data)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._pause.done.release()
+
+
+class _Pause(pl.Callback):
+    """Hand over after every block."""
+
+    def __init__(self, chunks: int) -> None:
+        self.chunks = chunks
+        self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.ending = False
+        self._served = 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._served += 1
+        if self._served % self.chunks == 0:
+            self.done.release()
+            self.go.acquire()
+            trainer.should_stop = self.ending

@@ -1,0 +1,143 @@
+"""Write docs/performance.md and its plot from docs/performance.json: `python benchmarks/report.py`."""
+
+import json
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from common import RESULTS, Row
+
+PAGE, PLOT = RESULTS.with_suffix(".md"), RESULTS.with_suffix(".png")
+Results = dict[str, dict[str, Any]]
+SECTIONS = {
+    "training": (
+        "Training",
+        "Blocks of training steps at batch 128, in turns, in one process. *Ours* is what `train.py` runs on "
+        "MNIST inside an epoch, with its callbacks and loggers. *The best plain loop* trains the same pair "
+        "with data in memory, fused Adam, one batch of fakes for both sides, real and fake judged together, "
+        "and the averaged generator. *The tutorial loop* reads a torchvision data set through a `DataLoader`, "
+        "draws fresh fakes for each side, uses default Adam and calls `.item()` twice per step "
+        "(`benchmarks/loops.py`). Ratios are of speed: above 1, ours is faster. The roofline: FLOPs per real "
+        "image by PyTorch's counter, over the rate of a 2048 x 2048 float32 matrix product on this machine.",
+    ),
+    "sampling": (
+        "Sampling",
+        "`draw` makes latents, runs the generator and rounds to uint8; the forward pass gets its latents for nothing.",
+    ),
+    "startup": ("Start-up", "Whole processes, in turns, from the start of Python to its end."),
+    "quality_cost": (
+        "Quality metrics",
+        "By the clock of the run itself (`time/quality_s`, `time/train_s`), over whole epochs of MNIST at defaults.",
+    ),
+    "memory": ("Memory", "Largest resident memory of a whole process."),
+    "growth": (
+        "Growth",
+        "Blocks of 4,096 images of the MLP run, in turns; 240,000 images are MNIST's 60,000 four times.",
+    ),
+}
+
+
+def main() -> None:
+    """Write the page and the plot."""
+    results: Results = json.loads(RESULTS.read_text())
+    PLOT.parent.mkdir(exist_ok=True)
+    plot(results)
+    PAGE.write_text(page(results))
+    print(f"{PAGE}\n{PLOT}")
+
+
+def page(results: Results) -> str:
+    """Return the page as Markdown."""
+    parts = [
+        "# Performance",
+        "Written by `python benchmarks/run.py` from [performance.json](performance.json); one part alone: "
+        "`python benchmarks/training.py`, then `python benchmarks/report.py`. Values are medians with quartiles. "
+        "GPU targets are not measured: no part of this page was run on a GPU."
+        if not any(section["machine"]["gpu"] for section in results.values())
+        else "",
+        f"![Ratios and growth]({PLOT.name})",
+    ]
+    for key, (title, words) in SECTIONS.items():
+        if key in results:
+            parts += [f"## {title}", words, machine_words(results[key]["machine"]), table(rows_of(results[key]))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def machine_words(machine: dict[str, Any]) -> str:
+    """Say in one line what a section was measured on."""
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    return (
+        f"{machine['date']}: {machine['cpu']} ({machine['instructions']}), {machine['cores']} cores, "
+        f"{machine['threads']} threads{gpu}; matrix product {machine['matrix_product_gflops']:.0f} GFLOP/s; "
+        f"load average {machine['load']}; torch {machine['torch']}, Python {machine['python']}."
+    )
+
+
+def table(rows: list[Row]) -> str:
+    """Lay rows out as a Markdown table."""
+    lines = ["| what | median | quartiles | target | |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        at_least = f">= {row.at_least:g}" if row.at_least is not None else ""
+        at_most = f"<= {row.at_most:g}" if row.at_most is not None else ""
+        verdict = {True: "holds", False: "**does not hold**", None: ""}[row.holds]
+        spread = f"{number(row.low)} to {number(row.high)}" if row.low != row.high else ""
+        lines.append(f"| {row.what} | {number(row.value)} {row.unit} | {spread} | {at_least}{at_most} | {verdict} |")
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """Write three digits that count, and none after the point of large values."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def plot(results: Results) -> None:
+    """Draw ratios with their targets, and time per image over batch, width and data."""
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    ratios = [row for section in results.values() for row in rows_of(section) if row.unit == "x"]
+    draw_ratios(left, [row for row in ratios if "time per image" not in row.what][::-1])
+    draw_growth(right, rows_of(results["growth"]) if "growth" in results else [])
+    figure.savefig(PLOT, dpi=80)
+
+
+def draw_ratios(axes: Axes, rows: list[Row]) -> None:
+    """Draw one bar per ratio with its quartiles and a mark at its target."""
+    spread = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
+    axes.barh([row.what for row in rows], [row.value for row in rows], xerr=spread, color="#9db8d6", ecolor="#333333")
+    for place, row in enumerate(rows):
+        target = row.at_least if row.at_least is not None else row.at_most
+        if target is not None:
+            mark = "$\\geq$" if row.at_least is not None else "$\\leq$"
+            axes.plot([target, target], [place - 0.45, place + 0.45], color="crimson", linewidth=2)
+            axes.annotate(f" {mark} {target:g}", (target, place), color="crimson", va="center", fontsize=8)
+    axes.axvline(1, color="grey", linewidth=0.8)
+    axes.set(title="Ratios (red: target)", xscale="log")
+    axes.tick_params(axis="y", labelsize=8)
+
+
+def draw_growth(axes: Axes, rows: list[Row]) -> None:
+    """Draw time per image along each axis, over its smallest point."""
+    for name in ("batch", "width", "data"):
+        points = [(int(row.what.split()[-1]), row.value) for row in rows if row.what.startswith(f"mlp: {name} ")]
+        if points:
+            smallest = points[0][0]
+            axes.plot(
+                *zip(*((place / smallest, value) for place, value in points), strict=True),
+                "o-",
+                label=f"{name}, from {smallest:,}",
+            )
+    axes.set(
+        title="mlp: time per image", xlabel="times the smallest", ylabel="microseconds", xscale="log", yscale="log"
+    )
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+
+
+def rows_of(section: dict[str, Any]) -> list[Row]:
+    """Read a section's rows back."""
+    return [Row(**entry) for entry in section["rows"]]
+
+
+if __name__ == "__main__":
+    main()

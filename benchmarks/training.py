@@ -1,0 +1,96 @@
+"""Is our training step, end to end, as fast as a plain loop? `python benchmarks/training.py`."""
+
+from typing import Any, NamedTuple
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from common import Row, interleave, keep, matrix_product, row, speed_ratio
+from lightning_run import LightningRun
+from loops import PlainLoop, TutorialLoop
+from pairs import fresh_pair
+
+BATCH_SIZE = 128
+
+
+class Case(NamedTuple):
+    """One pair: the length of a block, and the targets.
+
+    Attributes:
+        model: The name in ``conf/model``.
+        chunks: Calls of ``training_step`` per block.
+        steps: Training steps per call.
+        over_plain: Our speed over the plain loop's, at least.
+        over_tutorial: Our speed over the tutorial loop's, at least.
+    """
+
+    model: str
+    chunks: int
+    steps: int
+    over_plain: float | None = None
+    over_tutorial: float | None = None
+
+
+CASES = [Case("mlp", 2, 8, 0.95, 2.2), Case("light", 1, 8), Case("dcgan", 1, 2, 0.95, 1.15)]
+
+
+def main(rounds: int = 12) -> None:
+    """Measure all pairs; ``rounds`` is the number of blocks per contender."""
+    rows: list[Row] = []
+    rates = {}
+    for case in CASES:
+        some, rates[case.model] = measure(case, rounds)
+        rows += some
+        keep("training", rows)  # long: what is measured is kept
+    ratios = [fast / slow for fast, slow in zip(rates["light"], rates["dcgan"], strict=True)]
+    rows.append(row("light over dcgan, our run, images/s", ratios, "x", at_least=8))
+    keep("training", rows)
+
+
+def measure(case: Case, rounds: int) -> tuple[list[Row], list[float]]:
+    """Time our run and the loops in turns; return rows and our images per second by round."""
+    ours = LightningRun(f"model={case.model}", f"data.steps_per_batch={case.steps}", chunks_per_block=case.chunks)
+    data, images = ours.data.train, BATCH_SIZE * case.chunks * case.steps
+    size: dict[str, Any] = {"batch_size": BATCH_SIZE, "steps": case.chunks * case.steps}
+    plain = PlainLoop(fresh_pair(case.model), data, **size)
+    seconds = interleave(
+        {
+            "ours": ours,
+            "plain": plain,
+            "bare": PlainLoop(fresh_pair(case.model), data, average=False, **size),
+            "tutorial": TutorialLoop(fresh_pair(case.model), ours.data.source.root, **size),  # type: ignore[attr-defined]
+        },
+        rounds,
+    )
+    ours.close()
+    rates = [images / spent for spent in seconds["ours"]]
+    flops, peak = flops_per_image(plain), matrix_product()
+    name = case.model
+    return [
+        speed_ratio(
+            f"{name}: ours over the best plain loop", seconds["ours"], seconds["plain"], **least(case.over_plain)
+        ),
+        speed_ratio(f"{name}: ours over the plain loop without averaging", seconds["ours"], seconds["bare"]),
+        speed_ratio(
+            f"{name}: ours over the tutorial loop", seconds["ours"], seconds["tutorial"], **least(case.over_tutorial)
+        ),
+        speed_ratio(f"{name}: best plain loop over the tutorial loop", seconds["plain"], seconds["tutorial"]),
+        row(f"{name}: ours", rates, "images/s"),
+        row(f"{name}: one training step per image", [flops / 1e6], "MFLOP"),
+        row(f"{name}: share of the machine's matrix product", [rate * flops / peak / 1e9 for rate in rates], ""),
+    ], rates
+
+
+def flops_per_image(loop: PlainLoop) -> float:
+    """Count the floating-point operations of one training step, per real image."""
+    with FlopCounterMode(display=False) as counter:
+        loop.step(*next(loop.batches))
+    return counter.get_total_flops() / BATCH_SIZE
+
+
+def least(target: float | None) -> dict[str, float]:
+    """Turn a target that may be missing into an argument."""
+    return {} if target is None else {"at_least": target}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What torch does not find out by itself: the cores that were given to this process, and the faster matrix product."""
+
+import math
+import os
+from pathlib import Path
+
+import torch
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cores(cgroup: Path = _CGROUP) -> int:
+    """Return the number of cores that affinity (``taskset``, SLURM) and a container's CPU quota leave, at least 1.
+
+    Args:
+        cgroup: Where the control group's files are mounted.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(allowed, _quota(cgroup))))
+
+
+def use_hardware_well() -> None:
+    """Set torch up for this machine: its threads and its matrix products. Results stay, up to float rounding."""
+    use_available_cores()
+    use_fast_products()
+
+
+def use_available_cores() -> None:
+    """Lower torch's threads to the available cores: more would only wait for each other.
+
+    torch counts the machine's cores, so in a container with two of sixty-four cores it would start sixty-four threads.
+    Fewer threads (``OMP_NUM_THREADS``) stay as they are.
+    """
+    torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
+
+
+def use_fast_products() -> None:
+    """Let oneDNN multiply float32 matrices on CPUs with AVX-512 but without AMX.
+
+    torch leaves them to MKL, which uses half the width of an AMD processor. The switch's name allows bfloat16, but
+    without AMX oneDNN has no such kernel and multiplies in float32; a test holds it to that. With AMX it would round.
+    """
+    if torch.backends.cpu.get_cpu_capability() == "AVX512" and not torch.cpu._is_amx_tile_supported():
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
+
+
+def _quota(cgroup: Path) -> float:
+    """Read the CPU quota in cores, of control groups version 2 or 1; infinite where there is none."""
+    try:
+        if (cgroup / "cpu.max").is_file():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError):  # no control groups, or "max": no quota
+        return math.inf
