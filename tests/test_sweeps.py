@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 from processes import ROOT, TINY, error_line, start, train
 
 from cgan.errors import CganError
+from cgan.tasks.study import open_study
 from cgan.tasks.study import run as study
 
 DROPPED = ("callbacks.", "data.batch_size", "trainer.max_epochs")
@@ -98,3 +100,17 @@ def test_a_study_needs_something_to_search(tmp_path: Path) -> None:
 def test_a_sweep_without_failures_ends_well(tmp_path: Path) -> None:
     train("-m", *FAST, "data.batch_size=8", "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert [row[0] for row in table(tmp_path / "sweep")] == ["run", "0"]
+
+
+def test_a_study_prunes_a_run_that_is_worse_than_the_others(tmp_path: Path) -> None:
+    """Four trials of another day were far better at every evaluation: the fifth is stopped and leaves a checkpoint."""
+    good = optuna.create_trial(value=0.1, intermediate_values=dict.fromkeys(range(1, 60), 0.1))
+    opened = open_study(tmp_path / "s", heartbeat=60)
+    opened.add_trials([good] * 4)
+    longer = [word for word in FAST if not word.startswith("trainer.max_epochs")]
+    space = ["data.batch_size=8", "trainer.max_epochs=50", "gan.fake_labels=choice(batch)"]
+    study("s", 5, [*longer, *space], studies=tmp_path)
+    assert states(tmp_path / "s") == ["COMPLETE"] * 4 + ["PRUNED"]
+    assert (tmp_path / "s" / "trial_0004" / "checkpoints" / "last.ckpt").exists()
+    assert "Stopped by SIGTERM" in (tmp_path / "s" / "trial_0004" / "output.txt").read_text()
+    assert "trial_0004 (pruned)" in (tmp_path / "s" / "sweep.txt").read_text()
