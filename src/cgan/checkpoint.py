@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from cgan.archive import read_archive
 from cgan.errors import CganError
@@ -172,7 +173,7 @@ def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
     try:
         if not all(isinstance(name, str) and _is_size(value) for name, value in config.items()):
             raise ValueError(f"its sizes are {reprlib.repr(config)}")
-        with torch.device("meta"):  # shapes only: a file that claims huge layers costs no memory
+        with torch.device("meta"), _NoInit():  # shapes only: a file that claims huge layers costs no memory
             generator = GENERATORS[network](**config)
         if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
             raise ValueError("its network and its data spec differ in shape or classes")
@@ -184,6 +185,15 @@ def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
         raise _unreadable(path, error) from error
     generator.spec = spec
     return generator
+
+
+class _NoInit(TorchFunctionMode):
+    """Leave weights as they come: initial values without memory are of no use, and load torch's compiler (a second)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _is_size(value: Any) -> bool:
