@@ -94,10 +94,12 @@ def number(value: float) -> str:
 def plot(results: Results) -> None:
     """Draw ratios with their targets, and time per image over batch, width and data."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    parts = 2 if "growth" in results else 1
+    left, *right = figure.subplots(1, parts, squeeze=False, width_ratios=[3, 2][:parts])[0]
     ratios = [row for section in results.values() for row in rows_of(section) if row.unit == "x"]
     draw_ratios(left, [row for row in ratios if "time per image" not in row.what][::-1])
-    draw_growth(right, rows_of(results["growth"]) if "growth" in results else [])
+    for axes in right:
+        draw_growth(axes, rows_of(results["growth"]))
     figure.savefig(PLOT, dpi=80)
 
 
