@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cgan.losses.adversarial import BCE, Hinge, LeastSquares, Relativistic, Wasserstein
-from cgan.losses.penalties import R1, R1R2, Judged, WganGP
+from cgan.losses.penalties import R1, R1R2, Pair, WganGP
 
 REAL, FAKE = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.5])
 
@@ -42,11 +42,9 @@ def test_relativistic_generator_needs_real_logits():
         Relativistic().generator(FAKE)
 
 
-def judged_by(critic) -> Judged:
+def pair() -> Pair:
     torch.manual_seed(0)
-    real, fake = torch.randn(3, 1, 2, 2).requires_grad_(), torch.randn(3, 1, 2, 2).requires_grad_()
-    labels = torch.zeros(3, dtype=torch.long)
-    return Judged(real, fake, labels, critic(real, labels), critic(fake, labels))
+    return Pair(torch.randn(3, 1, 2, 2), torch.tensor([0, 1, 0]), torch.randn(3, 1, 2, 2), torch.tensor([2, 2, 2]))
 
 
 WEIGHT = torch.tensor([1.0, -2.0, 0.5, 3.0])
@@ -56,23 +54,32 @@ def linear(images, labels):
     return images.flatten(1) @ WEIGHT
 
 
+def twice_as_steep_for_class_two(images, labels):
+    return linear(images, labels) * (1 + (labels == 2))
+
+
 def test_r1_of_a_linear_critic_is_its_squared_weight():
-    assert R1(gamma=2.0)(linear, judged_by(linear)).item() == pytest.approx(WEIGHT.square().sum().item())
+    judged = R1(gamma=2.0)(twice_as_steep_for_class_two, pair())
+    assert judged.penalty.item() == pytest.approx(WEIGHT.square().sum().item())
 
 
 def test_r1r2_counts_real_and_fake_apart():
-    factors = iter((1.0, 2.0))
-
-    def doubled_on_second_call(images, labels):
-        return next(factors) * linear(images, labels)
-
-    squared = WEIGHT.square().sum().item()
-    assert R1R2(gamma=2.0)(linear, judged_by(doubled_on_second_call)).item() == pytest.approx(squared * (1 + 4))
+    judged = R1R2(gamma=2.0)(twice_as_steep_for_class_two, pair())
+    assert judged.penalty.item() == pytest.approx(WEIGHT.square().sum().item() * (1 + 4))
 
 
 def test_wgan_gp_measures_the_distance_of_the_slope_from_one():
     slope = WEIGHT.norm().item()
-    assert WganGP(weight=10.0)(linear, judged_by(linear)).item() == pytest.approx(10 * (slope - 1) ** 2, rel=1e-5)
+    judged = WganGP(weight=10.0)(linear, pair())
+    assert judged.penalty.item() == pytest.approx(10 * (slope - 1) ** 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [R1(1.0), R1R2(1.0), WganGP(1.0)], ids=lambda value: type(value).__name__)
+def test_penalties_return_the_logits_of_real_and_fake(penalty):
+    given = pair()
+    judged = penalty(twice_as_steep_for_class_two, given)
+    assert torch.allclose(judged.real_logits, given.real.flatten(1) @ WEIGHT)
+    assert torch.allclose(judged.fake_logits, 2 * (given.fake.flatten(1) @ WEIGHT))
 
 
 def test_penalties_are_differentiable_in_the_critic_also_where_its_slope_is_zero():
@@ -81,5 +88,5 @@ def test_penalties_are_differentiable_in_the_critic_also_where_its_slope_is_zero
     def dead(images, labels):
         return images.flatten(1) @ weight
 
-    WganGP(weight=10.0)(dead, judged_by(dead)).backward()
+    WganGP(weight=10.0)(dead, pair()).penalty.backward()
     assert weight.grad.isfinite().all()

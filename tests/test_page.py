@@ -293,7 +293,7 @@ def test_the_choices_of_the_page_fit_together(model: str, loss: str, composed: C
     cfg = composed("train", *overrides)
     assert cfg.trainer.max_epochs == 3
     module = build_module(cfg, DataSpec("mnist", (1, 28, 28), tuple("0123456789")))
-    assert type(module.loss).__module__ == "cgan.losses.adversarial"
+    assert type(module.game.loss).__module__ == "cgan.losses.adversarial"
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:

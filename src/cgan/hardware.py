@@ -2,10 +2,14 @@
 
 import math
 import os
+import shutil
 from pathlib import Path
 
 import torch
 
+from cgan.errors import CganError
+
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 LARGEST_ERROR = 1e-5
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -48,6 +52,22 @@ def use_fast_products() -> None:
     products.fp32_precision = "bf16"
     if product_error() > LARGEST_ERROR:
         products.fp32_precision = former
+
+
+def compile_mode(choice: bool | str) -> str | None:
+    """Turn ``compile=`` into a mode of ``torch.compile``, None for not at all.
+
+    Raises:
+        CganError: There is no such mode, or no C++ compiler, which torch.compile needs on CPU and GPU.
+    """
+    if choice is False:
+        return None
+    mode = "default" if choice is True else choice
+    if mode not in COMPILE_MODES:
+        raise CganError(f"compile={mode}: expected true, false or one of {', '.join(COMPILE_MODES)}")
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl")):
+        raise CganError("compile=true needs a C++ compiler: install g++, name one in CXX, or leave compile out")
+    return mode
 
 
 def product_error() -> float:

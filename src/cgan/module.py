@@ -12,7 +12,8 @@ from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
 from cgan.errors import CganError
 from cgan.losses.adversarial import AdversarialLoss
-from cgan.losses.penalties import Judged, Penalty
+from cgan.losses.game import Game
+from cgan.losses.penalties import Pair, Penalty
 from cgan.networks.base import Discriminator, Generator
 from cgan.schedules import Schedule
 from cgan.seeding import seed_global_streams
@@ -81,9 +82,7 @@ class ConditionalGAN(pl.LightningModule):
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.ema = GeneratorEMA(generator, ema_half_life_images, ema_ramp)
         self.spec = spec
-        self.loss = loss
-        self.penalty = penalty
-        self.augment = augment
+        self.game = Game(self._critic, loss, penalty, augment)
         self.d_optimizer = d_optimizer
         self.g_optimizer = g_optimizer
         self.lr_schedule = lr_schedule
@@ -97,6 +96,15 @@ class ConditionalGAN(pl.LightningModule):
         self.steps = 0
         self.images_seen = 0
         self._refuse_misfits()
+
+    def compile_step(self, mode: str = "default") -> None:
+        """Compile the generator and both sides of the game; results stay, up to float rounding.
+
+        Args:
+            mode: As in ``torch.compile``; ``reduce-overhead`` uses CUDA graphs.
+        """
+        self.generator.compile(mode=mode)
+        self.game.compile(mode)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Build the discriminator's and the generator's optimiser, in this order."""
@@ -143,12 +151,14 @@ class ConditionalGAN(pl.LightningModule):
 
         # The discriminator learns real from fake.
         with self.toggled_optimizer(d_opt):
-            stats = self._update(d_opt, self._d_loss(real, labels, fake.detach(), fake_labels))
+            factor = torch.full((), self.penalty_schedule(self.progress()), device=real.device)
+            judged = self.game.discriminator(Pair(real, labels, fake.detach(), fake_labels), factor)
+            stats = self._update(d_opt, judged)
 
         # The generator learns to fool it, with the very images that were just judged.
         if generator_learns:
             with self.toggled_optimizer(g_opt):
-                stats |= self._update(g_opt, self._g_loss(real, labels, fake, fake_labels))
+                stats |= self._update(g_opt, self.game.generator(Pair(real, labels, fake, fake_labels)))
 
         self.steps += 1
         global_batch = len(real) * self.trainer.world_size
@@ -161,38 +171,9 @@ class ConditionalGAN(pl.LightningModule):
         assert isinstance(optimizers, list)
         return optimizers
 
-    def _d_loss(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> dict[str, Tensor]:
-        if self.augment:
-            real, fake = self.augment(real), self.augment(fake)
-        if self.penalty:
-            real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
-        real_logits, fake_logits = self._judge(real, labels, fake, fake_labels)
-        stats = {"d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
-        loss = stats["d_loss"] = self.loss.discriminator(real_logits, fake_logits)
-        if self.penalty:
-            judged = Judged(real, fake, labels, real_logits, fake_logits)
-            stats["penalty"] = self.penalty(self._critic, judged) * self.penalty_schedule(self.progress())
-            loss = loss + stats["penalty"]
-        return {"loss": loss, **stats}
-
-    def _g_loss(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> dict[str, Tensor]:
-        if self.augment:
-            real, fake = self.augment(real), self.augment(fake)
-        if self.loss.needs_real_logits:
-            real_logits, fake_logits = self._judge(real, labels, fake, fake_labels)
-            loss = self.loss.generator(fake_logits, real_logits)
-        else:
-            loss = self.loss.generator(self._critic(fake, fake_labels))
-        return {"loss": loss, "g_loss": loss}
-
     def _critic(self, images: Tensor, labels: Tensor) -> Tensor:
         """Judge in float32, also when the networks run in bfloat16."""
         return self.discriminator(images, labels).float()
-
-    def _judge(self, real: Tensor, labels: Tensor, fake: Tensor, fake_labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge real and fake in one pass; the discriminators treat each image by itself, so nothing leaks."""
-        logits = self._critic(torch.cat([real, fake]), torch.cat([labels, fake_labels]))
-        return logits[: len(real)], logits[len(real) :]
 
     def _update(self, optimizer: LightningOptimizer, stats: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take one optimiser step on ``stats["loss"]``; return the other numbers."""
@@ -246,11 +227,12 @@ class ConditionalGAN(pl.LightningModule):
             raise CganError(f"gan.lr_scaling={self.lr_scaling}: expected {', '.join(LR_EXPONENTS)}")
         if self.d_steps < 1:
             raise CganError(f"gan.d_steps={self.d_steps}: expected at least 1")
-        pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
+        loss, penalty = self.game.loss, self.game.penalty
+        pairs = loss.needs_real_logits or (penalty is not None and penalty.needs_shared_labels)
         if pairs and self.fake_labels != "batch":
             raise CganError("this loss or penalty compares images of one class: set gan.fake_labels=batch")
         unstable = (nn.modules.batchnorm._BatchNorm, nn.Dropout)
-        if self.penalty and any(isinstance(layer, unstable) for layer in self.discriminator.modules()):
+        if penalty and any(isinstance(layer, unstable) for layer in self.discriminator.modules()):
             raise CganError(
                 "a gradient penalty needs a discriminator that judges each image by itself: "
                 "set model.discriminator.dropout=0 and use no batch norm, or choose penalty=none"

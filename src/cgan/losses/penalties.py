@@ -1,6 +1,7 @@
 """Gradient penalties on the discriminator.
 
-They assume that it judges each image by itself: no batch norm and no dropout.
+They assume that it judges each image by itself: no batch norm and no dropout. Gradients at images are taken by
+``torch.func.grad``: a penalty built on it compiles together with its network, ``autograd.grad`` would not.
 """
 
 from collections.abc import Callable
@@ -13,38 +14,64 @@ Critic = Callable[[Tensor, Tensor], Tensor]
 """``(images (N, C, H, W), labels (N,)) -> logits (N,)``."""
 
 
-class Judged(NamedTuple):
-    """A batch that the discriminator has judged; ``real`` and ``fake`` are leaves that require gradients.
+class Pair(NamedTuple):
+    """What the discriminator compares.
 
     Attributes:
         real: (N, C, H, W) in [-1, 1].
-        fake: (N, C, H, W) in [-1, 1].
         labels: (N,) classes of the real images.
-        real_logits: (N,) with a graph back to ``real``.
-        fake_logits: (N,) with a graph back to ``fake``.
+        fake: (N, C, H, W) in [-1, 1], without a graph where the discriminator learns.
+        fake_labels: (N,) classes of the fake images.
     """
 
     real: Tensor
-    fake: Tensor
     labels: Tensor
+    fake: Tensor
+    fake_labels: Tensor
+
+
+class Judged(NamedTuple):
+    """What the discriminator said.
+
+    Attributes:
+        real_logits: (N,) raw.
+        fake_logits: (N,) raw.
+        penalty: Scalar, differentiable in the discriminator's weights.
+    """
+
     real_logits: Tensor
     fake_logits: Tensor
+    penalty: Tensor
 
 
 class Penalty(Protocol):
-    """A scalar added to the discriminator's loss."""
+    """Judges a batch and says what its slopes cost."""
 
     needs_shared_labels: bool
     """Whether ``fake[i]`` must be of the same class as ``real[i]``."""
 
-    def __call__(self, critic: Critic, judged: Judged) -> Tensor:
-        """Return the penalty, differentiable in the discriminator's weights."""
+    def __call__(self, critic: Critic, pair: Pair) -> Judged:
+        """Return the logits and a scalar to add to the discriminator's loss."""
 
 
-def squared_norms(logits: Tensor, images: Tensor) -> Tensor:
-    """Return ``|d logits[i] / d images[i]|^2`` summed over pixels, (N,), differentiable once more."""
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.square().flatten(1).sum(1)
+def judge(critic: Critic, pair: Pair) -> tuple[Tensor, Tensor]:
+    """Judge real and fake in one pass, ``-> real_logits (N,), fake_logits (N,)``.
+
+    The discriminators treat each image by itself, so nothing leaks.
+    """
+    logits = critic(*_both(pair))
+    return logits[: len(pair.real)], logits[len(pair.real) :]
+
+
+def judge_with_slopes(critic: Critic, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits (N,) and ``d logits[i] / d images[i]`` (N, C, H, W), differentiable once more in the weights."""
+
+    def score(images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = critic(images, labels)
+        return logits.sum(), logits
+
+    slopes, logits = torch.func.grad(score, has_aux=True)(images.detach())
+    return logits, slopes
 
 
 class R1:
@@ -59,9 +86,11 @@ class R1:
     def __init__(self, gamma: float) -> None:
         self.gamma = gamma
 
-    def __call__(self, critic: Critic, judged: Judged) -> Tensor:
+    def __call__(self, critic: Critic, pair: Pair) -> Judged:
         """Penalise the gradient at real images."""
-        return self.gamma / 2 * squared_norms(judged.real_logits, judged.real).mean()
+        real_logits, slopes = judge_with_slopes(critic, pair.real, pair.labels)
+        fake_logits = critic(pair.fake, pair.fake_labels)
+        return Judged(real_logits, fake_logits, self.gamma / 2 * _squared_norms(slopes).mean())
 
 
 class R1R2:
@@ -76,11 +105,12 @@ class R1R2:
     def __init__(self, gamma: float) -> None:
         self.gamma = gamma
 
-    def __call__(self, critic: Critic, judged: Judged) -> Tensor:
-        """Penalise the gradient at real and at fake images, in one backward pass."""
-        both = judged.real_logits.sum() + judged.fake_logits.sum()
-        at_real, at_fake = torch.autograd.grad(both, (judged.real, judged.fake), create_graph=True)
-        return self.gamma / 2 * (at_real.square().sum() / len(at_real) + at_fake.square().sum() / len(at_fake))
+    def __call__(self, critic: Critic, pair: Pair) -> Judged:
+        """Penalise the gradient at real and at fake images, in one pass."""
+        logits, slopes = judge_with_slopes(critic, *_both(pair))
+        count = len(pair.real)
+        penalty = self.gamma / 2 * _squared_norms(slopes).sum() / count
+        return Judged(logits[:count], logits[count:], penalty)
 
 
 class WganGP:
@@ -95,10 +125,19 @@ class WganGP:
     def __init__(self, weight: float) -> None:
         self.weight = weight
 
-    def __call__(self, critic: Critic, judged: Judged) -> Tensor:
+    def __call__(self, critic: Critic, pair: Pair) -> Judged:
         """Penalise gradients whose length is not 1."""
-        mix = torch.rand(len(judged.real), 1, 1, 1, device=judged.real.device)
-        between = torch.lerp(judged.real.detach(), judged.fake.detach(), mix).requires_grad_()
+        mix = torch.rand(len(pair.real), 1, 1, 1, device=pair.real.device)
+        _, slopes = judge_with_slopes(critic, torch.lerp(pair.real, pair.fake, mix), pair.labels)
         # The root's slope at 0 is infinite: a dead critic would give NaN.
-        norms = (squared_norms(critic(between, judged.labels), between) + 1e-12).sqrt()
-        return self.weight * (norms - 1).square().mean()
+        norms = (_squared_norms(slopes) + 1e-12).sqrt()
+        return Judged(*judge(critic, pair), self.weight * (norms - 1).square().mean())
+
+
+def _both(pair: Pair) -> tuple[Tensor, Tensor]:
+    return torch.cat([pair.real, pair.fake]), torch.cat([pair.labels, pair.fake_labels])
+
+
+def _squared_norms(slopes: Tensor) -> Tensor:
+    """Sum over pixels: (N, C, H, W) -> (N,)."""
+    return slopes.square().flatten(1).sum(1)

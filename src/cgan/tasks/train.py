@@ -22,6 +22,7 @@ from cgan.checkpoint import read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError
+from cgan.hardware import compile_mode
 from cgan.module import ConditionalGAN
 from cgan.seeding import mix
 from cgan.spec import DataSpec
@@ -128,7 +129,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
 def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``."""
     sizes: dict[str, Any] = {"num_classes": spec.num_classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
-    return ConditionalGAN(
+    module = ConditionalGAN(
         generator=instantiate(cfg.model.generator, **sizes),
         discriminator=instantiate(cfg.model.discriminator, **sizes),
         spec=spec,
@@ -142,6 +143,9 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         seed=cfg.seed,
         **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
     )
+    if mode := compile_mode(cfg.compile):
+        module.compile_step(mode)
+    return module
 
 
 def optional(choice: DictConfig | None) -> Any:
