@@ -133,6 +133,9 @@ def test_evaluating_the_best_checkpoint_repeats_the_logged_value(composed, tmp_p
     entry = json.loads((tmp_path / "out" / "evaluation.json").read_text())["judged"][0]
     assert entry["images_seen"] == 384
     assert entry["seconds"] > 0
+    (point,) = entry["curve"]
+    assert point["fid"] == values["fid_digits_200"]
+    assert point["seconds"] > entry["seconds"]  # measuring counts
     assert "CPU cores" in entry["hardware"]
 
 

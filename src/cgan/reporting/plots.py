@@ -10,6 +10,7 @@ from torch import Tensor
 from cgan.reporting.table import Columns, goal
 
 BARS_PER_LINE = 4
+Curve = list[dict[str, float]]
 
 
 def overview(columns: Columns, floor: str, class_names: tuple[str, ...]) -> bytes:
@@ -52,6 +53,32 @@ def confusion_matrices(tables: dict[str, Tensor], class_names: tuple[str, ...]) 
         _ticks(axes, class_names, class_names)
         _write_cells(axes, share, dark=share > 50, form="{:.1f}")
         axes.set(title=f"{name}: read as (percent)", ylabel="asked for")
+    return _png(figure)
+
+
+def learning_curves(curves: dict[str, list[Curve]], floor: float | None) -> bytes:
+    """Draw Fréchet distance and misread share against minutes, a colour per kind of run, a line per run; as PNG.
+
+    Args:
+        curves: By kind of run, entries with ``seconds``, ``fid`` and ``label_agreement``.
+        floor: The distance of real test images: a dashed line.
+    """
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for place, (kind, runs) in enumerate(curves.items()):
+        for number, run in enumerate(runs):
+            style = {"color": f"C{place % 10}", "label": None if number else kind, "linewidth": 1.2}
+            minutes = [entry["seconds"] / 60 for entry in run]
+            left.plot(minutes, [entry.get("fid", np.nan) for entry in run], **style)
+            right.plot(minutes, [100 - 100 * entry.get("label_agreement", np.nan) for entry in run], **style)
+    if floor is not None:
+        left.axhline(floor, color="black", linestyle="--", linewidth=1)
+        left.annotate("real test images", (0, floor), va="bottom", fontsize=8)
+    left.set(title="Fréchet distance", xlabel="minutes", yscale="log")
+    right.set(title="Samples that are not read as asked for, percent", xlabel="minutes", yscale="log")
+    for axes in (left, right):
+        axes.grid(alpha=0.3, which="both")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
     return _png(figure)
 
 

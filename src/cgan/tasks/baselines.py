@@ -44,7 +44,7 @@ def run(folder: Path, out: Path) -> str:
         raise CganError(f"{folder.absolute()}: expected evaluation.json files of evaluate.py, found none")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for path in paths:
-        evaluation = _read(path)
+        evaluation = read_evaluation(path)
         groups.setdefault(tuple(evaluation["protocol"][key] for key in PROTOCOL), []).append(evaluation)
     parts = [HEAD.format(folder=folder.as_posix())]
     parts += [_section(group) for _, group in sorted(groups.items(), key=lambda entry: str(entry[0]))]
@@ -53,7 +53,12 @@ def run(folder: Path, out: Path) -> str:
     return text
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Read a file of ``evaluate.py``.
+
+    Raises:
+        CganError: It is damaged, or something else.
+    """
     try:
         evaluation = json.loads(path.read_text())
         judged = [(entry["name"], entry["values"].items()) for entry in evaluation["judged"]]
@@ -93,6 +98,11 @@ def _refuse_other_floor(floor: dict[str, float], other: dict[str, float], protoc
             )
 
 
+def value_of(values: dict[str, float], name: str) -> float | None:
+    """Return the value called ``name`` under whatever protocol; None where it was not measured."""
+    return next((value for tag, value in values.items() if _is(tag, name)), None)
+
+
 def _is(tag: str, start: str) -> bool:
     """Whether ``tag`` is the value called ``start`` under some protocol, and not a longer name or one class's value."""
     longer = [name for name in (*COLUMNS, "variance_ratio_least", "cas_deviation") if name.startswith(f"{start}_")]
@@ -100,7 +110,8 @@ def _is(tag: str, start: str) -> bool:
 
 
 def _order(entry: dict[str, Any]) -> float:
-    return next((value for tag, value in entry["values"].items() if tag.startswith("fid_")), math.inf)
+    distance = value_of(entry["values"], "fid")
+    return math.inf if distance is None else distance
 
 
 def _origin(entry: dict[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from cgan.spec import DataSpec
 log = logging.getLogger(__name__)
 PRIVATE = ("hydra", "ckpt", "data.root", "run_name")
 """Overrides that say where a run was made and not what it is."""
+CURVE = ("fid", "label_agreement")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def runs_in(folder: Path) -> list[str]:
 def origin_of(found: Found) -> dict[str, Any]:
     """Return what the files tell of a generator's making; what they do not tell is left out.
 
-    Keys: ``images_seen``, ``seconds`` of training up to this checkpoint, ``hardware``, ``command``, ``trained_on``.
+    Keys: ``images_seen``, ``seconds`` of training up to this checkpoint, ``hardware``, ``command``, ``trained_on``, and
+    ``curve``, the run's own log of quality against time.
     """
     if found.path.is_dir():
         described = json.loads((found.path / "config.json").read_text())
@@ -95,7 +97,7 @@ def origin_of(found: Found) -> dict[str, Any]:
     described, run = read_description(found.path), found.path.parent.parent
     seconds, command = training_seconds(run, described["images_seen"]), training_command(run)
     known = {"trained_on": described["spec"]["name"], "images_seen": described["images_seen"], "seconds": seconds}
-    known |= {"hardware": described.get("hardware"), "command": command}
+    known |= {"hardware": described.get("hardware"), "command": command, "curve": learning_curve(run) or None}
     return {key: value for key, value in known.items() if value is not None}
 
 
@@ -108,6 +110,20 @@ def training_seconds(run: Path, images_seen: int) -> float | None:
             seconds += (row["images_seen"] - before) / row["speed/images_per_s"]
             before = row["images_seen"]
     return round(seconds, 1) if before else None
+
+
+def learning_curve(run: Path) -> list[dict[str, float]]:
+    """Return a run's ``fid`` and ``label_agreement`` with the seconds of training and of measuring until then."""
+    epochs: dict[float, dict[str, float]] = {}
+    for row in read_lines(run / "metrics.jsonl"):  # one row per callback
+        epochs.setdefault(row["images_seen"], {}).update(row)
+    curve, seconds = [], 0.0
+    for images_seen, row in epochs.items():
+        seconds += row.get("time/train_s", 0.0) + row.get("time/quality_s", 0.0)
+        found = {name: value for tag, value in row.items() for name in CURVE if tag.startswith(f"quality/{name}_")}
+        if found:
+            curve.append({"images_seen": images_seen, "seconds": round(seconds, 1), **found})
+    return curve
 
 
 def training_command(run: Path) -> str | None:

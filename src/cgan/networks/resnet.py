@@ -1,0 +1,124 @@
+"""A residual pair with projection, for pictures of 32x32 and more."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cgan.errors import CganError
+from cgan.networks.base import Discriminator, Generator, divided
+from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
+
+
+class _Residual(nn.Module):
+    """``(x + f(x)) / sqrt 2``: two 3x3 convolutions; the divisor keeps the variance (Karras et al. 2020, section 4)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the convolutions found: (N, C, H, W) -> (N, C, H, W)."""
+        return (x + self.layers(x)) / math.sqrt(2)
+
+
+class ResNetGenerator(Generator):
+    """``[z, embedding] -> h x w x channels[0]``, then per width a residual block and a doubling, tanh at the end.
+
+    Doubling is bilinear after a 1x1 convolution. Without batch norm, so a picture never depends on its neighbours.
+
+    Args:
+        z_dim: Length of a latent.
+        embed_dim: Length of a label embedding.
+        channels: Channels at each size, from the smallest to the full one.
+        num_classes: Number of classes.
+        img_shape: (C, H, W); H and W are multiples of ``2 ** (len(channels) - 1)``.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        img_shape: tuple[int, int, int],
+        z_dim: int = 64,
+        embed_dim: int = 32,
+        channels: tuple[int, ...] = (128, 64, 32),
+    ) -> None:
+        super().__init__(z_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
+        height, width = _smallest(img_shape, channels)
+        layers: list[nn.Module] = [
+            nn.Linear(z_dim + embed_dim, channels[0] * height * width),
+            nn.Unflatten(1, (channels[0], height, width)),
+            _Residual(channels[0]),
+        ]
+        for fan_in, fan_out in pairwise(channels):
+            layers += [
+                nn.Conv2d(fan_in, fan_out, kernel_size=1),
+                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+                _Residual(fan_out),
+            ]
+        layers += [nn.LeakyReLU(0.2), nn.Conv2d(channels[-1], img_shape[0], kernel_size=3, padding=1), nn.Tanh()]
+        self.embedding = nn.Embedding(num_classes, embed_dim)
+        self.layers = nn.Sequential(*layers)
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """Look up the classes: (N,) int64 -> (N, embed_dim)."""
+        return self.embedding(labels)
+
+    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """Draw: (N, z_dim) and (N, embed_dim) -> (N, C, H, W) in [-1, 1]."""
+        return self.layers(torch.cat([z, embedding], dim=1))
+
+
+class ResNetDiscriminator(Discriminator):
+    """The generator's mirror: per width a residual block and a halving, a hidden layer, one logit.
+
+    No normalisation and no dropout, so gradient penalties apply.
+
+    Args:
+        channels: Channels at each size, from the full one to the smallest.
+        hidden: Width of the hidden layer.
+        conditioning: ``projection`` or ``concat`` (a learned label plane beside the image).
+        norm: ``none`` or ``spectral``.
+        num_classes: Number of classes.
+        img_shape: (C, H, W); H and W are multiples of ``2 ** (len(channels) - 1)``.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        img_shape: tuple[int, int, int],
+        channels: tuple[int, ...] = (32, 64, 128),
+        hidden: int = 256,
+        conditioning: Conditioning = "projection",
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__(num_classes=num_classes, img_shape=img_shape)
+        height, width = _smallest(img_shape, channels)
+        self.label = LabelPlane(num_classes, *img_shape[1:]) if conditioning == "concat" else None
+        fan_in = img_shape[0] + (1 if self.label else 0)
+        layers: list[nn.Module] = [nn.Conv2d(fan_in, channels[0], kernel_size=3, padding=1), _Residual(channels[0])]
+        for fan_in, fan_out in pairwise(channels):
+            layers += [nn.AvgPool2d(2), nn.Conv2d(fan_in, fan_out, kernel_size=1), _Residual(fan_out)]
+        layers += [nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(channels[-1] * height * width, hidden), nn.LeakyReLU(0.2)]
+        self.features = nn.Sequential(*layers)
+        self.head = logit_head(conditioning, hidden, num_classes)
+        normalise_weights(self, norm)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits."""
+        seen = self.label(images, labels) if self.label else images
+        return self.head(self.features(seen), labels)
+
+
+def _smallest(img_shape: tuple[int, int, int], channels: tuple[int, ...]) -> tuple[int, int]:
+    if not channels:
+        raise CganError("model=resnet: channels= expects at least one width, found none")
+    return divided(img_shape, 2 ** (len(channels) - 1), "model=resnet")
