@@ -101,6 +101,28 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
     assert_same_run(folder, uninterrupted)
 
 
+def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    folder, arguments = tmp_path / "run", [*SAVED_OFTEN, "hydra.run.dir=run"]
+    for _ in range(10):  # a kill may come a moment after the renaming
+        run = start(*arguments, cwd=tmp_path)
+        count = saves(folder)
+        run.until(count)
+        part = folder / "checkpoints" / f"last.ckpt.{run.process.pid}.part"
+        while not part.exists():
+            assert run.process.is_alive(), run.words()
+        assert run.signal(signal.SIGKILL).wait() == -signal.SIGKILL
+        if part.exists():
+            break
+        arguments = [f"ckpt={folder}"]
+    assert part.exists()
+    assert checkpoint(folder)["cgan"]["steps"] > 0
+    train(f"ckpt={folder}", cwd=tmp_path)
+    assert_same_run(folder, uninterrupted)
+    assert not part.exists()
+
+
 def test_a_requeued_slurm_job_goes_on_by_itself(uninterrupted: Path, tmp_path: Path) -> None:
     job = {"SLURM_JOB_ID": "77"}
     (folder,) = [Path(word.split("=", 1)[1].strip("'")) for word in resumed(SAVED_OFTEN, tmp_path, job)[-1:]]
