@@ -82,7 +82,8 @@ class PlainLoop:
 class TutorialLoop:
     """What most notebooks show: a torchvision data set through a loader, default Adam, fresh fakes for each side.
 
-    It multiplies matrices as torch does unasked; :func:`cgan.hardware.use_fast_products` is not in tutorials.
+    It multiplies matrices as torch does unasked and drops out with ``nn.Dropout``, for tutorials have neither
+    :func:`cgan.hardware.use_fast_products` nor :class:`cgan.networks.dropout.Dropout`.
 
     Args:
         module: Holds the pair.
@@ -92,7 +93,7 @@ class TutorialLoop:
     """
 
     def __init__(self, module: ConditionalGAN, root: Path, *, batch_size: int, steps: int) -> None:
-        self.generator, self.discriminator = module.generator, module.discriminator
+        self.generator, self.discriminator = module.generator, _with_usual_dropout(module.discriminator)
         self.d_opt = torch.optim.Adam(self.discriminator.parameters(), **ADAM)  # type: ignore[arg-type]
         self.g_opt = torch.optim.Adam(self.generator.parameters(), **ADAM)  # type: ignore[arg-type]
         self.criterion = nn.BCEWithLogitsLoss()
@@ -133,3 +134,11 @@ class TutorialLoop:
     def _forever(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             yield from self.loader
+
+
+def _with_usual_dropout(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, nn.Dropout(child.p))
+    return network

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
+from cgan.networks.dropout import Dropout
 from cgan.tasks.door import CONF
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -134,3 +135,25 @@ def test_light_costs_at_most_a_tenth_of_dcgan(composed):
     cost = {model: flops_per_image(composed, model) for model in ("light", "dcgan", "mlp")}
     print(cost)
     assert cost["light"] <= cost["dcgan"] / 10
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_dropout_keeps_the_mean_and_drops_its_share(memory_format):
+    torch.manual_seed(0)
+    x = torch.full((40, 30, 9, 7), 2.0).to(memory_format=memory_format).requires_grad_()  # 75,600: no multiple of 256
+    dropped = Dropout(0.3)(x)
+    assert dropped.is_contiguous(memory_format=memory_format)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 2 * 256 / 179])
+    assert (dropped == 0).float().mean().item() == pytest.approx(77 / 256, abs=0.006)  # 3.6 deviations
+    assert dropped.mean().item() == pytest.approx(2.0, abs=0.02)
+    dropped.sum().backward()
+    assert torch.equal(x.grad == 0, dropped == 0)
+    assert torch.equal(Dropout(0.3).eval()(x), x)
+    torch.manual_seed(0)
+    assert torch.equal(Dropout(0.3)(x), dropped)
+
+
+def test_dropout_of_nothing_and_of_everything():
+    x = torch.randn(3, 5)
+    assert torch.equal(Dropout(0.0)(x), x)
+    assert torch.equal(Dropout(1.0)(x), torch.zeros(3, 5))

@@ -98,7 +98,7 @@ class ConditionalGAN(pl.LightningModule):
         self._refuse_misfits()
 
     def compile_step(self, mode: str = "default") -> None:
-        """Compile the generator and both sides of the game; results stay, up to float rounding.
+        """Compile the generator and both sides of the game; results stay, up to float rounding and dropout's choices.
 
         Args:
             mode: As in ``torch.compile``; ``reduce-overhead`` uses CUDA graphs.

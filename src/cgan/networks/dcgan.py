@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from cgan.networks.base import Discriminator, Generator, divided
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
+from cgan.networks.dropout import Dropout
 
 
 def init_weights(module: nn.Module) -> None:
@@ -103,7 +104,7 @@ class DCGANDiscriminator(Discriminator):
         fan_in = img_shape[0] + (1 if self.label else 0)
         for fan_out in channels:
             layers += [nn.Conv2d(fan_in, fan_out, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            layers += [Dropout(dropout)] if dropout else []
             fan_in = fan_out
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.head = logit_head(conditioning, channels[-1] * height * width, num_classes)

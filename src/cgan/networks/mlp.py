@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cgan.networks.base import Discriminator, Generator
 from cgan.networks.conditioning import Conditioning, LabelVector, Norm, logit_head, normalise_weights
+from cgan.networks.dropout import Dropout
 
 
 class MLPGenerator(Generator):
@@ -76,7 +77,7 @@ class MLPDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise([width, *hidden]):
             layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(0.2)]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            layers += [Dropout(dropout)] if dropout else []
         self.features = nn.Sequential(*layers)
         self.head = logit_head(conditioning, hidden[-1], num_classes)
         normalise_weights(self, norm)
