@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cgan.losses.adversarial import BCE, Hinge, LeastSquares, Relativistic, Wasserstein
+from cgan.losses.game import Game
 from cgan.losses.penalties import R1, R1R2, Pair, WganGP
 
 REAL, FAKE = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.5])
@@ -90,3 +91,35 @@ def test_penalties_are_differentiable_in_the_critic_also_where_its_slope_is_zero
 
     WganGP(weight=10.0)(dead, pair()).penalty.backward()
     assert weight.grad.isfinite().all()
+
+
+def reads_labels(images, labels):
+    """Logits 5, 3 and 1 for labels 0, 1 and 2, whatever the image."""
+    return 5.0 - 2 * labels
+
+
+def test_mismatch_plays_right_labels_against_all_others():
+    torch.manual_seed(0)
+    labels = torch.ones(3000, dtype=torch.long)
+    images = torch.zeros(3000, 1, 1, 1)
+    game = Game(reads_labels, Hinge(), None, None, mismatch=0.25, num_classes=3)
+    stats = game.discriminator(Pair(images, labels, images, torch.full_like(labels, 2)), torch.ones(()))
+    assert stats["d_loss"].item() == pytest.approx(0 + 2)
+    assert stats["d_mismatched"].item() == pytest.approx(3, abs=0.2)  # 5 and 1, half each; never 3 itself
+    assert stats["loss"].item() == pytest.approx(2 + 0.25 * (1 + stats["d_mismatched"].item()))
+    seen = game._other_labels(labels)
+    assert set(seen.tolist()) == {0, 2}
+
+
+def test_what_is_not_played_is_not_in_the_numbers():
+    game = Game(linear, Hinge(), None, None, mismatch=0.0, num_classes=3)
+    stats = game.discriminator(pair(), torch.ones(()))
+    assert sorted(stats) == ["d_fake", "d_loss", "d_real", "loss"]
+    assert stats["loss"] is stats["d_loss"]
+
+
+def test_the_penalty_is_scaled_by_its_factor():
+    game = Game(linear, Hinge(), R1(gamma=2.0), None, mismatch=0.0, num_classes=3)
+    stats = game.discriminator(pair(), torch.tensor(0.5))
+    assert stats["penalty"].item() == pytest.approx(WEIGHT.square().sum().item() / 2)
+    assert stats["loss"].item() == pytest.approx((stats["d_loss"] + stats["penalty"]).item())

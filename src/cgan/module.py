@@ -43,6 +43,7 @@ class ConditionalGAN(pl.LightningModule):
         lr_schedule: Factor on both learning rates over the run.
         penalty_schedule: Factor on the penalty over the run.
         d_steps: Discriminator steps per generator step, each on its own batch.
+        mismatch: Weight of a second game for the discriminator, right labels against wrong ones; 0 leaves it out.
         fake_labels: ``batch`` gives fakes the labels of the real batch, ``uniform`` draws them.
         gradient_clip: Largest gradient norm per network.
         ema_half_life_images: Half-life of the averaged generator in images.
@@ -68,6 +69,7 @@ class ConditionalGAN(pl.LightningModule):
         lr_schedule: Schedule,
         penalty_schedule: Schedule,
         d_steps: int,
+        mismatch: float,
         fake_labels: Literal["batch", "uniform"],
         gradient_clip: float | None,
         ema_half_life_images: float,
@@ -82,7 +84,7 @@ class ConditionalGAN(pl.LightningModule):
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.ema = GeneratorEMA(generator, ema_half_life_images, ema_ramp)
         self.spec = spec
-        self.game = Game(self._critic, loss, penalty, augment)
+        self.game = Game(self._critic, loss, penalty, augment, mismatch=mismatch, num_classes=spec.num_classes)
         self.d_optimizer = d_optimizer
         self.g_optimizer = g_optimizer
         self.lr_schedule = lr_schedule
@@ -227,6 +229,8 @@ class ConditionalGAN(pl.LightningModule):
             raise CganError(f"gan.lr_scaling={self.lr_scaling}: expected {', '.join(LR_EXPONENTS)}")
         if self.d_steps < 1:
             raise CganError(f"gan.d_steps={self.d_steps}: expected at least 1")
+        if self.game.mismatch < 0 or (self.game.mismatch and self.spec.num_classes < 2):
+            raise CganError(f"gan.mismatch={self.game.mismatch}: expected 0, or above with at least two classes")
         loss, penalty = self.game.loss, self.game.penalty
         pairs = loss.needs_real_logits or (penalty is not None and penalty.needs_shared_labels)
         if pairs and self.fake_labels != "batch":

@@ -19,12 +19,13 @@ TAGS = {
     "penalty": "loss/penalty",
     "d_real": "logits/real",
     "d_fake": "logits/fake",
+    "d_mismatched": "logits/mismatched",
     "d_grad_norm": "gradient_norm/d",
     "g_grad_norm": "gradient_norm/g",
 }
 PANELS = {
     "Losses": ["loss/d", "loss/g", "loss/penalty"],
-    "D(real) and D(fake), mean logits": ["logits/real", "logits/fake"],
+    "D(real), D(fake), D(mismatched), mean logits": ["logits/real", "logits/fake", "logits/mismatched"],
     "Gradient norms": ["gradient_norm/d", "gradient_norm/g"],
     "Learning rates": ["learning_rate/d", "learning_rate/g"],
 }

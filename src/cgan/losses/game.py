@@ -17,6 +17,9 @@ class Game:
         loss: The adversarial game.
         penalty: A gradient penalty on the discriminator.
         augment: A differentiable augmentation of all that the discriminator sees.
+        mismatch: Weight of a second game for the discriminator: real images with their labels against the same images
+            with wrong ones (matching-aware discriminator, Reed et al. 2016, section 4.2).
+        num_classes: Number of classes.
     """
 
     def __init__(
@@ -25,11 +28,16 @@ class Game:
         loss: AdversarialLoss,
         penalty: Penalty | None,
         augment: Callable[[Tensor], Tensor] | None,
+        *,
+        mismatch: float,
+        num_classes: int,
     ) -> None:
         self.critic = critic
         self.loss = loss
         self.penalty = penalty
         self.augment = augment
+        self.mismatch = mismatch
+        self.num_classes = num_classes
 
     def discriminator(self, pair: Pair, penalty_factor: Tensor) -> dict[str, Tensor]:
         """Tell real from fake.
@@ -39,20 +47,24 @@ class Game:
             penalty_factor: Scalar factor on the penalty.
 
         Returns:
-            Scalars: ``loss`` to minimise, ``d_loss`` without the penalty, mean logits, and ``penalty`` if there is one.
+            Scalars: ``loss`` to minimise, ``d_loss`` of the adversarial game alone, mean logits, what else is played.
         """
         pair = self._augmented(pair)
+        stats = {}
         if self.penalty is None:
             real_logits, fake_logits = judge(self.critic, pair)
-            d_loss = loss = self.loss.discriminator(real_logits, fake_logits)
-            stats = {}
         else:
             real_logits, fake_logits, penalty = self.penalty(self.critic, pair)
-            d_loss = self.loss.discriminator(real_logits, fake_logits)
-            stats = {"penalty": penalty * penalty_factor}
-            loss = d_loss + stats["penalty"]
-        means = {"d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
-        return {"loss": loss, "d_loss": d_loss, **means, **stats}
+            stats["penalty"] = penalty * penalty_factor
+        stats |= {"d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
+        loss = stats["d_loss"] = self.loss.discriminator(real_logits, fake_logits)
+        if self.penalty is not None:
+            loss = loss + stats["penalty"]
+        if self.mismatch:
+            mismatched_logits = self.critic(pair.real, self._other_labels(pair.labels))
+            stats["d_mismatched"] = mismatched_logits.mean()
+            loss = loss + self.mismatch * self.loss.discriminator(real_logits, mismatched_logits)
+        return {"loss": loss, **stats}
 
     def generator(self, pair: Pair) -> dict[str, Tensor]:
         """Fool the discriminator: scalars ``loss`` to minimise and ``g_loss``; ``pair.fake`` carries its graph."""
@@ -69,6 +81,10 @@ class Game:
         torch._inductor.config.fallback_random = True
         self.discriminator = torch.compile(self.discriminator, mode=mode)  # type: ignore[method-assign]
         self.generator = torch.compile(self.generator, mode=mode)  # type: ignore[method-assign]
+
+    def _other_labels(self, labels: Tensor) -> Tensor:
+        """Draw for each label one of the others."""
+        return (labels + torch.randint_like(labels, 1, self.num_classes)) % self.num_classes
 
     def _augmented(self, pair: Pair) -> Pair:
         if self.augment is None:
