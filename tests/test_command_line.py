@@ -30,6 +30,7 @@ def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Complete
         ("train.py", ["data=mnist5k", "data.batch_size=9999"], ["data.batch_size=9999", "at most the 4000"]),
         ("train.py", ["data=mnist5k", "data.source.test_per_class=500"], ["1 to 499"]),
         ("train.py", ["data=mnist5k", "optimizer.d.lr=fast"], ["TypeError", "HYDRA_FULL_ERROR=1"]),
+        ("train.py", ["data=mnist5k", "compile=fast"], ["compile=fast", "reduce-overhead"]),
         ("sample.py", ["digits=12"], ["'12'", "0, 1, 2, 3"]),
         ("sample.py", ["n=0"], ["n=0", "whole number"]),
         ("sample.py", ["ckpt=nowhere"], ["ckpt=nowhere", "run folder"]),

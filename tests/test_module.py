@@ -107,7 +107,6 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
     assert all(weight.isfinite().all() for weight in module.parameters())
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile asks non-leaf tensors for it
 @pytest.mark.parametrize(
     "choices",
     [

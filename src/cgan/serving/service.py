@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cgan.checkpoint import load_generator
 from cgan.errors import CganError
+from cgan.hardware import use_hardware_well
 from cgan.networks.base import Generator
 from cgan.sampling import directions, interpolate, noise
 from cgan.sampling.draw import render
@@ -41,6 +42,7 @@ class Service:
     """
 
     def __init__(self, logs: Path = Path("logs"), device: str = "cpu") -> None:
+        use_hardware_well()
         self.catalog = Catalog(Path(logs))
         self.device = device
         self._lock = threading.Lock()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -103,8 +104,13 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
     """Build the trainer; the quality callback goes first, so that the others see its values, ``final`` goes last.
 
     Raises:
-        CganError: A sweep asks for more than one device per run.
+        CganError: There is no GPU for a run that asks for one, or a sweep asks for more than one device per run.
     """
+    if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise CganError(
+            f"trainer.accelerator=gpu: torch {torch.__version__} finds no GPU here; use trainer=auto or "
+            "trainer=cpu, or install a torch that fits the GPU's driver"
+        )
     callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
     folder = Path(cfg.trainer.default_root_dir)
     trainer: pl.Trainer = instantiate(
