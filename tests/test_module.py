@@ -1,3 +1,5 @@
+import shutil
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -107,6 +109,7 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
     assert all(weight.isfinite().all() for weight in module.parameters())
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize(
     "choices",
     [
