@@ -6,7 +6,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,17 +66,13 @@ def interleave(contenders: Contenders, rounds: int, warm_up: int = 1) -> dict[st
     """
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    # A thread each, as `LightningRun` needs one: memory is handed out per thread, and not equally fast.
-    threads = {name: ThreadPoolExecutor(1) for name in names}
     for number in range(-warm_up, rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             start = time.perf_counter()
-            threads[name].submit(contenders[name]).result()
+            contenders[name]()
             if number >= 0:
                 seconds[name].append(time.perf_counter() - start)
-    for thread in threads.values():
-        thread.shutdown()
     return seconds
 
 

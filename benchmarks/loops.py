@@ -5,6 +5,7 @@ Both train the pairs of this project with binary cross-entropy and Adam, as ``tr
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from cgan.data.sources import Split
+from cgan.hardware import adapt_freed_memory, keep_freed_memory
 from cgan.module import ConditionalGAN
 from cgan.spec import to_float
 
@@ -82,8 +84,8 @@ class PlainLoop:
 class TutorialLoop:
     """What most notebooks show: a torchvision data set through a loader, default Adam, fresh fakes for each side.
 
-    It multiplies matrices as torch does unasked and drops out with ``nn.Dropout``, for tutorials have neither
-    :func:`cgan.hardware.use_fast_products` nor :class:`cgan.networks.dropout.Dropout`.
+    It uses the machine as torch does unasked and drops out with ``nn.Dropout``, for tutorials have neither
+    :func:`cgan.hardware.use_hardware_well` nor :class:`cgan.networks.dropout.Dropout`.
 
     Args:
         module: Holds the pair.
@@ -106,11 +108,9 @@ class TutorialLoop:
 
     def __call__(self) -> None:
         """Train one block."""
-        products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-        ours, products.fp32_precision = products.fp32_precision, "none"
-        for _ in range(self.steps):
-            self.step(*next(self.batches))
-        products.fp32_precision = ours
+        with torch_unasked():
+            for _ in range(self.steps):
+                self.step(*next(self.batches))
 
     def step(self, real: Tensor, labels: Tensor) -> None:
         """Train both sides on one batch."""
@@ -134,6 +134,17 @@ class TutorialLoop:
     def _forever(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             yield from self.loader
+
+
+@contextmanager
+def torch_unasked() -> Iterator[None]:
+    """Undo for a while what :func:`cgan.hardware.use_hardware_well` sets, the number of threads aside."""
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    ours, products.fp32_precision = products.fp32_precision, "none"
+    adapt_freed_memory()
+    yield
+    products.fp32_precision = ours
+    keep_freed_memory()
 
 
 def _with_usual_dropout(network: nn.Module) -> nn.Module:

@@ -9,7 +9,8 @@ from common import keep, row
 from pairs import DIGITS, fresh_pair
 
 ROOT = Path(__file__).parents[1]
-PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # KiB on Linux
+# In KiB; `ru_maxrss` would not do: a child inherits its parent's.
+PEAK = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     torch_alone, lightning = peak("import torch"), peak("import lightning.pytorch")
     needed = torch_alone + (data + state) / 2**20
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [f"hydra.run.dir={folder}", "trainer.max_epochs=1", "trainer.limit_train_batches=20"]
+        arguments = [f"hydra.run.dir={folder}", "trainer.max_epochs=1", "+trainer.limit_train_batches=20"]
         plain, judged = (train_peak(*arguments, *more) for more in (["quality=none"], []))
     keep(
         "memory",

@@ -126,6 +126,7 @@ def rank(number: int, port: str, out: Path) -> None:
         lr_schedule=Constant(),
         penalty_schedule=Constant(),
         d_steps=2,
+        mismatch=0.0,
         fake_labels="uniform",
         gradient_clip=1.0,
         ema_half_life_images=100,
