@@ -19,7 +19,8 @@ SECTIONS = {
         "and the averaged generator. *The tutorial loop* reads a torchvision data set through a `DataLoader`, "
         "draws fresh fakes for each side, uses default Adam, `nn.Dropout` and torch's settings as they come, and calls "
         "`.item()` twice per step (`benchmarks/loops.py`). Ratios are of speed: above 1, ours is faster. The roofline: "
-        "FLOPs per real image by PyTorch's counter, over the rate of a 2048 x 2048 float32 matrix product on this machine.",
+        "FLOPs per real image by PyTorch's counter, over the rate of a 2048 x 2048 float32 matrix product on this "
+        "machine.",
     ),
     "sampling": (
         "Sampling",
