@@ -99,6 +99,8 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
     assert stopped(run, folder, signal.SIGKILL, after_saves=1) == -signal.SIGKILL
     train(f"ckpt={folder}", cwd=tmp_path)
     assert_same_run(folder, uninterrupted)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.get("time/train_s", 0) < 600 for line in lines)  # not since the machine was started
 
 
 def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(

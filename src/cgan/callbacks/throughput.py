@@ -23,6 +23,10 @@ class Throughput(pl.Callback):
         self._started_at = 0.0
         self._images_at_start = 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock also where a resumed run goes on within an epoch, whose start has been."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         assert isinstance(pl_module, ConditionalGAN)
