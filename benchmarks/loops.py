@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from cgan.data.sources import Split
-from cgan.hardware import adapt_freed_memory, keep_freed_memory
 from cgan.module import ConditionalGAN
 from cgan.spec import to_float
 
@@ -138,13 +137,11 @@ class TutorialLoop:
 
 @contextmanager
 def torch_unasked() -> Iterator[None]:
-    """Undo for a while what :func:`cgan.hardware.use_hardware_well` sets, the number of threads aside."""
+    """Undo for a while what :func:`cgan.hardware.use_fast_products` sets."""
     products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     ours, products.fp32_precision = products.fp32_precision, "none"
-    adapt_freed_memory()
     yield
     products.fp32_precision = ours
-    keep_freed_memory()
 
 
 def _with_usual_dropout(network: nn.Module) -> nn.Module:

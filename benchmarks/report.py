@@ -107,7 +107,8 @@ def plot(results: Results) -> None:
 def draw_ratios(axes: Axes, rows: list[Row]) -> None:
     """Draw one bar per ratio with its quartiles and a mark at its target."""
     spread = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
-    axes.barh([row.what for row in rows], [row.value for row in rows], xerr=spread, color="#9db8d6", ecolor="#333333")
+    places, values = range(len(rows)), [row.value for row in rows]  # not by name: a name may come twice
+    axes.barh(places, values, tick_label=[row.what for row in rows], xerr=spread, color="#9db8d6", ecolor="#333333")
     for place, row in enumerate(rows):
         target = row.at_least if row.at_least is not None else row.at_most
         if target is not None:

@@ -2,9 +2,6 @@
 
 import copy
 import importlib.util
-import platform
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -132,24 +129,3 @@ def test_the_reference_loop_of_the_benchmarks_trains_what_our_step_trains(compos
         expected = getattr(plain, network).state_dict()
         for name, value in getattr(ours, network).state_dict().items():
             torch.testing.assert_close(value, expected[name], msg=lambda words, name=name: f"{name}: {words}")
-
-
-FAULTS = """
-import resource, torch
-from cgan.hardware import keep_freed_memory
-keep_freed_memory()
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(16_000_000).sum()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-print(faults(), faults())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such setting")
-def test_freed_memory_is_there_for_the_next_step():
-    printed = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
-    first, again = map(int, printed.split())
-    assert again < first / 4

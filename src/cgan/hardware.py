@@ -1,10 +1,8 @@
 """What torch does not find out by itself: the cores that were given to this process, and the faster matrix product."""
 
-import ctypes
 import math
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import torch
@@ -13,7 +11,6 @@ from cgan.errors import CganError
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 LARGEST_ERROR = 1e-5
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -31,7 +28,6 @@ def use_hardware_well() -> None:
     """Set torch up for this machine: its threads and its matrix products. Results stay, up to float rounding."""
     use_available_cores()
     use_fast_products()
-    keep_freed_memory()
 
 
 def use_available_cores() -> None:
@@ -56,29 +52,6 @@ def use_fast_products() -> None:
     products.fp32_precision = "bf16"
     if product_error() > LARGEST_ERROR:
         products.fp32_precision = former
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next step: it else gives large blocks back and has them cleared anew.
-
-    A training step frees and takes the same megabytes again and again; kept, it is about a seventh faster (MLP pair).
-    """
-    _set_allocator(mmap_threshold=2**30, trim_threshold=2**31 - 1)
-
-
-def adapt_freed_memory() -> None:
-    """Return, for comparisons, to the largest thresholds that glibc comes to by itself."""
-    _set_allocator(mmap_threshold=2**25, trim_threshold=2**26)
-
-
-def _set_allocator(*, mmap_threshold: int, trim_threshold: int) -> None:
-    _mallopt(_M_MMAP_THRESHOLD, mmap_threshold)
-    _mallopt(_M_TRIM_THRESHOLD, trim_threshold)
-
-
-def _mallopt(option: int, value: int) -> None:
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # musl has none
-        libc.mallopt(option, value)
 
 
 def compile_mode(choice: bool | str) -> str | None:
