@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def stopped(run: Run, folder: Path, number: int, after_saves: int) -> int:
 
 
 def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
+    folder, started_at = tmp_path / "run", time.monotonic()
     run = start(*SAVED_OFTEN, "hydra.run.dir=run", cwd=tmp_path)
     assert stopped(run, folder, signal.SIGTERM, after_saves=1) == 143
     assert f"Go on: python train.py ckpt={folder}" in run.words()
@@ -100,7 +101,8 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
     train(f"ckpt={folder}", cwd=tmp_path)
     assert_same_run(folder, uninterrupted)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert all(line.get("time/train_s", 0) < 600 for line in lines)  # not since the machine was started
+    trained = sum(line.get("time/train_s", 0) for line in lines)
+    assert 0 < trained < time.monotonic() - started_at  # an epoch's clock starts anew where a run goes on within it
 
 
 def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(
