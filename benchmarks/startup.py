@@ -31,7 +31,7 @@ def main(rounds: int = 3) -> None:
         [
             row("python -c 'import torch'", seconds["torch"], "s"),
             row("sample.py digits=7, start to picture", seconds["picture"], "s"),
-            row("the same over (1.5 x import torch + 1 s)", shares, "x", at_most=1),
+            row("sample.py over (1.5 x import torch + 1 s)", shares, "x", at_most=1),
             row("train.py, one step and its checkpoint, quality=none", seconds["step"], "s"),
             row("train.py, the same and a look at all real images for quality", seconds["quality"], "s"),
         ],

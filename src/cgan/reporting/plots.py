@@ -73,7 +73,7 @@ def learning_curves(curves: dict[str, list[Curve]], floor: float | None) -> byte
             right.plot(minutes, [100 - 100 * entry.get("label_agreement", np.nan) for entry in run], **style)
     if floor is not None:
         left.axhline(floor, color="black", linestyle="--", linewidth=1)
-        left.annotate("real test images", (0, floor), va="bottom", fontsize=8)
+        left.text(0.01, floor, "real test images", transform=left.get_yaxis_transform(), va="bottom", fontsize=8)
     left.set(title="Fréchet distance", xlabel="minutes", yscale="log")
     right.set(title="Samples that are not read as asked for, percent", xlabel="minutes", yscale="log")
     for axes in (left, right):
