@@ -43,8 +43,8 @@ class PlainLoop:
         average: bool = True,
     ) -> None:
         self.generator, self.discriminator = module.generator, module.discriminator
-        self.average = copy.deepcopy(self.generator).requires_grad_(False) if average else None
         self.g_weights: list[Tensor] = list(self.generator.parameters())
+        self.average: list[Tensor] = [weight.detach().clone() for weight in self.g_weights] if average else []
         self.d_opt = torch.optim.Adam(self.discriminator.parameters(), fused=True, **ADAM)  # type: ignore[arg-type]
         self.g_opt = torch.optim.Adam(self.g_weights, fused=True, **ADAM)  # type: ignore[arg-type]
         self.steps = steps
@@ -71,7 +71,7 @@ class PlainLoop:
         g_loss.backward(inputs=self.g_weights)  # spares the discriminator's weight gradients
         self.g_opt.step()
         if self.average:
-            torch._foreach_lerp_(list(self.average.parameters()), self.g_weights, 0.01)
+            torch._foreach_lerp_(self.average, self.g_weights, 0.01)
 
     def _batches(self, split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         while True:

@@ -20,7 +20,7 @@ def test_after_one_half_life_old_and_new_weights_count_the_same():
     with torch.no_grad():
         for tensor in (*generator.parameters(), *(b for b in generator.buffers() if b.is_floating_point())):
             tensor.add_(3.0)
-    ema.update(generator, new_images=100, images_seen=1000)
+    ema.update(new_images=100, images_seen=1000)
     for name, averaged in ema.generator.state_dict().items():
         if averaged.is_floating_point():
             torch.testing.assert_close(averaged, old.state_dict()[name] + 1.5)
@@ -33,9 +33,11 @@ def test_two_small_updates_equal_one_large_one():
             weight.add_(1.0)
     once = GeneratorEMA(small_generator(), half_life_images=64, ramp=1.0)
     twice = copy.deepcopy(once)
-    once.update(moved, new_images=32, images_seen=10_000)
-    twice.update(moved, new_images=16, images_seen=10_000)
-    twice.update(moved, new_images=16, images_seen=10_000)
+    once.follow(moved)
+    twice.follow(moved)
+    once.update(new_images=32, images_seen=10_000)
+    twice.update(new_images=16, images_seen=10_000)
+    twice.update(new_images=16, images_seen=10_000)
     for a, b in zip(once.generator.parameters(), twice.generator.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -46,7 +48,7 @@ def test_the_ramp_shortens_the_half_life_at_the_start():
     old = next(ema.generator.parameters()).clone()
     with torch.no_grad():
         next(generator.parameters()).add_(1.0)
-    ema.update(generator, new_images=8, images_seen=16)  # half-life 8
+    ema.update(new_images=8, images_seen=16)  # half-life 8
     torch.testing.assert_close(next(ema.generator.parameters()), old + 0.5)
 
 

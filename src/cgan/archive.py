@@ -28,12 +28,15 @@ COMMENT = len(MARK) + 64
 """Bytes of the comment; two more before it hold its length."""
 
 
-def packed(values: Any) -> bytes:
-    """Turn tensors and plain values into the bytes of a ``.ckpt``, checksum included."""
+def packed(values: Any) -> memoryview:
+    """Turn tensors and plain values into the bytes of a ``.ckpt``, checksum included; they lie in memory once."""
     buffer = io.BytesIO()
     torch.save(values, buffer)
-    content = buffer.getvalue()[:-2]  # a zip ends in the length of its comment, 0 as torch writes it
-    return content + struct.pack("<H", COMMENT) + MARK + hashlib.sha256(content).hexdigest().encode()
+    end = buffer.seek(-2, io.SEEK_END)  # a zip ends in the length of its comment, 0 as torch writes it
+    with buffer.getbuffer() as content:
+        checksum = hashlib.sha256(content[:end]).hexdigest()
+    buffer.write(struct.pack("<H", COMMENT) + MARK + checksum.encode())
+    return buffer.getbuffer()
 
 
 def read_archive(path: Path, map_location: Any = "cpu") -> Any:

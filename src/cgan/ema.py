@@ -25,17 +25,25 @@ class GeneratorEMA(nn.Module):
         self.generator = copy.deepcopy(generator).requires_grad_(False).eval()
         self.half_life_images = half_life_images
         self.ramp = ramp
+        self.follow(generator)
+
+    def follow(self, generator: Generator) -> None:
+        """Follow this generator from now on; to be called again after either was moved to a device.
+
+        Walking through both networks at every step would cost more than averaging them.
+        """
+        self._averaged, self._followed = _floats(self.generator), _floats(generator)
 
     def train(self, mode: bool = True) -> "GeneratorEMA":
         """Stay in eval mode whatever is asked: a sample must not depend on its neighbours."""
         return super().train(False)
 
     @torch.no_grad()
-    def update(self, generator: Generator, new_images: int, images_seen: int) -> None:
-        """Move towards ``generator`` after ``new_images`` more images; ``images_seen`` counts them too."""
+    def update(self, new_images: int, images_seen: int) -> None:
+        """Move towards the generator after ``new_images`` more images; ``images_seen`` counts them too."""
         half_life = min(self.half_life_images, self.ramp * images_seen)
         keep = 0.5 ** (new_images / half_life) if half_life > 0 else 0.0
-        torch._foreach_lerp_(_floats(self.generator), _floats(generator), 1 - keep)
+        torch._foreach_lerp_(self._averaged, self._followed, 1 - keep)
 
 
 def _floats(generator: Generator) -> list[Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 from cgan.errors import CganError
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` beside ``path``, flush it to the disk and rename it: at no time is there half a file.
 
     Raises:

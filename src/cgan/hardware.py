@@ -54,6 +54,17 @@ def use_fast_products() -> None:
         products.fp32_precision = former
 
 
+def look_for_gpus_once() -> None:
+    """Spare a machine without a GPU the search for NVIDIA's library in every step of every optimiser.
+
+    torch's optimisers ask at each step whether there is a GPU. Lightning, when imported, has that question answered by
+    loading the library, which survives a fork but searches the disk each time where there is none: up to an eighth of
+    a small network's training step. Without a GPU there is nothing that a fork could break.
+    """
+    if not torch.cuda.is_available():
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
+
 def compile_mode(choice: bool | str) -> str | None:
     """Turn ``compile=`` into a mode of ``torch.compile``, None for not at all.
 

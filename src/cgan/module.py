@@ -1,6 +1,7 @@
 """The algorithm: two networks, two optimisers, one averaged generator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -16,7 +17,7 @@ from cgan.losses.game import Game
 from cgan.losses.penalties import Pair, Penalty
 from cgan.networks.base import Discriminator, Generator
 from cgan.schedules import Schedule
-from cgan.seeding import seed_global_streams
+from cgan.seeding import mix, seed_global_streams
 from cgan.spec import DataSpec
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -119,12 +120,17 @@ class ConditionalGAN(pl.LightningModule):
         self._initial_lrs = [optimizer.param_groups[0]["lr"] * factor for optimizer in optimizers]
         return optimizers
 
+    def on_train_start(self) -> None:
+        """Average the weights where they now lie."""
+        self.ema.follow(self.generator)
+
     def training_step(self, batch: Chunk, batch_idx: int) -> dict[str, Tensor]:
         """Train on each batch of the chunk and return the mean of every number worth watching.
 
         Gradient norms are of the chunk's last step, after clipping: one per step would cost more than it shows.
         """
-        steps = [self._gan_step(real, labels) for real, labels in zip(*batch, strict=True)]
+        seeds = [mix(self.seed, self.steps + k) for k in range(len(batch[1]))]  # in a row: far faster than one per step
+        steps = [self._gan_step(real, labels, seed) for real, labels, seed in zip(*batch, seeds, strict=True)]
         steps[-1] |= {"d_grad_norm": _grad_norm(self.discriminator), "g_grad_norm": _grad_norm(self.generator)}
         seen = {name for step in steps for name in step}
         return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}
@@ -140,32 +146,32 @@ class ConditionalGAN(pl.LightningModule):
         assert isinstance(loader, Batches)
         return epochs * loader.steps_per_epoch if epochs and epochs > 0 else None
 
-    def _gan_step(self, real: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _gan_step(self, real: Tensor, labels: Tensor, seed: int) -> dict[str, Tensor]:
         d_opt, g_opt = self._both_optimizers()
-        seed_global_streams(real.device, self.seed, self.steps)
+        seed_global_streams(real.device, seed)
         self._apply_schedules(d_opt, g_opt)
         fake_labels, z = self._draw_labels(labels), self._draw_noise(labels)
         if rank := self.trainer.global_rank:  # dropout and augmentation differ between ranks
-            seed_global_streams(real.device, self.seed, self.steps, rank)
+            seed_global_streams(real.device, mix(self.seed, self.steps, rank))
         generator_learns = (self.steps + 1) % self.d_steps == 0
         with torch.set_grad_enabled(generator_learns):
             fake = self.generator(z, fake_labels)
 
         # The discriminator learns real from fake.
-        with self.toggled_optimizer(d_opt):
+        with _frozen(g_opt):
             factor = torch.full((), self.penalty_schedule(self.progress()), device=real.device)
             judged = self.game.discriminator(Pair(real, labels, fake.detach(), fake_labels), factor)
             stats = self._update(d_opt, judged)
 
         # The generator learns to fool it, with the very images that were just judged.
         if generator_learns:
-            with self.toggled_optimizer(g_opt):
+            with _frozen(d_opt):
                 stats |= self._update(g_opt, self.game.generator(Pair(real, labels, fake, fake_labels)))
 
         self.steps += 1
         global_batch = len(real) * self.trainer.world_size
         self.images_seen += global_batch
-        self.ema.update(self.generator, global_batch, self.images_seen)
+        self.ema.update(global_batch, self.images_seen)
         return stats
 
     def _both_optimizers(self) -> list[LightningOptimizer]:
@@ -241,6 +247,19 @@ class ConditionalGAN(pl.LightningModule):
                 "a gradient penalty needs a discriminator that judges each image by itself: "
                 "set model.discriminator.dropout=0 and use no batch norm, or choose penalty=none"
             )
+
+
+@contextmanager
+def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
+    """Spare the gradients of the network that is not learning; Lightning's own switch walks through both networks."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def _grad_norm(network: nn.Module) -> Tensor:

@@ -23,13 +23,12 @@ def numpy_stream(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-def seed_global_streams(device: torch.device, *key: int) -> None:
-    """Point torch's global streams of the CPU and of ``device`` to the one that ``key`` names.
+def seed_global_streams(device: torch.device, seed: int) -> None:
+    """Start torch's global streams of the CPU and of ``device`` at ``seed``.
 
     The same as ``torch.manual_seed``, which also turns to accelerators that are not in use and formats a stack trace
     for each: about as slow as a step of a small optimiser.
     """
-    seed = mix(*key)
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)

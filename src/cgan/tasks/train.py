@@ -23,7 +23,7 @@ from cgan.checkpoint import read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError
-from cgan.hardware import compile_mode
+from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.module import ConditionalGAN
 from cgan.seeding import mix
 from cgan.spec import DataSpec
@@ -64,6 +64,7 @@ def run(cfg: DictConfig) -> TrainResult:
         CganError: Something in the configuration, the data or the checkpoint does not fit; the message says what.
     """
     quiet_lightning()
+    look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
     with in_plain_words(cfg):
