@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
+from cgan.hardware import look_for_gpus_once
 from cgan.tasks.train import build_loggers, build_module, quiet_lightning
 from common import composed
 
@@ -33,6 +34,7 @@ class LightningRun:
         self, *overrides: str, chunks_per_block: int, source: Source | None = None, watched: bool = True
     ) -> None:
         quiet_lightning()
+        look_for_gpus_once()
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         cfg = composed(Path(self._folder.name), "quality=none", "trainer.max_epochs=1000000", *overrides)
         self.data = ImageData(

@@ -3,7 +3,6 @@
 Both train the pairs of this project with binary cross-entropy and Adam, as ``train.py model=mlp`` does.
 """
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

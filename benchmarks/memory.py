@@ -21,7 +21,9 @@ def main() -> None:
     data = 70_000 * DIGITS.img_shape[1] * DIGITS.img_shape[2]
     state = 4 * (weights + 3 * trained)  # with the averaged generator; a gradient and Adam's two moments
     torch_alone, lightning = peak("import torch"), peak("import lightning.pytorch")
-    needed = torch_alone + (data + state) / 2**20
+    plain_optimizer = peak("import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)])")
+    own = (data + state) / 2**20
+    needed = torch_alone + own
     with tempfile.TemporaryDirectory() as folder:
         arguments = [f"hydra.run.dir={folder}", "trainer.max_epochs=1", "+trainer.limit_train_batches=20"]
         plain, judged = (train_peak(*arguments, *more) for more in (["quality=none"], []))
@@ -29,8 +31,13 @@ def main() -> None:
         "memory",
         [
             row("import torch", [torch_alone], "MB"),
+            row("import torch and one optimiser, which imports torch's compiler", [plain_optimizer], "MB"),
             row("import lightning.pytorch", [lightning], "MB"),
             row("needed: import torch + data + weights and Adam state", [needed], "MB"),
+            row(
+                "least of any loop with torch's optimisers over what is needed", [(plain_optimizer + own) / needed], "x"
+            ),
+            row("least of any loop with Lightning over what is needed", [(lightning + own) / needed], "x"),
             row("mlp training, quality=none", [plain], "MB"),
             row("mlp training over what is needed, quality=none", [plain / needed], "x", at_most=1.3),
             row("mlp training with quality at defaults", [judged], "MB"),

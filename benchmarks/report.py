@@ -31,7 +31,12 @@ SECTIONS = {
         "Quality metrics",
         "By the clock of the run itself (`time/quality_s`, `time/train_s`), over whole epochs of MNIST at defaults.",
     ),
-    "memory": ("Memory", "Largest resident memory of a whole process."),
+    "memory": (
+        "Memory",
+        "Largest resident memory of a whole process (`VmHWM`). What is needed: `import torch`, MNIST's pixels, weights, "
+        "gradients and Adam's state. torch's optimisers import its compiler, and Lightning imports torchmetrics, which "
+        "imports torchvision and SciPy: with these alone the target is out of reach.",
+    ),
     "growth": (
         "Growth",
         "Blocks of 4,096 images of the MLP run, in turns; 240,000 images are MNIST's 60,000 four times.",

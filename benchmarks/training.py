@@ -30,7 +30,7 @@ class Case(NamedTuple):
     over_tutorial: float | None = None
 
 
-CASES = [Case("mlp", 4, 8, 0.95, 2.2), Case("light", 4, 8), Case("dcgan", 1, 2, 0.95, 1.15)]
+CASES = [Case("mlp", 2, 16, 0.95, 2.2), Case("light", 2, 16), Case("dcgan", 1, 2, 0.95, 1.15)]
 
 
 def main(rounds: int = 12) -> None:

@@ -42,6 +42,22 @@ def test_two_small_updates_equal_one_large_one():
         torch.testing.assert_close(a, b)
 
 
+def test_weights_and_statistics_that_were_moved_are_followed_anew():
+    generator = small_generator()
+    ema = GeneratorEMA(generator, half_life_images=100, ramp=1.0)
+    generator.double()  # running statistics become new tensors, as on the way to a GPU
+    ema.double()
+    ema.follow(generator)
+    with torch.no_grad():
+        for tensor in (*generator.parameters(), *(b for b in generator.buffers() if b.is_floating_point())):
+            tensor.fill_(2.0)
+    for _ in range(20):
+        ema.update(new_images=100, images_seen=1000)
+    for averaged in ema.generator.state_dict().values():
+        if averaged.is_floating_point():
+            torch.testing.assert_close(averaged, torch.full_like(averaged, 2.0), rtol=0, atol=1e-4)
+
+
 def test_the_ramp_shortens_the_half_life_at_the_start():
     generator = small_generator()
     ema = GeneratorEMA(generator, half_life_images=1e9, ramp=0.5)

@@ -38,6 +38,29 @@ def test_a_folder_is_read_back_to_equal_pictures(composed, tmp_path, network):
     assert "Nothing was measured" in card
 
 
+def test_half_is_half_the_size_and_nearly_the_same_pictures(composed, tmp_path):
+    original = load_generator("pretrained")
+    wishes = ["half=true", "data_license=CC BY-SA 3.0"]
+    out = export.run(composed("export", "ckpt=pretrained", f"out={tmp_path / 'half'}", *wishes))
+    weights = sum(weight.numel() for weight in original.parameters())
+    assert (out / "model.safetensors").stat().st_size < 2.01 * weights
+    rounded = load_generator(out)
+    assert {weight.dtype for weight in rounded.parameters()} == {torch.float32}
+    difference = (draw(rounded, [3, 8, 1]).int() - draw(original, [3, 8, 1]).int()).abs()
+    assert difference.max() > 0, "rounding shows"
+    assert difference.float().mean() < 0.5, "grey levels"
+    assert "| Licence of the training data | CC BY-SA 3.0 |" in (out / "README.md").read_text()
+    assert not measured(out, tmp_path).values, "the numbers are those of other weights"
+
+
+def test_a_second_half_loses_nothing(composed, tmp_path):
+    known = {"measured": {"values": {"fid": 3.0}, "floor": {}, "source": "evaluate.py"}}
+    save_generator(load_generator("pretrained"), tmp_path / "half", known, half=True)
+    out = export.run(composed("export", f"ckpt={tmp_path / 'half'}", f"out={tmp_path / 'again'}", "half=true"))
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "half" / "model.safetensors").read_bytes()
+    assert measured(out, tmp_path).values == {"fid": 3.0}
+
+
 def test_the_card_of_a_run_says_what_the_run_measured(composed, tmp_path):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)

@@ -8,12 +8,13 @@ from types import ModuleType
 import lightning.pytorch as pl
 import pytest
 import torch
+from conftest import TINY_UNJUDGED
 
 from cgan.data.batches import Batches
 from cgan.data.sources import Mnist5k, Split
 from cgan.hardware import available_cores, use_available_cores, use_fast_products
 from cgan.seeding import mix
-from cgan.tasks.train import build_module
+from cgan.tasks.train import build_module, run
 
 SOURCE = Mnist5k(test_per_class=100)
 
@@ -57,6 +58,22 @@ def test_cores_follow_affinity_and_fewer_threads_stay_fewer(tmp_path, monkeypatc
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {5}, raising=False)
     use_available_cores()
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU to find")
+def test_no_step_searches_the_disk_for_gpus(composed, monkeypatch, tmp_path):
+    """torch's optimisers ask for a GPU at every step, and Lightning has that answered by loading a library."""
+    searches: list[int] = []
+    search = torch.cuda._raw_device_count_nvml
+    monkeypatch.setattr(torch.cuda, "_raw_device_count_nvml", lambda: searches.append(1) or search())
+
+    def searches_of(name: str, *overrides: str) -> int:
+        monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as importing Lightning does
+        searches.clear()
+        run(composed("train", *TINY_UNJUDGED, *overrides, folder=tmp_path / name))
+        return len(searches)
+
+    assert searches_of("long") == searches_of("short", "+trainer.limit_train_batches=1")
 
 
 def test_fast_products_keep_float32_precision():

@@ -106,13 +106,16 @@ def read_description(path: Path) -> dict[str, Any]:
     return {**checkpoint["cgan"], "hardware": checkpoint.get("hardware")}
 
 
-def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+def save_generator(
+    generator: Generator, folder: Path, extra: Mapping[str, Any] | None = None, *, half: bool = False
+) -> None:
     """Write ``config.json`` and ``model.safetensors``; :func:`load_generator` reads the folder back.
 
     Args:
         generator: What to write; its ``spec`` must be set.
         folder: Made if needed.
         extra: More plain values for ``config.json``.
+        half: Store float32 as float16: half the bytes, read back as float32.
 
     Raises:
         CganError: The folder cannot be written.
@@ -125,6 +128,8 @@ def save_generator(generator: Generator, folder: Path, extra: Mapping[str, Any] 
         **(extra or {}),
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     write_file(folder / "model.safetensors", save(state))
     write_file(folder / "config.json", (json.dumps(described, indent=2) + "\n").encode())
 
@@ -178,6 +183,7 @@ def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
         if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
             raise ValueError("its network and its data spec differ in shape or classes")
         kinds = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
+        state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
         if bad := [name for name, tensor in state.items() if tensor.dtype != kinds.get(name, tensor.dtype)]:
             raise ValueError(f"{bad[0]:.60} is of type {state[bad[0]].dtype}")
         generator.load_state_dict(state, assign=True)

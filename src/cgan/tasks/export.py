@@ -14,11 +14,11 @@ from omegaconf import DictConfig
 from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.measured import Measured, measured
+from cgan.measured import NOTHING, Measured, measured
 from cgan.networks import Generator
 from cgan.sampling.draw import draw
 from cgan.tasks.judged import origin_of
-from cgan.tasks.model_card import model_card
+from cgan.tasks.model_card import Licences, model_card
 
 log = logging.getLogger(__name__)
 FORMATS = ("safetensors", "onnx")
@@ -37,13 +37,15 @@ def run(cfg: DictConfig) -> Path:
         raise CganError(f"weights={cfg.weights}: expected ema or raw")
     out = destination(cfg)
     found = find_generator(cfg.ckpt)
-    generator = load_generator(found.path, weights=cfg.weights)
+    generator, known = load_generator(found.path, weights=cfg.weights), NOTHING
+    if cfg.weights == "ema" and not (cfg.half and round_to_half(generator)):
+        known = measured(found.path)
     log.info("Exporting the %s %s", found.origin, found.path)
     if cfg.format == "onnx":
         export_onnx(generator, out)
     else:
-        known = measured(found.path) if cfg.weights == "ema" else Measured({}, {}, "not measured: raw weights")
-        export_folder(generator, out, known, origin_of(found), str(cfg.license))
+        licences = Licences(str(cfg.license), str(cfg.data_license or "not stated"))
+        export_folder(generator, out, known, origin_of(found), licences, half=cfg.half)
     log.info("Exported: %s", out)
     return out
 
@@ -66,7 +68,19 @@ def destination(cfg: DictConfig) -> Path:
     return out
 
 
-def export_folder(generator: Generator, out: Path, known: Measured, origin: dict[str, Any], licence: str) -> None:
+def round_to_half(generator: Generator) -> bool:
+    """Round the weights to what float16 can hold and return whether any changed."""
+    changed = False
+    for tensor in generator.state_dict().values():
+        rounded = tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor
+        changed |= not torch.equal(tensor, rounded)
+        tensor.copy_(rounded)
+    return changed
+
+
+def export_folder(
+    generator: Generator, out: Path, known: Measured, origin: dict[str, Any], licences: Licences, *, half: bool = False
+) -> None:
     """Write ``config.json``, ``model.safetensors`` and ``README.md``, the layout of the Hugging Face hub.
 
     Raises:
@@ -76,10 +90,11 @@ def export_folder(generator: Generator, out: Path, known: Measured, origin: dict
         "images_seen": origin.get("images_seen"),
         "training": {key: origin[key] for key in ("command", "seconds", "hardware") if key in origin},
         "measured": known._asdict(),
-        "license": licence,
+        "license": licences.weights,
+        "data_license": licences.data,
     }
-    save_generator(generator, out, extra)
-    write_file(out / "README.md", model_card(generator, known, origin, licence).encode())
+    save_generator(generator, out, extra, half=half)
+    write_file(out / "README.md", model_card(generator, known, origin, licences).encode())
     labels = list(range(generator.num_classes))
     if not torch.equal(draw(load_generator(out), labels), draw(generator, labels)):
         shutil.rmtree(out)

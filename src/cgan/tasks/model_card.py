@@ -1,7 +1,7 @@
 """The README of an exported generator: what it is, how good, under which licence, how to load it."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from cgan.measured import Measured
 from cgan.networks import Generator
@@ -26,6 +26,7 @@ A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a cl
 | Training time | {time} |
 | Made by | {command} |
 | Licence | {licence} |
+| Licence of the training data | {data_licence} |
 
 ## Draw
 
@@ -53,20 +54,33 @@ reads as the class asked for is `label_agreement`, where measured.
 """
 
 
-def model_card(generator: Generator, known: Measured, origin: dict[str, Any], licence: str) -> str:
+class Licences(NamedTuple):
+    """What a user must know.
+
+    Attributes:
+        weights: An identifier such as ``mit``.
+        data: Of the pictures that the generator learned from, in words.
+    """
+
+    weights: str
+    data: str
+
+
+def model_card(generator: Generator, known: Measured, origin: dict[str, Any], licences: Licences) -> str:
     """Write the model card.
 
     Args:
         generator: With its spec.
         known: What was measured.
         origin: Where known, ``images_seen``, ``seconds`` of training, ``hardware`` and ``command``.
-        licence: An identifier such as ``mit``.
+        licences: Of the weights and of the data.
     """
     spec = generator.spec
     assert spec is not None
     channels, height, width = spec.img_shape
     return _CARD.format(
-        licence=licence,
+        licence=licences.weights,
+        data_licence=licences.data,
         data=spec.name,
         network=type(generator).__name__,
         z_dim=generator.z_dim,
