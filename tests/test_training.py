@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan import draw, load_generator
+from cgan.checkpoint import read_description
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitFeatures
 from cgan.tasks import sample, train
@@ -102,6 +103,15 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(finished):
     best = min(rows, key=lambda row: row["quality/fid_digits_500"])
     checkpoint = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["cgan"]["images_seen"] == best["images_seen"]
+
+
+def test_epochs_that_are_not_judged_pass_without_a_word(composed, tmp_path):
+    """Warnings are errors here."""
+    train.run(composed("train", *TINY, "trainer.max_epochs=3", "quality.every_n_epochs=2"))
+    rows = [row for row in read_lines(tmp_path / "metrics.jsonl") if "quality/fid_digits_100" in row]
+    assert [row["images_seen"] for row in rows] == [768, 1152], "the second epoch and the last"
+    best = min(rows, key=lambda row: row["quality/fid_digits_100"])
+    assert read_description(tmp_path / "checkpoints" / "best.ckpt")["images_seen"] == best["images_seen"]
 
 
 def test_the_averaged_and_the_raw_weights_are_both_there(finished):

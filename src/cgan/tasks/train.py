@@ -190,6 +190,7 @@ def quiet_lightning() -> None:
         r"Found \d+ module\(s\) in eval mode",  # the averaged generator, on purpose
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
         "The number of training batches",  # about a logging interval that this project does not use
+        r"`ModelCheckpoint\(monitor='fid'\)` could not find",  # quality.every_n_epochs: nothing to compare this time
     ):
         warnings.filterwarnings("ignore", line)
 
