@@ -33,7 +33,7 @@ SECTIONS = {
     ),
     "memory": (
         "Memory",
-        "Largest resident memory of a whole process (`VmHWM`). What is needed: `import torch`, MNIST's pixels, weights, "
+        "Largest resident memory of a whole process (`VmHWM`). Needed: `import torch`, MNIST's pixels, weights, "
         "gradients and Adam's state. torch's optimisers import its compiler, and Lightning imports torchmetrics, which "
         "imports torchvision and SciPy: with these alone the target is out of reach.",
     ),
