@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cgan import CganError, draw, load_generator, save_generator
-from cgan.checkpoint import find_generator
+from cgan.checkpoint import PRETRAINED, find_generator
+from cgan.metrics.digits import DigitFeatures
 from cgan.networks.mlp import MLPGenerator
 from cgan.spec import DataSpec
 
@@ -104,6 +105,17 @@ def test_other_files_are_named(tmp_path):
         load_generator(tmp_path)
     with pytest.raises(CganError, match="no such pretrained generator"):
         load_generator("pretrained/nobody")
+
+
+def test_the_carried_generators_fit_into_eight_megabytes():
+    carried = sorted(PRETRAINED.iterdir())
+    assert [folder.name for folder in carried] == ["light", "mlp"]
+    assert sum((folder / "model.safetensors").stat().st_size for folder in carried) < 8e6
+    for folder in carried:
+        generator = load_generator(f"pretrained/{folder.name}")
+        assert {weight.dtype for weight in generator.parameters()} == {torch.float32}
+        _, logits = DigitFeatures()(draw(generator, [0, 1, 7, 7, 3] * 20, seed=2))
+        assert (logits.argmax(1) == torch.tensor([0, 1, 7, 7, 3] * 20)).double().mean() > 0.9
 
 
 def test_the_newest_best_checkpoint_is_found_else_the_pretrained_one(tmp_path):
