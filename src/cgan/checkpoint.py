@@ -140,7 +140,8 @@ def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
         if len(text) > LARGEST_CONFIG:
             raise ValueError(f"config.json has {len(text)} bytes")
         described = json.loads(text)
-        state = load_file(folder / "model.safetensors")
+        stored = load_file(folder / "model.safetensors")
+        state = {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}
     except Exception as error:  # a stranger's file can fail in any way
         raise _unreadable(folder, error) from error
     return described, state
@@ -183,7 +184,6 @@ def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
         if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
             raise ValueError("its network and its data spec differ in shape or classes")
         kinds = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
-        state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
         if bad := [name for name, tensor in state.items() if tensor.dtype != kinds.get(name, tensor.dtype)]:
             raise ValueError(f"{bad[0]:.60} is of type {state[bad[0]].dtype}")
         generator.load_state_dict(state, assign=True)
