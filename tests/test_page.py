@@ -231,9 +231,10 @@ def test_the_morph_starts_and_ends_where_it_is_told(opened: Open, core: Service)
 def test_two_models_stand_on_the_same_seeds_beside_their_numbers(opened: Open, core: Service) -> None:
     page = opened("Compare")
     expect(page.locator("ul img")).to_have_count(20)
-    other = page.get_by_role("img", name="4 by exports/untrained, seed 3", exact=True)
-    assert np.array_equal(pixels(other), core.draw("exports/untrained", [4], [3])[0, 0].numpy())
-    expect(page.get_by_role("table")).to_contain_text("12.5")
+    other = page.get_by_role("img", name="4 by pretrained/mlp, seed 3", exact=True)
+    assert np.array_equal(pixels(other), core.draw("pretrained/mlp", [4], [3])[0, 0].numpy())
+    values = next(model.values for model in core.models() if model.name == "pretrained/mlp")
+    expect(page.get_by_role("table")).to_contain_text(f"{values['fid_digits_10k']:.4g}")
 
 
 def test_a_training_starts_goes_on_without_the_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
