@@ -53,6 +53,12 @@ def test_half_is_half_the_size_and_nearly_the_same_pictures(composed, tmp_path):
     assert not measured(out, tmp_path).values, "the numbers are those of other weights"
 
 
+def test_half_is_true_or_false(composed, tmp_path):
+    with pytest.raises(CganError, match="half=maybe: expected true or false"):
+        export.run(composed("export", "half=maybe", f"out={tmp_path / 'out'}"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_second_half_loses_nothing(composed, tmp_path):
     known = {"measured": {"values": {"fid": 3.0}, "floor": {}, "source": "evaluate.py"}}
     save_generator(load_generator("pretrained"), tmp_path / "half", known, half=True)

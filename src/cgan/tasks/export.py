@@ -35,6 +35,8 @@ def run(cfg: DictConfig) -> Path:
         raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
     if cfg.weights not in ("ema", "raw"):
         raise CganError(f"weights={cfg.weights}: expected ema or raw")
+    if not isinstance(cfg.half, bool):
+        raise CganError(f"half={cfg.half}: expected true or false")
     out = destination(cfg)
     found = find_generator(cfg.ckpt)
     generator, known = load_generator(found.path, weights=cfg.weights), NOTHING
