@@ -135,7 +135,7 @@ def test_evaluating_the_best_checkpoint_repeats_the_logged_value(composed, tmp_p
     assert entry["seconds"] > 0
     (point,) = entry["curve"]
     assert point["fid"] == values["fid_digits_200"]
-    assert point["seconds"] >= entry["seconds"]  # measuring counts
+    assert point["seconds"] > entry["seconds"]  # measuring counts
     assert "CPU cores" in entry["hardware"]
 
 

@@ -109,7 +109,7 @@ def training_seconds(run: Path, images_seen: int) -> float | None:
         if row["images_seen"] <= images_seen:
             seconds += (row["images_seen"] - before) / row["speed/images_per_s"]
             before = row["images_seen"]
-    return round(seconds, 1) if before else None
+    return round(seconds, 3) if before else None
 
 
 def learning_curve(run: Path) -> list[dict[str, float]]:
@@ -122,7 +122,7 @@ def learning_curve(run: Path) -> list[dict[str, float]]:
         seconds += row.get("time/train_s", 0.0) + row.get("time/quality_s", 0.0)
         found = {name: value for tag, value in row.items() for name in CURVE if tag.startswith(f"quality/{name}_")}
         if found:
-            curve.append({"images_seen": images_seen, "seconds": round(seconds, 1), **found})
+            curve.append({"images_seen": images_seen, "seconds": round(seconds, 3), **found})
     return curve
 
 
