@@ -228,13 +228,18 @@ def test_the_morph_starts_and_ends_where_it_is_told(opened: Open, core: Service)
     assert animation.n_frames > 21  # there and back
 
 
-def test_two_models_stand_on_the_same_seeds_beside_their_numbers(opened: Open, core: Service) -> None:
+def test_models_stand_on_the_same_seeds_beside_their_numbers(opened: Open, core: Service) -> None:
     page = opened("Compare")
     expect(page.locator("ul img")).to_have_count(20)
     other = page.get_by_role("img", name="4 by pretrained/mlp, seed 3", exact=True)
     assert np.array_equal(pixels(other), core.draw("pretrained/mlp", [4], [3])[0, 0].numpy())
     values = next(model.values for model in core.models() if model.name == "pretrained/mlp")
     expect(page.get_by_role("table")).to_contain_text(f"{values['fid_digits_10k']:.4g}")
+    page.get_by_role("combobox", name="Models").click()
+    page.get_by_role("option", name="exports/untrained").click()
+    page.keyboard.press("Escape")  # while its list is open, the rest of the page is hidden from roles
+    expect(page.locator("ul img")).to_have_count(30)
+    expect(page.get_by_role("table")).to_contain_text("12.5")
 
 
 def test_a_training_starts_goes_on_without_the_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
