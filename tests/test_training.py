@@ -188,6 +188,13 @@ def test_every_experiment_trains_one_batch(composed, experiment):
     train.run(cfg)
 
 
+@pytest.mark.parametrize("experiment", names("experiment"))
+@pytest.mark.parametrize("model", names("model"))
+def test_every_experiment_takes_another_model(composed, experiment, model):
+    chosen = composed("train", f"experiment={experiment}", f"model={model}").model
+    assert chosen == composed("train", f"model={model}").model
+
+
 GROUPS = ["model", "loss", "penalty", "optimizer", "schedule", "augment", "debug"]
 OPTIONS = [(group, name) for group in GROUPS for name in names(group)]
 FITTING = {"wgan_gp": ["loss=wgan", "gan.d_steps=2"]}
