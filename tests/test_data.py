@@ -190,6 +190,15 @@ def test_own_pictures_keep_their_colour_and_class(folder):
     assert train.images[4, :, 5, 2].tolist() == [0, 1, 7]
 
 
+def test_a_folder_is_named_from_within_and_the_systems_own_files_are_passed_over(folder, monkeypatch):
+    (folder / "train" / "cat" / ".DS_Store").write_bytes(b"\0")
+    (folder / "train" / ".ipynb_checkpoints").mkdir()
+    monkeypatch.chdir(folder)
+    source = FolderSource(".", [1, 8, 8])
+    assert (source.spec.name, source.spec.class_names) == (folder.name, ("ant", "cat"))
+    assert len(source.load("train").labels) == 6
+
+
 def test_own_pictures_that_are_none_are_named(folder):
     (folder / "train" / "cat" / "9.png").write_text("hello")
     with pytest.raises(CganError, match=r"9\.png"):

@@ -59,6 +59,16 @@ def test_half_is_true_or_false(composed, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_half_of_raw_weights_is_rounded_too_and_replaces_an_export_without_a_gap(composed, tmp_path):
+    ckpt, generator = stored_run(tmp_path / "run", "best.ckpt", images_seen=3), load_generator("pretrained")
+    save_generator(generator, tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    out = export.run(composed("export", f"ckpt={ckpt}", "weights=raw", "half=true", f"out={tmp_path / 'out'}"))
+    assert (out / "notes.txt").read_text() == "mine"
+    weights = sum(weight.numel() for weight in generator.parameters())
+    assert (out / "model.safetensors").stat().st_size < 2.01 * weights
+
+
 def test_a_second_half_loses_nothing(composed, tmp_path):
     known = {"measured": {"values": {"fid": 3.0}, "floor": {}, "source": "evaluate.py"}}
     save_generator(load_generator("pretrained"), tmp_path / "half", known, half=True)
@@ -67,30 +77,52 @@ def test_a_second_half_loses_nothing(composed, tmp_path):
     assert measured(out, tmp_path).values == {"fid": 3.0}
 
 
-def test_the_card_of_a_run_says_what_the_run_measured(composed, tmp_path):
-    run = tmp_path / "run"
-    (run / "checkpoints").mkdir(parents=True)
+def stored_run(run, name, images_seen):
+    """A run folder with one checkpoint of the carried generator, and a log of four lines and a torn one."""
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     generator = load_generator("pretrained")
-    torch.save(
-        {
-            "cgan": {
-                "network": type(generator).__name__,
-                "config": generator.config,
-                "spec": generator.spec.to_dict(),
-                "steps": 5,
-                "images_seen": 1234567,
-            },
-            "state_dict": {f"ema.generator.{name}": value for name, value in generator.state_dict().items()},
-        },
-        run / "checkpoints" / "best.ckpt",
-    )
+    described = {
+        "network": type(generator).__name__,
+        "config": generator.config,
+        "spec": generator.spec.to_dict(),
+        "steps": 5,
+        "images_seen": images_seen,
+    }
+    prefixes = ("ema.generator.", "generator.")
+    state = {prefix + name: value for prefix in prefixes for name, value in generator.state_dict().items()}
+    torch.save({"cgan": described, "state_dict": state}, run / "checkpoints" / name)
     rows = [
         {"images_seen": 1, "quality/fid_digits_1k": 9.0, "floor/fid_digits_1k": 0.5},
         {"images_seen": 2, "loss/d": 1.0},
         {"images_seen": 3, "quality/fid_digits_1k": 2.25, "floor/fid_digits_1k": 0.5},
-        {"images_seen": 4, "quality/fid_digits_1k": 3.0, "floor/fid_digits_1k": 0.5},
+        {"images_seen": 1234567, "quality/fid_digits_1k": 3.0, "floor/fid_digits_1k": 0.5},
     ]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"images_se')
+    return run / "checkpoints" / name
+
+
+def test_a_checkpoint_is_described_by_its_own_epoch(tmp_path):
+    found = [
+        measured(stored_run(tmp_path, name, images_seen), tmp_path / "logs").values
+        for name, images_seen in (("best.ckpt", 3), ("last.ckpt", 1234567), ("previous.ckpt", 2))
+    ]
+    assert found == [{"fid_digits_1k": 2.25}, {"fid_digits_1k": 3.0}, {}]
+
+
+def test_what_was_measured_of_raw_weights_is_not_said_of_the_average(tmp_path):
+    ckpt = stored_run(tmp_path / "run", "best.ckpt", images_seen=3)
+    for day, weights, value in (("1", "ema", 2.5), ("2", "raw", 8.0)):
+        evaluation = tmp_path / "logs" / "evaluate" / "runs" / day / "evaluation.json"
+        evaluation.parent.mkdir(parents=True)
+        protocol = {"n": 1000, "seed": 0, "reference": "train", "weights": weights}
+        judged = [{"source": str(ckpt), "values": {"fid_digits_1k": value}}]
+        evaluation.write_text(json.dumps({"protocol": protocol, "floor": {}, "judged": judged}))
+    assert measured(ckpt, tmp_path / "logs").values == {"fid_digits_1k": 2.5}
+
+
+def test_the_card_of_a_run_says_what_the_run_measured(composed, tmp_path):
+    run, generator = tmp_path / "run", load_generator("pretrained")
+    stored_run(run, "best.ckpt", images_seen=1234567)
     out = export.run(composed("export", f"ckpt={run}", f"out={tmp_path / 'out'}"))
     card = (out / "README.md").read_text()
     assert "| `fid_digits_1k` | 2.25 | 0.5 |" in card
@@ -153,6 +185,7 @@ def test_the_example_draws_without_torch(onnx_file, tmp_path):
     [
         (["format=pickle"], "format=pickle: expected one of safetensors, onnx"),
         (["format=onnx", "out=here"], "ends in .onnx"),
+        (["format=onnx", "half=true"], "goes with format=safetensors only"),
         (["out=full"], "expected a new folder"),
         (["weights=best"], "expected ema or raw"),
         (["ckpt=nowhere"], "ckpt=nowhere"),

@@ -50,6 +50,12 @@ def test_class_names_cannot_leave_the_archive(pictures):
         assert next(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))["class"] == '../up/"x"'
 
 
+def test_classes_that_share_a_word_keep_their_pictures(pictures):
+    odd = pictures._replace(labels=torch.tensor([0, 1, 2, 1]), seeds=torch.tensor([5, 5, 5, 7]))
+    names = formats.file_names(odd, ["+", "=", "-"])
+    assert names == ["-_5_00000.png", "-_5_00001.png", "-_5_00002.png", "-_7_00000.png"]
+
+
 def test_npz_holds_the_arrays(pictures):
     arrays = np.load(io.BytesIO(formats.npz(pictures)), allow_pickle=False)
     assert (arrays["images"] == pictures.images[:, 0].numpy()).all()

@@ -82,6 +82,19 @@ def test_a_great_circle_keeps_the_length_and_meets_both_ends():
     assert torch.allclose(slerp(start, 2 * start, torch.tensor([0.5])), 1.5 * start)
 
 
+def test_a_latent_at_the_origin_has_no_direction_and_is_met_by_a_line():
+    end = torch.tensor([0.0, 4.0])
+    way = slerp(torch.zeros(2), end, torch.tensor([0.0, 0.25, 1.0]))
+    assert way.tolist() == [[0.0, 0.0], [0.0, 1.0], [0.0, 4.0]]
+
+
+def test_dots_that_vanish_in_small_are_no_digit():
+    picture = np.zeros((1000, 1000), np.uint8)
+    picture[3, 5] = picture[990, 980] = 255
+    with pytest.raises(CganError, match="nearly empty"):
+        centre(picture)
+
+
 def test_a_morph_starts_and_ends_with_the_very_pictures(generator):
     z = torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(3))
     ends = render(generator, z, torch.tensor([3, 8]))

@@ -8,6 +8,7 @@ from cgan.augment import Translate
 from cgan.data.batches import Batches
 from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
+from cgan.module import ConditionalGAN
 from cgan.tasks.train import build_module
 
 SOURCE = Mnist5k(test_per_class=100)
@@ -76,6 +77,26 @@ def test_d_steps_counts_discriminator_steps_per_generator_step(composed, split):
     d_opt, g_opt = module.trainer.optimizers
     assert next(iter(d_opt.state.values()))["step"] == 6
     assert next(iter(g_opt.state.values()))["step"] == 2
+
+
+def test_a_network_that_has_not_learned_has_no_gradient_norm(composed, split, monkeypatch):
+    told = []
+    step = ConditionalGAN.training_step
+    monkeypatch.setattr(ConditionalGAN, "training_step", lambda *args: told.append(step(*args)) or told[-1])
+    trained(composed, split, "gan.d_steps=4", steps_per_batch=2)
+    assert ["g_grad_norm" in values for values in told] == [False, True, True]
+    assert all("d_grad_norm" in values for values in told)
+
+
+def test_progress_counts_images_so_that_another_batch_size_ends_in_time(composed, split):
+    module = trained(composed, split)
+    trainer = module.trainer
+    assert (module.images_seen, module.total_images(), module.progress()) == (96, 96, 1.0)
+    trainer.fit_loop.max_epochs = 2
+    assert module.progress() == 0.5
+    trainer.train_dataloader.batch_size = 48
+    trainer.train_dataloader.steps_per_epoch = 2
+    assert module.progress() == 0.5, "half of the images, whatever the number of steps"
 
 
 def test_gradients_are_clipped_in_manual_mode(composed, split):

@@ -114,6 +114,27 @@ def test_epochs_that_are_not_judged_pass_without_a_word(composed, tmp_path):
     assert read_description(tmp_path / "checkpoints" / "best.ckpt")["images_seen"] == best["images_seen"]
 
 
+def test_all_metrics_choose_a_best_epoch_too(composed, tmp_path):
+    cfg = composed("train", "model=light", "model.generator.width=4", *TINY, "quality.metrics=all", "quality.n=300")
+    result = train.run(cfg)
+    assert result.best == tmp_path / "checkpoints" / "best.ckpt"
+    assert {"fid_digits_300", "coverage_digits_300"} <= result.values.keys()
+
+
+@pytest.mark.parametrize("key", ["quality.every_n_epochs", "callbacks.sample_grid.every_n_epochs"])
+def test_a_distance_of_no_epochs_is_refused_before_training(composed, tmp_path, key):
+    with pytest.raises(Exception, match=rf"{key}=0: expected a count from 1"):
+        train.run(composed("train", *TINY, f"{key}=0"))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("optimizer", names("optimizer"))
+def test_one_word_sets_both_learning_rates(composed, optimizer):
+    chosen = composed("train", f"optimizer={optimizer}", "optimizer.lr=3e-3").optimizer
+    assert (chosen.d.lr, chosen.g.lr) == (3e-3, 3e-3)
+    assert chosen.d.betas == chosen.g.betas == ([0.0, 0.99] if optimizer == "adam_no_momentum" else [0.5, 0.999])
+
+
 def test_the_averaged_and_the_raw_weights_are_both_there(finished):
     path = finished / "checkpoints" / "last.ckpt"
     averaged, raw = load_generator(path), load_generator(path, weights="raw")

@@ -24,6 +24,8 @@ PLAIN = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *(f"torch
 LARGEST_PICKLE = 16 * 2**20
 """Bytes; a checkpoint of this project needs some ten thousand."""
 MARK = b"sha256:"
+MOST_SHARED = 8
+"""References to tuples: two optimisers that share their betas need one; eight make nothing large."""
 COMMENT = len(MARK) + 64
 """Bytes of the comment; two more before it hold its length."""
 
@@ -98,7 +100,7 @@ def _refuse_unfolding(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def _refuse_code(archive: zipfile.ZipFile) -> None:
-    """Refuse a pickle that names more than tensors need, or that refers to one tuple twice.
+    """Refuse a pickle that names more than tensors need, or that refers to its tuples again and again.
 
     ``weights_only`` allows names that can fill the memory (``bytearray``), and tuples of tuples of the same tuples
     take for ever to hash.
@@ -107,12 +109,13 @@ def _refuse_code(archive: zipfile.ZipFile) -> None:
     if len(names) != 1 or archive.getinfo(names[0]).file_size > LARGEST_PICKLE:
         raise ValueError("it holds no pickle of a sensible size")
     tuples: set[str] = set()
-    previous = ""
+    shared, previous = 0, ""
     for code, argument, _ in pickletools.genops(archive.read(names[0])):
         if code.name in ("GLOBAL", "INST", "STACK_GLOBAL") and argument not in PLAIN:
             raise ValueError(f"it names {reprlib.repr(argument)}, which no checkpoint needs")
         if "PUT" in code.name and "TUPLE" in previous:
             tuples.add(str(argument))
-        if code.name in ("DUP", "MEMOIZE") or ("GET" in code.name and str(argument) in tuples):
-            raise ValueError("it refers to one tuple twice")
+        shared += "GET" in code.name and str(argument) in tuples
+        if code.name in ("DUP", "MEMOIZE") or shared > MOST_SHARED:
+            raise ValueError("it refers to its tuples again and again")
         previous = code.name

@@ -1,10 +1,11 @@
 """What was measured of a generator, wherever that lies: in an evaluation, in its export or in its run's own log."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cgan.checkpoint import find_generator
+from cgan.checkpoint import find_generator, read_description
 from cgan.errors import CganError
 from cgan.files import read_lines
 
@@ -39,7 +40,7 @@ def measured(path: Path, logs: Path = Path("logs")) -> Measured:
     for evaluation in evaluations:
         if found := _from_evaluation(evaluation, path):
             return found
-    return _from_export(path) if path.is_dir() else _from_run(path.parent.parent)
+    return _from_export(path) if path.is_dir() else _from_run(path)
 
 
 def _from_evaluation(evaluation: Path, path: Path) -> Measured | None:
@@ -48,8 +49,9 @@ def _from_evaluation(evaluation: Path, path: Path) -> Measured | None:
         if evaluation.stat().st_mtime < (path / "config.json" if path.is_dir() else path).stat().st_mtime:
             return None  # the generator was written again since
         for entry in content["judged"]:
-            if find_generator(entry["source"]).path.resolve() == path.resolve():
-                protocol = content["protocol"]
+            protocol = content["protocol"]
+            averaged = path.is_dir() or protocol["weights"] == "ema"  # an exported folder holds one set of weights
+            if averaged and find_generator(entry["source"]).path.resolve() == path.resolve():
                 words = (
                     f"evaluate.py, n={protocol['n']}, seed={protocol['seed']}, reference: {protocol['reference']} split"
                 )
@@ -68,19 +70,26 @@ def _from_export(folder: Path) -> Measured:
         return NOTHING
 
 
-def _from_run(folder: Path) -> Measured:
-    """Take the epoch that ``best.ckpt`` holds: the one with the least Fréchet distance."""
-    rows = [numbers(row) for row in read_lines(folder / "metrics.jsonl")]
+def _from_run(path: Path) -> Measured:
+    """Take the epoch that the checkpoint holds: ``best.ckpt`` the one with the least Fréchet distance."""
+    rows = [numbers(row) for row in read_lines(path.parent.parent / "metrics.jsonl")]
     rows = [row for row in rows if any(tag.startswith("quality/") for tag in row)]
-    if not rows:
-        return NOTHING
-    distance = next((tag for tag in rows[0] if tag.startswith("quality/fid")), None)
-    best = min(rows, key=lambda row: row.get(distance, float("inf"))) if distance else rows[-1]
+    if rows and path.name == "best.ckpt":
+        row = min(rows, key=_distance)
+    elif rows:
+        seen = read_description(path)["images_seen"]
+        row = next((row for row in rows if row["images_seen"] == seen), {})
+    else:
+        row = {}
 
     def part(prefix: str) -> Values:
-        return {tag.removeprefix(prefix): value for tag, value in best.items() if tag.startswith(prefix)}
+        return {tag.removeprefix(prefix): value for tag, value in row.items() if tag.startswith(prefix)}
 
-    return Measured(part("quality/"), part("floor/"), "the training run's own quality callback, best epoch")
+    return Measured(part("quality/"), part("floor/"), "the training run's own quality callback") if row else NOTHING
+
+
+def _distance(row: Values) -> float:
+    return next((value for tag, value in row.items() if tag.startswith("quality/fid")), math.inf)
 
 
 def numbers(values: Any) -> Values:

@@ -127,24 +127,26 @@ class ConditionalGAN(pl.LightningModule):
     def training_step(self, batch: Chunk, batch_idx: int) -> dict[str, Tensor]:
         """Train on each batch of the chunk and return the mean of every number worth watching.
 
-        Gradient norms are of the chunk's last step, after clipping: one per step would cost more than it shows.
+        Gradient norms are of the chunk's last step, after clipping: one per step would cost more than it shows. A
+        network that has not learned yet has none.
         """
         seeds = [mix(self.seed, self.steps + k) for k in range(len(batch[1]))]  # in a row: far faster than one per step
         steps = [self._gan_step(real, labels, seed) for real, labels, seed in zip(*batch, seeds, strict=True)]
-        steps[-1] |= {"d_grad_norm": _grad_norm(self.discriminator), "g_grad_norm": _grad_norm(self.generator)}
+        steps[-1] |= _grad_norms(d_grad_norm=self.discriminator, g_grad_norm=self.generator)
         seen = {name for step in steps for name in step}
         return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}
 
     def progress(self) -> float:
-        """The share of the run's steps that is done, 0 to 1."""
-        total = self.total_steps()
-        return min(self.steps / total, 1.0) if total else 0.0
+        """The share of the run's images that was seen, 0 to 1."""
+        total = self.total_images()
+        return min(self.images_seen / total, 1.0) if total else 0.0
 
-    def total_steps(self) -> int | None:
-        """The number of steps of the whole run, or None where the run has no end."""
+    def total_images(self) -> int | None:
+        """The number of images of the whole run, or None where the run has no end."""
         loader, epochs = self.trainer.train_dataloader, self.trainer.max_epochs
         assert isinstance(loader, Batches)
-        return epochs * loader.steps_per_epoch if epochs and epochs > 0 else None
+        images_per_epoch = loader.steps_per_epoch * loader.batch_size * self.trainer.world_size
+        return epochs * images_per_epoch if epochs and epochs > 0 else None
 
     def _gan_step(self, real: Tensor, labels: Tensor, seed: int) -> dict[str, Tensor]:
         d_opt, g_opt = self._both_optimizers()
@@ -262,6 +264,10 @@ def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _grad_norm(network: nn.Module) -> Tensor:
-    """Return the norm of the gradients that the last backward pass left."""
-    return nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
+def _grad_norms(**networks: nn.Module) -> dict[str, Tensor]:
+    """Return the norm of the gradients that the last backward pass left in each network, where it left any."""
+    gradients = {
+        name: [weight.grad for weight in network.parameters() if weight.grad is not None]
+        for name, network in networks.items()
+    }
+    return {name: nn.utils.get_total_norm(found) for name, found in gradients.items() if found}

@@ -8,7 +8,7 @@ def mix(*key: int) -> int:
     """Mix non-negative integers, such as ``(seed, epoch)``, into one 63-bit seed.
 
     Neighbouring keys give unrelated streams, which ``seed + epoch`` would not: run 1's epoch 2 would repeat run 2's
-    epoch 1.
+    epoch 1. Keys that differ in zeros at their end alone, ``(1,)`` and ``(1, 0)``, are one key to NumPy.
     """
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 

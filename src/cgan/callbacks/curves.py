@@ -42,7 +42,7 @@ class Curves(pl.Callback):
     def __init__(self, folder: str, every_n_images: int) -> None:
         self.folder = Path(folder)
         self.every_n_images = every_n_images
-        self._since_last: list[dict[str, Tensor]] = []
+        self._since_last: list[dict[str, Tensor | float]] = []
         self._last_logged = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -71,7 +71,7 @@ class Curves(pl.Callback):
     def _log(self, trainer: pl.Trainer, module: ConditionalGAN) -> None:
         names = {name for chunk in self._since_last for name in chunk}
         values = {
-            TAGS[name]: float(torch.stack([chunk[name] for chunk in self._since_last if name in chunk]).mean())
+            TAGS[name]: float(torch.tensor([float(chunk[name]) for chunk in self._since_last if name in chunk]).mean())
             for name in sorted(names)
         }
         for side, optimizer in zip("dg", trainer.optimizers, strict=True):
@@ -80,8 +80,9 @@ class Curves(pl.Callback):
         self._since_last, self._last_logged = [], module.images_seen
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is not logged yet, so that a run resumed within an epoch logs the same points."""
-        return {"since_last": self._since_last, "last_logged": self._last_logged}
+        """Return what is not logged yet, so that a run resumed within an epoch, on any device, logs the same points."""
+        since_last = [{name: float(value) for name, value in chunk.items()} for chunk in self._since_last]
+        return {"since_last": since_last, "last_logged": self._last_logged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on collecting."""

@@ -6,7 +6,6 @@ import lightning.pytorch as pl
 from tqdm import tqdm
 
 from cgan.callbacks.quality import Quality
-from cgan.data.batches import Batches
 from cgan.module import ConditionalGAN
 
 
@@ -24,11 +23,8 @@ class Progress(pl.callbacks.ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the images seen so far."""
         assert isinstance(pl_module, ConditionalGAN)
-        steps, loader = pl_module.total_steps(), trainer.train_dataloader
-        assert isinstance(loader, Batches)
-        total = steps * loader.batch_size * trainer.world_size if steps else None
         self.bar = tqdm(
-            total=total,
+            total=pl_module.total_images(),
             initial=pl_module.images_seen,
             unit="img",
             unit_scale=True,

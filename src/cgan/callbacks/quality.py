@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
+from cgan.errors import CganError
 from cgan.metrics.cache import look_path, recall, remember
 from cgan.metrics.extractors import extractor_for
 from cgan.metrics.looks import Look, labels_like, look
@@ -31,11 +32,16 @@ class Quality(pl.Callback):
         n: Samples per evaluation; at most as many as the test split has images, so that the floor is for the same n.
         every_n_epochs: Distance of two evaluations; the last epoch is always judged.
         seed: Names the samples.
+
+    Raises:
+        CganError: ``every_n_epochs`` is no count.
     """
 
     def __init__(self, features: str, metrics: list[str] | str, n: int, every_n_epochs: int, seed: int) -> None:
+        if every_n_epochs < 1:
+            raise CganError(f"quality.every_n_epochs={every_n_epochs}: expected a count from 1, or quality=none")
         self.features = features
-        self.metrics = metrics
+        self.metrics = [metrics] if isinstance(metrics, str) else metrics
         self.n = n
         self.every_n_epochs = every_n_epochs
         self.seed = seed

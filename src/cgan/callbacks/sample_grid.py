@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from cgan.errors import CganError
 from cgan.module import ConditionalGAN
 from cgan.sampling.draw import render
 from cgan.sampling.grids import grid
@@ -24,9 +25,14 @@ class SampleGrid(pl.Callback):
         rows: Number of latents.
         seed: Names the latents.
         every_n_epochs: Distance of two grids.
+
+    Raises:
+        CganError: ``every_n_epochs`` is no count.
     """
 
     def __init__(self, folder: str, rows: int, seed: int, every_n_epochs: int) -> None:
+        if every_n_epochs < 1:
+            raise CganError(f"callbacks.sample_grid.every_n_epochs={every_n_epochs}: expected a count from 1")
         self.folder = Path(folder)
         self.rows = rows
         self.seed = seed

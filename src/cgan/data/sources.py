@@ -151,10 +151,10 @@ class FolderSource:
         if channels not in (1, 3):
             raise CganError(f"data.source.img_shape={list(img_shape)}: expected 1 (grey) or 3 (colour) channels first")
         folder = self.root / "train"
-        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+        names = sorted(entry.name for entry in folder.glob("[!.]*") if entry.is_dir())
         if not names:
             raise CganError(f"{folder.absolute()}: expected one folder of pictures per class; set data.root=FOLDER")
-        self.spec = DataSpec(self.root.name, (channels, height, width), tuple(names))
+        self.spec = DataSpec(self.root.resolve().name or "pictures", (channels, height, width), tuple(names))
 
     def prepare(self) -> None:
         """Nothing to do: the pictures are yours."""
@@ -167,7 +167,7 @@ class FolderSource:
         """
         images, labels = [], []
         for label, name in enumerate(self.spec.class_names):
-            paths = sorted(path for path in (self.root / split / name).glob("*") if path.is_file())
+            paths = sorted((self.root / split / name).glob("[!.]*"))  # a dot at the start: the system's own
             if not paths:
                 raise CganError(f"{(self.root / split / name).absolute()}: expected pictures of this class, found none")
             images += [self._read(path) for path in paths]

@@ -58,15 +58,16 @@ def choose(names: list[str] | str, extractor: Extractor, n: int) -> list[str]:
     Raises:
         CganError: A metric does not exist or cannot be computed from these features.
     """
-    if names == "all":
+    names = [names] if isinstance(names, str) else names
+    if "all" in names:
         return [name for name, metric in METRICS.items() if metric.suits(extractor) and metric.least <= n]
-    for name in [names] if isinstance(names, str) else names:
+    for name in names:
         if name not in METRICS:
             raise CganError(f"quality.metrics: no metric {name!r}; choose among all, {', '.join(METRICS)}")
         if not METRICS[name].suits(extractor):
             kind = "labels" if METRICS[name].reads_labels else "Inception's classes"
             raise CganError(f"quality.metrics: {name} needs {kind}, {extractor.name} features have none; leave it out")
-    return [names] if isinstance(names, str) else list(names)
+    return list(names)
 
 
 def refuse_too_few(names: list[str], wanted: Tensor, num_classes: int, what: str) -> None:

@@ -53,7 +53,8 @@ class LogitHead(nn.Module):
 class ProjectionHead(LogitHead):
     """Projection discriminator (Miyato & Koyama 2018, eq. 3): ``l(h) + <E(y), h> / sqrt(F)``, (N, F) -> (N,).
 
-    The factor ``1 / sqrt(F)`` keeps both terms of one size at the start, as in StyleGAN2-ADA.
+    The factor ``1 / sqrt(F)``, as in StyleGAN2-ADA, keeps both terms of one size at the start where embeddings start as
+    N(0, 1). With DCGAN's smaller start, and under spectral normalisation, the label's term is the smaller one.
     """
 
     def __init__(self, features: int, num_classes: int) -> None:

@@ -56,13 +56,17 @@ def npz(pictures: Pictures) -> bytes:
 
 
 def file_names(pictures: Pictures, class_names: Sequence[str]) -> list[str]:
-    """Name each picture ``CLASS_SEED_NUMBER.png``; the number counts pictures of one class and seed."""
-    counts: dict[tuple[int, int], int] = {}
+    """Name each picture ``CLASS_SEED_NUMBER.png``; the number counts pictures that share the other two words.
+
+    Letters that no file system likes become hyphens, so two classes can share a word, but no two pictures a name.
+    """
+    counts: dict[str, int] = {}
     names = []
-    for key in zip(pictures.labels.tolist(), pictures.seeds.tolist(), strict=True):
-        number = counts[key] = counts.get(key, -1) + 1
-        words = "".join(letter if letter.isalnum() or letter in "-. " else "-" for letter in class_names[key[0]])
-        names.append(f"{words.lstrip('.')}_{key[1]}_{number:05d}.png")
+    for label, seed in zip(pictures.labels.tolist(), pictures.seeds.tolist(), strict=True):
+        letters = (letter if letter.isalnum() or letter in "-. " else "-" for letter in class_names[label])
+        words = f"{''.join(letters).lstrip('.')}_{seed}"
+        number = counts[words] = counts.get(words, -1) + 1
+        names.append(f"{words}_{number:05d}.png")
     return names
 
 

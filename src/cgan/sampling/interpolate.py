@@ -11,7 +11,8 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     """Walk from one latent to another along a great circle (Shoemake 1985), its length changing evenly.
 
     A straight line between two Gaussian latents passes nearer to the origin than any latent seen in training; a great
-    circle does not (White 2016, arXiv:1609.04468). Latents in one direction, or opposite, are joined by a line.
+    circle does not (White 2016, arXiv:1609.04468). Latents in one direction, opposite ones, and one at the origin are
+    joined to the other by a line.
 
     Args:
         start: (D,).
@@ -23,9 +24,8 @@ def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     """
     share = share.unsqueeze(1)
     lengths = start.norm(), end.norm()
-    cosine = (start @ end / (lengths[0] * lengths[1]).clamp_min(1e-12)).clamp(-1, 1)
-    angle = cosine.acos()
-    if angle.sin() < 1e-4:
+    angle = (start @ end / (lengths[0] * lengths[1])).clamp(-1, 1).acos()
+    if not angle.sin() >= 1e-4:  # a latent of length 0 has no direction, and its angle is NaN
         return torch.lerp(start, end, share)
     from_start, from_end = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()
     direction = from_start * (start / lengths[0]) + from_end * (end / lengths[1])

@@ -63,6 +63,8 @@ def centre(picture: np.ndarray, size: int = 28) -> Tensor:
     scale = round(size * 20 / 28) / max(cut.size)
     scaled = max(1, round(cut.width * scale)), max(1, round(cut.height * scale))
     digit = np.asarray(cut.resize(scaled, Image.Resampling.BICUBIC), dtype=np.float64)
+    if not digit.any():
+        raise CganError("the picture is nearly empty: expected one digit with strokes that can be seen in small")
     top, left = (
         int(np.clip(round(size / 2 - (np.arange(length) @ digit.sum(1 - axis)) / digit.sum()), 0, size - length))
         for axis, length in enumerate(digit.shape)

@@ -31,7 +31,7 @@ def latents(labels: Tensor, z_dim: int, seed: int) -> Tensor:
 
 
 def styles(count: int, z_dim: int, seed: int) -> Tensor:
-    """Return ``count`` latents that belong to no class, (count, z_dim): one handwriting each."""
+    """Return ``count`` latents for any class, (count, z_dim): one handwriting each, those of class 0 at that seed."""
     return torch.from_numpy(numpy_stream(seed).standard_normal((count, z_dim), dtype=np.float32))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ def run(cfg: DictConfig) -> Path:
         raise CganError(f"weights={cfg.weights}: expected ema or raw")
     if not isinstance(cfg.half, bool):
         raise CganError(f"half={cfg.half}: expected true or false")
+    if cfg.half and cfg.format != "safetensors":
+        raise CganError("half=true goes with format=safetensors only; leave one of them out")
     out = destination(cfg)
     found = find_generator(cfg.ckpt)
-    generator, known = load_generator(found.path, weights=cfg.weights), NOTHING
-    if cfg.weights == "ema" and not (cfg.half and round_to_half(generator)):
-        known = measured(found.path)
+    generator = load_generator(found.path, weights=cfg.weights)
+    rounded = cfg.half and round_to_half(generator)
+    known = measured(found.path) if cfg.weights == "ema" and not rounded else NOTHING
     log.info("Exporting the %s %s", found.origin, found.path)
     if cfg.format == "onnx":
         export_onnx(generator, out)
@@ -95,12 +97,13 @@ def export_folder(
         "license": licences.weights,
         "data_license": licences.data,
     }
+    labels = list(range(generator.num_classes))
+    with tempfile.TemporaryDirectory() as trial:
+        save_generator(generator, Path(trial), extra, half=half)
+        if not torch.equal(draw(load_generator(trial), labels), draw(generator, labels)):
+            raise CganError(f"{out}: the exported generator would draw other pictures than the original: not written")
     save_generator(generator, out, extra, half=half)
     write_file(out / "README.md", model_card(generator, known, origin, licences).encode())
-    labels = list(range(generator.num_classes))
-    if not torch.equal(draw(load_generator(out), labels), draw(generator, labels)):
-        shutil.rmtree(out)
-        raise CganError(f"{out}: the exported generator draws other pictures than the original; nothing was kept")
 
 
 def export_onnx(generator: Generator, out: Path) -> None:

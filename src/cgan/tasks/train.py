@@ -162,7 +162,7 @@ def optional(choice: DictConfig | None) -> Any:
 
 def best_checkpoint(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
     """Keep ``best.ckpt`` by the Fréchet distance, where that is measured."""
-    if quality is None or "fid" not in quality.metrics:
+    if quality is None or not {"all", "fid"} & set(quality.metrics):
         return []
     return [
         ModelCheckpoint(
@@ -208,8 +208,9 @@ def summarise(folder: Path, quality: Quality | None) -> TrainResult:
     best = folder / "checkpoints" / "best.ckpt"
     if quality is None or not quality.history:
         return TrainResult(folder, None, {})
-    order = next((tag for tag in quality.history[0] if tag.startswith("fid")), None)
-    values = min(quality.history, key=lambda row: row[order]) if order else quality.history[-1]
+    order = next((tag for tag in quality.history[-1] if tag.startswith("fid")), None)
+    judged = [row for row in quality.history if order in row]  # before a resumption the protocol may have been another
+    values = min(judged, key=lambda row: row[order]) if order else quality.history[-1]
     return TrainResult(folder, best if best.exists() else None, values)
 
 
