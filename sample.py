@@ -1,4 +1,4 @@
-"""Draw digits: `python sample.py digits=[3,7] n=25 seed=0`."""
+"""Draw digits: `python sample.py 'digits=[3,7]' n=25 seed=0`."""
 
 from omegaconf import DictConfig
 

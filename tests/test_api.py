@@ -310,11 +310,15 @@ def test_a_request_has_a_time_limit(logs):
 
 
 def test_a_search_that_nobody_waits_for_stops(logs):
-    told = []
+    told, running = [], set()
 
     class Watched(Service):
         def invert(self, model, picture, label=None, progress=None):
-            return super().invert(model, picture, label, lambda share: (told.append(share), progress(share)))
+            running.add(model)
+            try:
+                return super().invert(model, picture, label, lambda share: (told.append(share), progress(share)))
+            finally:
+                running.remove(model)
 
     async def leave_early() -> None:
         service = Watched(logs)
@@ -328,6 +332,7 @@ def test_a_search_that_nobody_waits_for_stops(logs):
         search.cancel()
         await asyncio.gather(search, return_exceptions=True)
         assert line.free == 1
+        assert not running, "the next search would share the cores with this one"
 
     asyncio.run(leave_early())  # waits for its threads at the end
     assert told[-1] < 1

@@ -291,7 +291,7 @@ def test_no_tab_scrolls_sideways_on_a_telephone(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("model", ["dcgan", "light", "mlp"])
+@pytest.mark.parametrize("model", ["dcgan", "light", "light_wide", "mlp", "resnet"])
 def test_the_choices_of_the_page_fit_together(model: str, loss: str, composed: Callable) -> None:
     from cgan.tasks.train import build_module
 
@@ -300,6 +300,13 @@ def test_the_choices_of_the_page_fit_together(model: str, loss: str, composed: C
     assert cfg.trainer.max_epochs == 3
     module = build_module(cfg, DataSpec("mnist", (1, 28, 28), tuple("0123456789")))
     assert type(module.game.loss).__module__ == "cgan.losses.adversarial"
+
+
+def test_the_page_trains_what_the_quickstart_trains(composed: Callable) -> None:
+    overrides = Trainings(REPO).overrides(model="light", loss="relativistic", data="mnist5k", epochs=60)
+    page, preset = composed("train", *overrides), composed("train", "experiment=quickstart")
+    for part in ("model", "loss", "penalty", "optimizer", "schedule", "gan"):
+        assert page[part] == preset[part]
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:

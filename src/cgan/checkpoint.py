@@ -212,8 +212,8 @@ def _is_size(value: Any) -> bool:
 def _unreadable(path: Path, error: Exception) -> CganError:
     if isinstance(error, FileNotFoundError):
         return CganError(f"{error.filename}: no such file")
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
     return CganError(
-        f"{path}: not a readable generator, it may be cut off, damaged or not written by cgan ({reason:.160}); "
+        f"{path}: not a readable generator: cut off, damaged, or not written by this version of cgan ({reason:.160}); "
         "name another with ckpt=PATH"
     )

@@ -36,11 +36,18 @@ def measured(path: Path, logs: Path = Path("logs")) -> Measured:
         path: A ``.ckpt`` file or an exported folder.
         logs: Where evaluations lie, in ``evaluate/runs``.
     """
-    evaluations = sorted(logs.glob("evaluate/runs/*/evaluation.json"), reverse=True)
+    evaluations = sorted(logs.glob("evaluate/runs/*/evaluation.json"), key=_changed, reverse=True)
     for evaluation in evaluations:
         if found := _from_evaluation(evaluation, path):
             return found
     return _from_export(path) if path.is_dir() else _from_run(path)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0  # gone since
 
 
 def _from_evaluation(evaluation: Path, path: Path) -> Measured | None:

@@ -167,7 +167,12 @@ def create_app(service: Service, *, places: int = 128, time_limit: float = 30.0)
         service: The core.
         places: Requests that may wait to be drawn; handwriting, which takes seconds, has an eighth of them.
         time_limit: Seconds per request.
+
+    Raises:
+        CganError: There is no place for any request.
     """
+    if places < 1:
+        raise CganError(f"CGAN_QUEUE={places}: expected at least one place for a request that waits")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -204,6 +209,7 @@ def _in_words(error: Any) -> str:
 
 
 def _from_environment() -> FastAPI:
+    """Build the API as the variables say: ``CGAN_LOGS``, ``CGAN_DEVICE``, ``CGAN_QUEUE``, ``CGAN_TIME_LIMIT``."""
     environ = os.environ
     service = Service(Path(environ.get("CGAN_LOGS", "logs")), environ.get("CGAN_DEVICE", "cpu"))
     return create_app(

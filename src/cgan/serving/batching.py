@@ -140,7 +140,13 @@ class Handwriting:
 
         try:
             async with self.turn:
-                return await asyncio.to_thread(self.service.invert, model, picture, label, stop_if_gone)
+                search = asyncio.create_task(
+                    asyncio.to_thread(self.service.invert, model, picture, label, stop_if_gone)
+                )
+                try:
+                    return await asyncio.shield(search)
+                finally:  # the turn is over when the thread has stopped, not when its caller has left
+                    gone.set()
+                    await asyncio.gather(search, return_exceptions=True)
         finally:
-            gone.set()
             self.free += 1

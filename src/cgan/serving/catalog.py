@@ -1,13 +1,12 @@
 """Which generators there are: those that the package carries, and every run and export under the logs folder."""
 
-import json
 import math
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from cgan.checkpoint import PRETRAINED, find_generator, read_description
+from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.errors import CganError
 from cgan.measured import measured
 from cgan.spec import DataSpec
@@ -40,7 +39,7 @@ class Model:
 class Catalog:
     """The listing; a file that cannot be read is listed with its error and never raises.
 
-    Descriptions are remembered by file and time of change, so that listing again is cheap.
+    Each file is loaded once to see that it can be; what was seen is remembered by file and time of change.
 
     Args:
         logs: The folder to look under.
@@ -48,47 +47,52 @@ class Catalog:
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
+        self._lock = threading.Lock()
         self._known: dict[tuple[Path, int], Model] = {}
         self._listing: list[Model] = []
         self._listed_at = -math.inf
 
     def recent(self) -> list[Model]:
         """Return the listing, at most two seconds old: walking a large logs folder for each picture would be slow."""
-        if time.monotonic() - self._listed_at > 2:
-            self.models()
-        return self._listing
+        with self._lock:
+            if time.monotonic() - self._listed_at > 2:
+                self._list()
+            return self._listing
 
     def models(self) -> list[Model]:
         """List the pretrained generators, then what lies under the logs folder, newest first."""
+        with self._lock:
+            self._list()
+            return self._listing
+
+    def _list(self) -> None:
         carried = [(f"pretrained/{path.parent.name}", path.parent) for path in sorted(PRETRAINED.glob("*/config.json"))]
         folders = {path.parent.parent for path in self.logs.glob("**/checkpoints/*.ckpt")}
         folders |= {
             path.parent for path in self.logs.glob("**/config.json") if path.with_name("model.safetensors").exists()
         }
         inside = [folder for folder in folders if folder.resolve().is_relative_to(self.logs.resolve())]
-        inside.sort(key=lambda folder: (folder.stat().st_mtime_ns, folder), reverse=True)
+        inside.sort(key=lambda folder: (_changed(folder), folder), reverse=True)
         listed = carried + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
-        self._listing = [self._describe(name, folder) for name, folder in listed]
+        known: dict[tuple[Path, int], Model] = {}
+        self._listing = [self._describe(name, folder, known) for name, folder in listed]
+        self._known = known
         self._listed_at = time.monotonic()
-        return self._listing
 
-    def _describe(self, name: str, folder: Path) -> Model:
+    def _describe(self, name: str, folder: Path, known: dict[tuple[Path, int], Model]) -> Model:
         try:
             found = find_generator(folder)
-            changed = _changed(found.path)
         except (CganError, OSError) as error:
             return Model(name, "checkpoint", "", None, {}, without_paths(str(error), name, folder), folder)
         origin = "pretrained generator" if name.startswith("pretrained/") else found.origin
-        key = found.path, changed
-        if key not in self._known:
+        key = found.path, _changed(found.path / "config.json" if found.path.is_dir() else found.path)
+        if (model := self._known.get(key)) is None:
             try:
-                described = _read(found.path)
-                spec = DataSpec.from_dict(described.get("spec"))
-                model = Model(name, origin, str(described.get("network")), spec, {}, None, found.path)
+                generator = load_generator(found.path)
+                model = Model(name, origin, type(generator).__name__, generator.spec, {}, None, found.path)
             except CganError as error:
                 model = Model(name, origin, "", None, {}, without_paths(str(error), name, found.path), found.path)
-            self._known[key] = model
-        model = self._known[key]
+        known[key] = model
         return model if model.error else replace(model, values=measured(model.path, self.logs).values)
 
 
@@ -100,16 +104,7 @@ def without_paths(message: str, name: str, path: Path) -> str:
 
 
 def _changed(path: Path) -> int:
-    return (path / "config.json" if path.is_dir() else path).stat().st_mtime_ns
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
-        return read_description(path)
     try:
-        described = json.loads((path / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CganError(f"{path}: config.json is not readable JSON; export it again") from error
-    if not isinstance(described, dict):
-        raise CganError(f"{path}: config.json holds no description of a generator; export it again")
-    return described
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # gone since

@@ -64,13 +64,26 @@ class Service:
                 return model.name
         raise UnknownModelError("no generator found: train one with `python train.py experiment=quickstart`")
 
+    def model(self, name: str) -> Model:
+        """Return a usable model of the listing.
+
+        Raises:
+            UnknownModelError: There is no such model, or its file cannot be read.
+        """
+        for listed in self.catalog.recent():
+            if listed.name == name:
+                if listed.error is not None:
+                    raise UnknownModelError(listed.error)
+                return listed
+        raise UnknownModelError(f"model {name!r:.100}: not in the listing; choose one that it names")
+
     def spec(self, model: str) -> DataSpec:
         """Return the class names and image shape of a model.
 
         Raises:
             UnknownModelError: There is no such model, or its file cannot be read.
         """
-        spec = self._find(model).spec
+        spec = self.model(model).spec
         assert spec is not None, "a model without error has a spec"
         return spec
 
@@ -80,7 +93,7 @@ class Service:
         Raises:
             UnknownModelError: The name is not in the listing, or the file cannot be read.
         """
-        listed = self._find(model)
+        listed = self.model(model)
         key = self._key(listed)
         with self._lock:
             if key not in self._loaded:
@@ -200,7 +213,7 @@ class Service:
 
         Adding ``a`` times a vector to a latent raises the property; useful ``a`` lie within -3 to 3.
         """
-        generator, key = self.generator(model), self._key(self._find(model))
+        generator, key = self.generator(model), self._key(self.model(model))
         with self._lock:
             if key not in self._directions:
                 self._directions[key] = directions.find_directions(generator)
@@ -227,14 +240,6 @@ class Service:
             raise CganError(f"handwriting needs square pictures, {model} draws {height}x{width}")
         target = centre(picture, height).expand(channels, -1, -1)
         return invert(generator, target, label, progress=progress)
-
-    def _find(self, model: str) -> Model:
-        for listed in self.catalog.recent():
-            if listed.name == model:
-                if listed.error is not None:
-                    raise UnknownModelError(listed.error)
-                return listed
-        raise UnknownModelError(f"model {model!r:.100}: not in the listing; choose one that it names")
 
     @staticmethod
     def _key(model: Model) -> tuple[Path, int]:

@@ -30,8 +30,9 @@ MAX_EPOCHS = 1000
 LOSSES: dict[str, list[str]] = {
     "relativistic": [
         "penalty=r1r2",
-        "penalty.gamma=5.0",
+        "penalty.gamma=0.3",
         "optimizer=adam_no_momentum",
+        "optimizer.lr=2e-3",
         "schedule=burn_in_cosine",
     ],
     "hinge": ["model.discriminator.norm=spectral"],
@@ -178,7 +179,7 @@ class Trainings:
 
     def _has_dropout(self, model: str) -> bool:
         described = yaml.safe_load((self.root / "conf" / "model" / f"{model}.yaml").read_text())
-        return "dropout" in described.get("discriminator", {})
+        return "dropout" in described.get("discriminator", {})  # a variant such as light_wide keeps its pair's critic
 
     def _launch(self, overrides: list[str]) -> Path:
         folder = self._new_folder()

@@ -119,7 +119,7 @@ def export_onnx(generator: Generator, out: Path) -> None:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch's exporter needs it)
     except ImportError as error:
-        raise CganError(f"format=onnx needs {error.name}: pip install 'cgan[onnx]'") from error
+        raise CganError(f"format=onnx needs {error.name}: pip install -e '.[onnx]'") from error
     assert generator.spec is not None
     for chatty in ("onnx_ir", "onnxscript"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

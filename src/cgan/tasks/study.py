@@ -3,7 +3,7 @@ r"""Hyperparameter search: ``python -m cgan.tasks.study NAME TRIALS [--workers N
 Overrides are those of ``train.py``; those with a range or a choice are searched, in Hydra's own words for sweeps::
 
     python -m cgan.tasks.study first 30 data=mnist5k trainer.max_epochs=10 \
-        'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' loss=choice(bce,hinge) 'data.batch_size=range(32,129,32)'
+        'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'loss=choice(bce,hinge)' 'data.batch_size=range(32,129,32)'
 
 Every trial is a process of its own, so one that fails or is killed takes no other along. Unpromising trials are
 pruned by their Fréchet distance. The study lies in ``logs/studies/NAME/study.db``: the same command goes on where it

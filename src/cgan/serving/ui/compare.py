@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from cgan.errors import CganError
 from cgan.serving.service import Model
 from cgan.serving.ui.gallery import Shown, gallery
 from cgan.serving.ui.parts import class_field, first_value, in_words, seed_field, service, spec_of
@@ -28,14 +29,17 @@ def show() -> None:
     label = class_field(spec_of(models[0]), "Digit", "keep.compare.digit", 4)
     seed = seed_field("First seed", "keep.compare.seed", 0)
     for model in models:
-        _row(model, label, [seed + number for number in range(COUNT)])
+        try:
+            _row(model, label, [seed + number for number in range(COUNT)])
+        except CganError as error:  # fewer classes than the first one, or gone since
+            st.warning(f"{model.name}: {error}")
     _table(models)
 
 
 def _row(model: Model, label: int, seeds: list[int]) -> None:
     st.markdown(f"**{model.name}** · {model.network}, {spec_of(model).name}")
     images = service().draw(model.name, [label] * len(seeds), seeds)
-    name = spec_of(model).class_names[label]
+    name = spec_of(model).class_names[label]  # drawn, so it has this class
     gallery(
         [
             Shown(image, f"{name} by {model.name}, seed {seed}", str(seed))

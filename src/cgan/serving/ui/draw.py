@@ -64,7 +64,8 @@ def show() -> None:
     columns = max(10 // digits, 1)
     gallery(shown, key="draw", columns=columns, size=140 * digits)
     labels, seeds = wish.labels * wish.count, [seed for seed in wish.seeds for _ in wish.labels]
-    downloads(rows, min(columns, wish.count), labels, seeds, names, f"{word}_seed_{wish.seed}")
+    name = f"{word}_seed_{wish.seed}_truncation_{wish.truncation:.2g}"
+    downloads(rows, min(columns, wish.count), labels, seeds, names, name)
 
 
 def draw(model: str, wish: Wish) -> Tensor:

@@ -82,10 +82,9 @@ def chosen_model() -> Model:
     """Return the chosen model.
 
     Raises:
-        CganError: There is none.
+        CganError: There is none, or it can no longer be read.
     """
-    name = st.session_state.get(MODEL) or service().default_model()
-    return next(model for model in service().models() if model.name == name)
+    return service().model(st.session_state.get(MODEL) or service().default_model())
 
 
 def spec_of(model: Model) -> DataSpec:

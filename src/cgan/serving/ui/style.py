@@ -34,7 +34,8 @@ def show() -> None:
             columns=5,
         )
         labels = range(spec.num_classes)
-        downloads(images.unsqueeze(1), 5, labels, [seed] * len(labels), names, f"handwriting_{seed}")
+        name = f"handwriting_{seed}_truncation_{truncation:.2g}"
+        downloads(images.unsqueeze(1), 5, labels, [seed] * len(labels), names, name)
 
 
 def _centre_sliders(names: list[str]) -> None:
