@@ -137,6 +137,16 @@ def test_light_costs_at_most_a_tenth_of_dcgan(composed):
     assert cost["light"] <= cost["dcgan"] / 10
 
 
+def test_a_residual_pair_passes_its_signal_on(composed):
+    """With weights that shrink it, latents would not show in the first pictures, and the critic would win at once."""
+    torch.manual_seed(0)
+    generator, discriminator = pair(composed, "resnet", (3, 32, 32))
+    labels = torch.arange(64) % 10
+    pictures = generator(torch.randn(64, generator.z_dim), labels)
+    assert pictures.std(0).mean() > 0.3, "latents show"
+    assert 0.5 < discriminator(pictures, labels).std() < 2
+
+
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_dropout_keeps_the_mean_and_drops_its_share(memory_format):
     torch.manual_seed(0)

@@ -28,6 +28,18 @@ class _Residual(nn.Module):
         return (x + self.layers(x)) / math.sqrt(2)
 
 
+def _keep_variance(layers: nn.Module) -> None:
+    """Start with weights that pass a signal on at its own size (He et al. 2015), as the residual blocks assume.
+
+    torch's own shrink it by half or more with every layer: pictures of all latents would start as one grey, and the
+    discriminator would win before the generator learns a thing.
+    """
+    for layer in layers.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
 class ResNetGenerator(Generator):
     """``[z, embedding] -> h x w x channels[0]``, then per width a residual block and a doubling, tanh at the end.
 
@@ -66,6 +78,7 @@ class ResNetGenerator(Generator):
         layers += [nn.LeakyReLU(0.2), nn.Conv2d(channels[-1], img_shape[0], kernel_size=3, padding=1), nn.Tanh()]
         self.embedding = nn.Embedding(num_classes, embed_dim)
         self.layers = nn.Sequential(*layers)
+        _keep_variance(self.layers)
 
     def embed(self, labels: Tensor) -> Tensor:
         """Look up the classes: (N,) int64 -> (N, embed_dim)."""
@@ -109,6 +122,7 @@ class ResNetDiscriminator(Discriminator):
             layers += [nn.AvgPool2d(2), nn.Conv2d(fan_in, fan_out, kernel_size=1), _Residual(fan_out)]
         layers += [nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(channels[-1] * height * width, hidden), nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers)
+        _keep_variance(self.features)
         self.head = logit_head(conditioning, hidden, num_classes)
         normalise_weights(self, norm)
 
