@@ -1,8 +1,10 @@
 """An exported generator draws what the original draws, and strangers' programs can load it."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -137,11 +139,13 @@ def test_an_evaluation_outranks_the_runs_own_log(tmp_path):
     save_generator(generator, folder, {"measured": {"values": {"fid": 3}, "floor": {}, "source": "before"}})
     assert measured(folder, tmp_path).values == {"fid": 3.0}
     protocol = {"n": 1000, "seed": 0, "reference": "train"}
-    for day, value in (("2026-01-02", 1.5), ("2026-01-01", 9.0)):
-        evaluation = tmp_path / "evaluate" / "runs" / day / "evaluation.json"
+    now = time.time()
+    for name, value, later in (("2026-01-02", 1.5, 60), ("mine", 9.0, 30)):  # the newest by its time, not by its name
+        evaluation = tmp_path / "evaluate" / "runs" / name / "evaluation.json"
         evaluation.parent.mkdir(parents=True)
         judged = [{"source": str(folder), "values": {"fid_digits_1k": value, "class_fid_digits_1k/3": 7.0}}]
         evaluation.write_text(json.dumps({"protocol": protocol, "floor": {"fid_digits_1k": 0.1}, "judged": judged}))
+        os.utime(evaluation, (now + later, now + later))
     found = measured(folder, tmp_path)
     assert (found.values, found.floor) == ({"fid_digits_1k": 1.5}, {"fid_digits_1k": 0.1})
     (tmp_path / "evaluate" / "runs" / "2026-01-02" / "evaluation.json").write_text('{"judged": 3}')
