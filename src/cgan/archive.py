@@ -23,9 +23,9 @@ PLAIN = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", *(f"torch
 """The only names that a checkpoint's pickle may hold."""
 LARGEST_PICKLE = 16 * 2**20
 """Bytes; a checkpoint of this project needs some ten thousand."""
-MARK = b"sha256:"
 MOST_SHARED = 8
 """References to tuples: two optimisers that share their betas need one; eight make nothing large."""
+MARK = b"sha256:"
 COMMENT = len(MARK) + 64
 """Bytes of the comment; two more before it hold its length."""
 
