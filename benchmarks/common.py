@@ -16,8 +16,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cgan.config import CONF
 from cgan.hardware import available_cores, use_hardware_well
-from cgan.tasks.door import CONF
 
 RESULTS = Path(__file__).parents[1] / "docs" / "performance.json"
 use_hardware_well()  # as every script of this project does

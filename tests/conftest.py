@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from cgan.tasks.door import CONF
+from cgan.config import compose
 
 Compose = Callable[..., DictConfig]
 
@@ -32,15 +29,7 @@ def composed(tmp_path: Path) -> Compose:
     """Compose a configuration of `conf/` as Hydra would, with its run folder at `tmp_path`."""
 
     def compose_with(name: str, *overrides: str, folder: Path = tmp_path) -> DictConfig:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose(
-                name, [*overrides, f"hydra.runtime.output_dir={folder}", "hydra.mode=RUN"], return_hydra_config=True
-            )
-        HydraConfig.instance().set_config(cfg)
-        with open_dict(cfg):
-            del cfg["hydra"]
-        return cfg
+        return compose(name, overrides, folder)
 
     return compose_with
 

@@ -13,6 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan.checkpoint import save_generator
+from cgan.config import CONF
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
@@ -22,7 +23,6 @@ from cgan.metrics.looks import evenly
 from cgan.networks.light import LightGenerator
 from cgan.sampling.grids import to_picture
 from cgan.tasks.baselines import run as write_baselines
-from cgan.tasks.door import CONF
 from cgan.tasks.evaluate import run
 from cgan.tasks.train import run as train
 

@@ -6,10 +6,10 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.networks.dropout import Dropout
-from cgan.tasks.door import CONF
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 SHAPES = [(1, 28, 28), (3, 32, 32)]

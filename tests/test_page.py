@@ -25,13 +25,13 @@ from streamlit.testing.v1 import AppTest
 
 import cgan
 from cgan.checkpoint import load_generator, save_generator
+from cgan.config import CONF
 from cgan.networks import GENERATORS
 from cgan.sampling.directions import measure
 from cgan.serving.service import Service
 from cgan.serving.training import LOSSES, Trainings
 from cgan.serving.ui import PAGE
 from cgan.spec import DataSpec
-from cgan.tasks.door import CONF
 
 pytestmark = pytest.mark.xdist_group("page")
 REPO = CONF.parent

@@ -11,10 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cgan import draw, load_generator
 from cgan.checkpoint import read_description
+from cgan.config import CONF
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitFeatures
 from cgan.tasks import sample, train
-from cgan.tasks.door import CONF
 
 
 def size(picture: Path) -> tuple[int, int]:

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -15,10 +14,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
-
-CONF = Path(__file__).parents[3] / "conf"
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:

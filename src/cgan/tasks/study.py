@@ -26,9 +26,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 from optuna.trial import TrialState
 
+from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.files import read_lines
-from cgan.tasks.door import CONF, one_line_errors
+from cgan.tasks.door import one_line_errors
 from cgan.tasks.sweep import Row, report
 
 STUDIES = Path("logs/studies")

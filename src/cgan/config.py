@@ -1,0 +1,62 @@
+"""The configurations in `conf/`: where they lie, and how Python composes them as the command line does."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import RunMode
+from omegaconf import DictConfig, flag_override, open_dict
+
+_PACKAGED = Path(__file__).parent / "conf"
+CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
+"""The folder of the configurations: inside an installed package, or at the top of a checkout."""
+
+
+def compose(
+    name: str, overrides: Sequence[str], folder: Path | None = None, config_dirs: Sequence[Path] = ()
+) -> DictConfig:
+    """Compose the configuration ``name`` for one run, as ``python NAME.py OVERRIDES`` does.
+
+    ``HydraConfig`` is set as well: ``${hydra:runtime.output_dir}`` and ``hydra.runtime.choices`` have values.
+
+    Args:
+        name: A file at the top of :data:`CONF`, without its ending: ``train``, ``sample``, ``evaluate``, ``export``.
+        overrides: In Hydra's syntax.
+        folder: The run folder; None keeps what the configuration says. It is not made.
+        config_dirs: More folders with configurations, which are searched after :data:`CONF`.
+
+    Raises:
+        HydraException: An override has an error of syntax, or names what does not exist.
+    """
+    with initialized(name):
+        cfg = hydra.compose(name, [*overrides, *search_path(config_dirs)], return_hydra_config=True)
+    with flag_override(cfg.hydra, ["struct", "readonly"], [False, False]):
+        cfg.hydra.mode = RunMode.RUN
+        cfg.hydra.runtime.output_dir = str((folder or Path(cfg.hydra.run.dir)).absolute())
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+@contextmanager
+def initialized(job_name: str) -> Iterator[GlobalHydra]:
+    """Set Hydra up to read :data:`CONF`."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), job_name=job_name, version_base="1.3"):
+        yield GlobalHydra.instance()
+
+
+def search_path(config_dirs: Sequence[Path]) -> list[str]:
+    """Return the override by which Hydra also reads ``config_dirs``; none of them, no override."""
+    folders = ",".join(quoted(folder.absolute()) for folder in config_dirs)
+    return [f"hydra.searchpath=[{folders}]"] if folders else []
+
+
+def quoted(value: object) -> str:
+    """Quote a value for an override: any letters may stand in it."""
+    return QuotedString(str(value), Quote.single).with_quotes()
