@@ -1,0 +1,93 @@
+"""What a value means and under which protocol it was measured; the registry of all values by name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["lower", "higher", "near", "at most real", "none"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a reader must know of one value.
+
+    Attributes:
+        name: The key of the value, such as ``fid``.
+        title: A heading of a few words.
+        sentence: What the number says, in one sentence for a student.
+        direction: What is good: ``lower``, ``higher``, ``near`` the target, ``at most real`` (no more than real images
+            have), or ``none`` (the value only accompanies another one).
+        target: The best value where the direction is ``near``.
+        low: The least possible value; None: unbounded.
+        high: The greatest possible value; None: unbounded.
+        needs: What it takes to compute it.
+        source: The publication that defines it.
+        per_class: Whether there is one number per class instead of one in all.
+    """
+
+    name: str
+    title: str
+    sentence: str = ""
+    direction: Direction = "none"
+    target: float | None = None
+    low: float | None = None
+    high: float | None = None
+    needs: str = ""
+    source: str = ""
+    per_class: bool = False
+
+    @property
+    def advice(self) -> str:
+        """What is good, in words for a table; empty where the direction is ``none``."""
+        if self.direction == "near":
+            return f"near {self.target:g} is best"
+        words = {
+            "lower": "lower is better",
+            "higher": "higher is better",
+            "at most real": "at most that of real images",
+        }
+        return words.get(self.direction, "")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that two evaluations must share for their values to be compared.
+
+    Attributes:
+        data: Name of the data set.
+        features: Name of the feature extractor.
+        features_hash: Hash of its weights, 16 hexadecimal digits; empty where it was not recorded.
+        resize: How images are resized before the extractor reads them.
+        n: Number of samples.
+        seed: Seed of the samples.
+        reference: The split that samples are compared with: ``train`` or ``test``.
+        weights: The generator's weights: ``ema`` (averaged) or ``raw``.
+    """
+
+    data: str
+    features: str
+    features_hash: str
+    resize: str
+    n: int
+    seed: int
+    reference: str = "train"
+    weights: str = "ema"
+
+    def tag(self, name: str) -> str:
+        """Compose a name for loggers: ``fid`` -> ``fid_digits_10k``, ``a/3`` -> ``a_digits_10k/3``; never parsed."""
+        count = f"{self.n // 1000}k" if self.n % 1000 == 0 else str(self.n)
+        base, slash, label = name.partition("/")
+        split = [] if self.reference == "train" else [self.reference]
+        return "_".join([base, self.features, count, *split]) + slash + label
+
+
+_REGISTRY: dict[str, Description] = {}
+
+
+def register_value(description: Description) -> None:
+    """Add a description to the registry; one of the same name is replaced."""
+    _REGISTRY[description.name] = description
+
+
+def describe(name: str) -> Description:
+    """Return the description of a value; of an unknown one, a description that has its name only."""
+    return _REGISTRY.get(name) or Description(name, name)

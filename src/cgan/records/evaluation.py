@@ -1,0 +1,330 @@
+"""The evaluation record: what was measured of generators, in one versioned JSON format.
+
+Training writes it to the run folder as ``evaluation.json`` (rewritten at each evaluation: one entry, the run, with the
+values of its best epoch), ``evaluate.py`` to its own folder, an export stores it in ``config.json`` under
+``evaluation``. It describes its own values, so that a reader needs no other table. A key at its
+default (null, empty, false, ``direction`` none) is left out::
+
+    {
+      "format": "cgan-evaluation",
+      "version": 1,
+      "protocol": {"data": "mnist", "features": "digits", "features_hash": "0123456789abcdef", "resize": "none",
+                   "n": 10000, "seed": 0, "reference": "train", "weights": "ema"},
+      "descriptions": {"fid": {"name": "fid", "title": "Fréchet distance", "sentence": "...", "direction": "lower",
+                               "target": null, "low": 0, "high": null, "needs": "...", "source": "...",
+                               "per_class": false}},
+      "class_names": ["0", "1"],
+      "real": {"name": "real images", "values": {"fid": 0.05}, "class_values": {"class_fid": [0.1, 0.2]}},
+      "entries": [{
+        "name": "my_run",                  what a table calls it
+        "source": "logs/train/runs/...",   as the user typed it
+        "file": "../checkpoints/best.ckpt", the generator's file or folder, relative to the record's folder
+        "network": "LightGenerator", "parameters": 626869, "trained_on": "mnist", "command": "python train.py ...",
+        "images_seen": 59904, "epoch": 1, "seconds": 61.5,   training alone, up to this checkpoint
+        "hardware": "2 CPU cores",
+        "values": {"fid": 0.11}, "class_values": {"class_fid": [0.3, null]},   null: no value for this class
+        "confusion": [[10, 0], [1, 9]],    images by requested class (rows) and class read (columns)
+        "curve": [{"images_seen": 59904, "epoch": 1, "seconds": 63.2, "values": {"fid": 0.11}}]
+      }],                                  the seconds of a curve include the time of evaluating
+      "software": {"torch": "2.14.0"}, "hardware": "2 CPU cores"
+    }
+"""
+
+import dataclasses
+import json
+import math
+import os
+import types
+import typing
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from reprlib import repr  # short, whatever nests in an untrusted value
+from typing import Any, Literal, NamedTuple, Self, TypeVar, Union
+
+from cgan.checkpoint import read_description
+from cgan.errors import CganError
+from cgan.files import write_file
+from cgan.metrics.values import Description, Protocol
+
+FORMAT, VERSION = "cgan-evaluation", 1
+FILE = "evaluation.json"
+LARGEST_FILE = 2**25
+"""Bytes; ten generators of ten classes take some hundred kilobytes."""
+REAL = "real images"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One evaluation of a training run.
+
+    Attributes:
+        images_seen: Real images that training had seen.
+        values: Numbers by value name.
+        epoch: Counted from 1.
+        seconds: Training and evaluating until then.
+    """
+
+    images_seen: int
+    values: dict[str, float]
+    epoch: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was measured of one generator or set of images, and what is known of its making; see the module's schema."""
+
+    name: str
+    values: dict[str, float] = field(default_factory=dict)
+    class_values: dict[str, list[float | None]] = field(default_factory=dict)
+    confusion: list[list[int]] = field(default_factory=list)
+    source: str | None = None
+    file: str | None = None
+    network: str | None = None
+    parameters: int | None = None
+    trained_on: str | None = None
+    command: str | None = None
+    images_seen: int | None = None
+    epoch: int | None = None
+    seconds: float | None = None
+    hardware: str | None = None
+    curve: list[CurvePoint] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Values of generators beside those of real images under one protocol; see the module's schema."""
+
+    protocol: Protocol
+    real: Entry
+    entries: list[Entry]
+    descriptions: dict[str, Description]
+    class_names: list[str]
+    software: dict[str, str] = field(default_factory=dict)
+    hardware: str | None = None
+
+    def describe(self, name: str) -> Description:
+        """Return the record's own description of a value; of an unknown one, a description that has its name only."""
+        return self.descriptions.get(name) or Description(name, name)
+
+
+class Found(NamedTuple):
+    """A generator's evaluation: the record, and the entry in it that is about the generator."""
+
+    record: EvaluationRecord
+    entry: Entry
+
+
+def to_json(record: EvaluationRecord) -> dict[str, Any]:
+    """Return plain values for JSON."""
+    return {"format": FORMAT, "version": VERSION, **_plain(record)}
+
+
+def from_json(content: Any, where: Path | str) -> EvaluationRecord:
+    """Build a record from parsed JSON, which may come from an untrusted file.
+
+    Raises:
+        CganError: It is not an evaluation record; the message begins with ``where``.
+    """
+    try:
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
+        return _built(EvaluationRecord, content)
+    except (TypeError, ValueError, KeyError, ArithmeticError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CganError(
+            f"{where}: not an evaluation record of version {VERSION} ({type(error).__name__}: {reason:.120}); "
+            "python evaluate.py writes one"
+        ) from error
+
+
+def read_evaluation(path: Path) -> EvaluationRecord:
+    """Read an ``evaluation.json``, or the record in an export's ``config.json``.
+
+    Raises:
+        CganError: The file is missing, damaged, or holds no evaluation record.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"more than {LARGEST_FILE} bytes")
+        content = json.loads(path.read_bytes())
+        content = content.get("evaluation") if path.name == "config.json" else content
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise CganError(f"{path}: not an evaluation record ({reason:.120}); python evaluate.py writes one") from error
+    return from_json(content, path)
+
+
+def write_evaluation(path: Path, record: EvaluationRecord) -> None:
+    """Write a record, whole or not at all.
+
+    Raises:
+        CganError: The file cannot be written.
+    """
+    text = json.dumps(to_json(record), indent=2, ensure_ascii=False, allow_nan=False)
+    write_file(path, (text + "\n").encode())
+
+
+def relative_file(path: Path, folder: Path) -> str:
+    """Return the place of a generator as an entry's ``file`` has it: relative to the folder of the record."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+class EvaluationIndex:
+    """Finds the evaluation of a generator among many hundred, reading each file once as long as it does not change.
+
+    Args:
+        logs: The folder whose ``evaluate/runs/*/evaluation.json`` are indexed.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self.logs = logs
+        self._stamps: dict[Path, int] = {}
+        self._files: dict[Path, list[tuple[Path, int]]] = {}
+        self._newest_first: dict[Path, list[tuple[int, Path, int]]] = {}
+
+    def refresh(self) -> Self:
+        """Read what is new; call it once before many calls of :meth:`find`."""
+        stamps = {path: _changed(path) for path in self.logs.glob(f"evaluate/runs/*/{FILE}")}
+        if stamps != self._stamps:
+            fresh = [path for path, stamp in stamps.items() if self._stamps.get(path) != stamp]
+            self._files = {path: files for path, files in self._files.items() if path in stamps}
+            self._files |= {path: _files_of(path) for path in fresh}
+            newest: dict[Path, list[tuple[int, Path, int]]] = {}
+            for path in sorted(stamps, key=lambda path: stamps[path], reverse=True):
+                for file, position in self._files[path]:
+                    newest.setdefault(file, []).append((stamps[path], path, position))
+            self._stamps, self._newest_first = stamps, newest
+        return self
+
+    def find(self, generator: Path) -> Found | None:
+        """Return the newest evaluation of a generator, else its run's own, else its export's; None: not evaluated.
+
+        Args:
+            generator: A ``.ckpt`` file or an exported folder, as :func:`cgan.checkpoint.find_generator` returns it.
+        """
+        written = _changed(generator / "config.json" if generator.is_dir() else generator)
+        for stamp, path, position in self._newest_first.get(generator.resolve(), []):
+            if stamp >= written and (record := _read(path, stamp)):  # else the generator was written again since
+                return Found(record, record.entries[position])
+        return _of_export(generator) if generator.is_dir() else _of_run(generator)
+
+
+_INDEXES: dict[Path, EvaluationIndex] = {}
+
+
+def find_evaluation(generator: Path, logs: Path = Path("logs")) -> Found | None:
+    """Return what was measured of one generator, see :meth:`EvaluationIndex.find`; for many, use the index itself."""
+    return _INDEXES.setdefault(logs.absolute(), EvaluationIndex(logs.absolute())).refresh().find(generator)
+
+
+def _files_of(path: Path) -> list[tuple[Path, int]]:
+    """Return the generators that a record is about, with their positions among its entries."""
+    record = _read(path, _changed(path))
+    if record is None:
+        return []
+    files = [((path.parent / entry.file).resolve(), n) for n, entry in enumerate(record.entries) if entry.file]
+    return [(file, n) for file, n in files if record.protocol.weights == "ema" or file.suffix != ".ckpt"]
+
+
+@lru_cache(maxsize=2048)
+def _read(path: Path, changed: int) -> EvaluationRecord | None:
+    try:
+        return read_evaluation(path)
+    except CganError:
+        return None  # damaged, or of another version: as if it were not there
+
+
+def _of_export(folder: Path) -> Found | None:
+    record = _read(folder / "config.json", _changed(folder / "config.json"))
+    return Found(record, record.entries[0]) if record and record.entries else None
+
+
+def _of_run(checkpoint: Path) -> Found | None:
+    """Take the epoch that the checkpoint holds: the record's entry is that of ``best.ckpt``."""
+    path = checkpoint.parent.parent / FILE
+    record = _read(path, _changed(path))
+    if record is None or not record.entries:
+        return None
+    entry = record.entries[0]
+    if checkpoint.name == "best.ckpt":
+        return Found(record, entry)
+    seen = _images_seen(checkpoint, _changed(checkpoint))
+    if seen == entry.images_seen:
+        return Found(record, entry)
+    for point in entry.curve:
+        if point.images_seen == seen:
+            other = replace(entry, values=point.values, class_values={}, confusion=[], images_seen=seen)
+            return Found(record, replace(other, epoch=point.epoch, seconds=None))
+    return None
+
+
+@lru_cache(maxsize=2048)
+def _images_seen(checkpoint: Path, changed: int) -> int | None:
+    try:
+        return read_description(checkpoint).get("images_seen")
+    except CganError:
+        return None
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # gone since
+
+
+def _default(entry: dataclasses.Field) -> Any:
+    return entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
+
+
+def _plain(value: Any) -> Any:
+    """Turn records into dicts without what is at its default, and numbers that JSON lacks into null."""
+    if dataclasses.is_dataclass(value):
+        values = {entry: getattr(value, entry.name) for entry in dataclasses.fields(value)}
+        return {entry.name: _plain(one) for entry, one in values.items() if one != _default(entry)}
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _built(kind: type[T], value: Any) -> T:
+    """Build a dataclass from a dict; keys that it does not know are left out.
+
+    Raises:
+        ValueError: A key is missing or has a value of another type.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object for {kind.__name__}, found {repr(value)}")
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    known = {entry.name: _checked(hints[entry.name], value[entry.name]) for entry in fields if entry.name in value}
+    return kind(**known)
+
+
+def _checked(kind: Any, value: Any) -> Any:
+    """Return ``value`` if it is of a record's type ``kind``: a number, a word, a list, a dict or another record."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _checked(inner[0], value)
+    if dataclasses.is_dataclass(kind):
+        return _built(kind, value)  # type: ignore[arg-type]
+    if origin is list and isinstance(value, list):
+        return [_checked(inner[0], entry) for entry in value]
+    if origin is dict and isinstance(value, dict):
+        return {_checked(str, key): _checked(inner[1], entry) for key, entry in value.items()}
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    sound = (
+        (kind is float and number and math.isfinite(value))
+        or (kind is int and number and value == int(value) and abs(value) < 2**63)
+        or (kind is bool and isinstance(value, bool))
+        or (kind is str and isinstance(value, str) and len(value) <= 2000 and value.isprintable())
+        or (origin is Literal and value in inner)
+    )
+    if not sound:
+        raise ValueError(f"expected {kind}, found {repr(value)}")
+    return float(value) if kind is float else int(value) if kind is int else value
