@@ -10,10 +10,10 @@ from cgan.serving.ui import PAGE, warm
 
 
 @asynccontextmanager
-async def ready_before_the_first_visitor(_: st.App) -> AsyncIterator[dict[str, Any]]:
-    """Load torch and the generator while the server starts, so that no visitor waits for them."""
+async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
+    """Load torch and the default model while the server starts, not at the first visit."""
     warm()
     yield {}
 
 
-app = st.App(PAGE, lifespan=ready_before_the_first_visitor)
+app = st.App(PAGE, lifespan=lifespan)

@@ -1,4 +1,4 @@
-"""The page in a real browser: a real server, a real generator, a real training."""
+"""The page in Chromium, with a real server, generator and training."""
 
 import base64
 import csv
@@ -36,15 +36,15 @@ from cgan.spec import DataSpec
 pytestmark = pytest.mark.xdist_group("page")
 REPO = CONF.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-expect.set_options(timeout=240_000)  # a page waits long where others use the processor
-TABS = ("Draw", "Style", "Your hand", "Morph", "Compare", "Train")
-NEATNESS = 1 - 0.4  # the page's first choice, as truncation
+expect.set_options(timeout=240_000)  # other processes may use the processor
+TABS = ("Draw", "Style", "Your picture", "Morph", "Compare", "Train")
+TRUNCATION = 0.6  # the page's default
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A place with its own ``logs/``: a second model to compare with, and one that cannot be read."""
+    """A folder with its own ``logs/``: one more model, and one that cannot be read."""
     root = tmp_path_factory.mktemp("checkout")
     for name in ("train.py", "conf", ".streamlit"):
         (root / name).symlink_to(REPO / name)
@@ -63,7 +63,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def address(checkout: Path) -> Iterator[str]:
-    """A server as a user starts it, up and warm."""
+    """A server started as a user starts it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -102,7 +102,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser, address: str) -> Iterator[Open]:
-    """Open the page at a tab, as a new visitor; nothing may be asked of any other host."""
+    """Open the page at a tab, as a new visitor; requests to other hosts fail the test."""
     contexts = []
 
     def open_page(tab: str = "", width: int = 1000) -> Page:
@@ -110,7 +110,7 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(240_000)
-        page.on("request", lambda request: _refuse_strangers(request.url, address))
+        page.on("request", lambda request: _refuse_other_hosts(request.url, address))
         page.goto(f"{address}/?tab={tab.replace(' ', '+')}" if tab else address)
         return page
 
@@ -120,53 +120,53 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="module")
-def core(checkout: Path) -> Service:
+def service(checkout: Path) -> Service:
     return Service(checkout / "logs")
 
 
-def test_five_variations_at_first_sight_and_they_are_what_the_core_draws(opened: Open, core: Service) -> None:
+def test_draw_starts_with_five_variations_equal_to_the_services(opened: Open, service: Service) -> None:
     page = opened()
     pictures = page.locator("ul img")
     expect(pictures).to_have_count(5)
     seeds = [int(text.removeprefix("seed ")) for text in page.locator("li span").all_inner_texts()]
-    drawn = core.draw(core.default_model(), [7] * 5, seeds, NEATNESS)
+    drawn = service.draw(service.default_model(), [7] * 5, seeds, TRUNCATION)
     assert np.array_equal(np.stack([pixels(picture) for picture in pictures.all()]), drawn[:, 0].numpy())
 
 
-def test_a_number_is_written_in_one_hand_and_every_download_opens(opened: Open, core: Service) -> None:
+def test_several_classes_share_a_style_and_every_download_opens(opened: Open, service: Service) -> None:
     page = opened("Draw")
-    page.get_by_label("or a whole number").fill("207")
+    page.get_by_label("or several side by side").fill("207")
     page.get_by_label("Seed", exact=True).fill("11")
     page.get_by_role("button", name="Generate").click()
     pictures = page.get_by_role("img", name="207, seed")
     expect(pictures).to_have_count(5)
-    hand = core.style(core.default_model(), 11, NEATNESS)
-    written = core.render(core.default_model(), hand, [2, 0, 7])[:, 0].numpy()
-    assert np.array_equal(pixels(pictures.first), np.concatenate(list(written), axis=1))
+    style = service.style(service.default_model(), 11, TRUNCATION)
+    drawn = service.render(service.default_model(), style, [2, 0, 7])[:, 0].numpy()
+    assert np.array_equal(pixels(pictures.first), np.concatenate(list(drawn), axis=1))
 
     assert Image.open(io.BytesIO(saved(page, pictures.first))).size == (3 * 28, 28)
     assert Image.open(io.BytesIO(saved(page, page.get_by_role("button", name="Grid")))).width > 3 * 28
     arrays = np.load(io.BytesIO(saved(page, page.get_by_role("button", name="NPZ"))))
     assert arrays["labels"].tolist() == [2, 0, 7] * 5
-    assert np.array_equal(arrays["images"][:3], written)
-    packed = zipfile.ZipFile(io.BytesIO(saved(page, page.get_by_role("button", name="ZIP"))))
-    rows = list(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))
+    assert np.array_equal(arrays["images"][:3], drawn)
+    archive = zipfile.ZipFile(io.BytesIO(saved(page, page.get_by_role("button", name="ZIP"))))
+    rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
     assert [row["label"] for row in rows[:3]] == ["2", "0", "7"]
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(packed.read(rows[0]["file"])))), written[0])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(archive.read(rows[0]["file"])))), drawn[0])
 
 
-def test_what_is_wrong_is_said_in_words_and_the_rest_still_works(opened: Open) -> None:
+def test_errors_become_messages(opened: Open) -> None:
     page = opened("Draw")
     expect(page.locator("ul img")).to_have_count(5)
     page.get_by_text("1 model cannot be read").click()
     expect(page.get_by_role("alert")).to_contain_text("exports/damaged")
     page.get_by_text("1 model cannot be read").click()
-    page.get_by_label("or a whole number").fill("20x")
+    page.get_by_label("or several side by side").fill("20x")
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("alert").filter(has_text="class 'x'")).to_be_visible()
 
 
-def test_without_any_model_the_page_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_model_the_message_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cgan.serving.catalog.PRETRAINED", tmp_path)
     st.cache_resource.clear()
@@ -176,7 +176,7 @@ def test_without_any_model_the_page_says_what_to_type(tmp_path: Path, monkeypatc
     assert "python train.py" in page.error[0].value
 
 
-def test_the_slant_slider_slants_by_keyboard(opened: Open) -> None:
+def test_the_slant_slider_works_by_keyboard(opened: Open) -> None:
     page = opened("Style")
     expect(page.locator("ul img")).to_have_count(10)
 
@@ -190,35 +190,35 @@ def test_the_slant_slider_slants_by_keyboard(opened: Open) -> None:
     until(lambda: slant() > before + 0.1, "the digits lean to the right")
 
 
-def test_a_digit_drawn_with_the_mouse_is_read_and_written_on(opened: Open) -> None:
-    page = opened("Your hand")
+def test_a_digit_drawn_with_the_mouse_is_inverted(opened: Open) -> None:
+    page = opened("Your picture")
     stroke(page, [(0.35, 0.25), (0.68, 0.22), (0.45, 0.85)])
-    page.get_by_role("button", name="Write in this hand").click()
-    expect(page.get_by_role("img", name="7 as the generator writes it")).to_be_visible()
-    expect(page.get_by_role("img", name="in your hand")).to_have_count(11)
+    page.get_by_role("button", name="Find this style").click()
+    expect(page.get_by_role("img", name="7 as the generator draws it")).to_be_visible()
+    expect(page.get_by_role("img", name="in your style")).to_have_count(11)
     yours, generated = (pixels(picture).astype(float) for picture in page.locator("ul").first.locator("img").all())
     assert yours[:14].sum() > yours[14:].sum() > 0  # the bar of the 7 is above
     assert np.corrcoef(yours.ravel(), generated.ravel())[0, 1] > 0.7
-    page.get_by_label("Write a number").fill("31")
+    page.get_by_label("Several side by side").fill("31")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("img", name="31 in your hand")).to_be_visible()
+    expect(page.get_by_role("img", name="31 in your style")).to_be_visible()
 
 
-def test_a_picture_that_is_none_is_refused_in_words_and_a_real_digit_needs_no_mouse(opened: Open) -> None:
-    page = opened("Your hand")
+def test_an_upload_that_is_no_picture_is_refused_and_a_real_digit_works(opened: Open) -> None:
+    page = opened("Your picture")
     page.get_by_role("radio", name="Upload").click()
     page.locator("input[type=file]").set_input_files({"name": "7.png", "mimeType": "image/png", "buffer": b"not one"})
     expect(page.get_by_role("alert")).to_contain_text("expected a picture")
     page.get_by_role("radio", name="A real one").click()
-    page.get_by_role("button", name="Write in this hand").click()
-    expect(page.get_by_role("img", name="in your hand")).to_have_count(11)
+    page.get_by_role("button", name="Find this style").click()
+    expect(page.get_by_role("img", name="in your style")).to_have_count(11)
 
 
-def test_the_morph_starts_and_ends_where_it_is_told(opened: Open, core: Service) -> None:
+def test_a_morph_has_the_chosen_ends(opened: Open, service: Service) -> None:
     page = opened("Morph")
     film = page.get_by_role("img", name="frame")
     expect(film).to_have_count(11)
-    ends = core.draw(core.default_model(), [3, 8], [1, 2])[:, 0].numpy()
+    ends = service.draw(service.default_model(), [3, 8], [1, 2])[:, 0].numpy()
     assert np.array_equal(pixels(film.first), ends[0])
     assert np.array_equal(pixels(film.last), ends[1])
     page.get_by_role("slider").focus()
@@ -228,12 +228,12 @@ def test_the_morph_starts_and_ends_where_it_is_told(opened: Open, core: Service)
     assert animation.n_frames > 21  # there and back
 
 
-def test_models_stand_on_the_same_seeds_beside_their_numbers(opened: Open, core: Service) -> None:
+def test_compare_shows_models_with_equal_seeds_and_their_values(opened: Open, service: Service) -> None:
     page = opened("Compare")
     expect(page.locator("ul img")).to_have_count(20)
     other = page.get_by_role("img", name="4 by pretrained/mlp, seed 3", exact=True)
-    assert np.array_equal(pixels(other), core.draw("pretrained/mlp", [4], [3])[0, 0].numpy())
-    values = next(model.values for model in core.models() if model.name == "pretrained/mlp")
+    assert np.array_equal(pixels(other), service.draw("pretrained/mlp", [4], [3])[0, 0].numpy())
+    values = next(model.values for model in service.models() if model.name == "pretrained/mlp")
     expect(page.get_by_role("table")).to_contain_text(f"{values['fid_digits_10k']:.4g}")
     page.get_by_role("combobox", name="Models").click()
     page.get_by_role("option", name="exports/untrained").click()
@@ -242,7 +242,7 @@ def test_models_stand_on_the_same_seeds_beside_their_numbers(opened: Open, core:
     expect(page.get_by_role("table")).to_contain_text("12.5")
 
 
-def test_a_training_starts_goes_on_without_the_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
+def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
     page = opened("Train")
     page.get_by_label("Epochs").fill("500")
     page.keyboard.press("Enter")
@@ -259,7 +259,7 @@ def test_a_training_starts_goes_on_without_the_page_and_stops_with_a_checkpoint(
     page = opened("Train")
     expect(page.get_by_role("button", name="Start training")).to_be_disabled()
     expect(page.get_by_text("D loss")).to_be_visible()
-    expect(page.get_by_text("The same ten handwritings after epoch")).to_be_visible()
+    expect(page.get_by_text("The same ten latents after epoch")).to_be_visible()
     expect(page.get_by_text("left").first).to_be_visible()
     page.get_by_role("button", name="Stop and keep a checkpoint").click()
     expect(page.get_by_text("Stopped.")).to_be_visible()
@@ -267,16 +267,16 @@ def test_a_training_starts_goes_on_without_the_page_and_stops_with_a_checkpoint(
     assert load_generator(folder / "checkpoints" / "last.ckpt").num_classes == 10
 
 
-def test_a_training_that_fails_says_why(checkout: Path) -> None:
+def test_a_failed_training_shows_its_error(checkout: Path) -> None:
     here = Trainings(checkout)
     folder = here.start(["data=mnist5k", "trainer.max_epoch=1"], beside=True)
     until(lambda: here.watch(folder).state != "running", "the training has ended")
     seen = here.watch(folder)
     assert seen.state == "failed"
-    assert "max_epoch" in seen.words
+    assert "max_epoch" in seen.message
 
 
-def test_no_tab_scrolls_sideways_on_a_telephone(opened: Open) -> None:
+def test_no_tab_scrolls_sideways_on_a_phone(opened: Open) -> None:
     page = opened(width=390)
     for tab in TABS:
         page.get_by_role("tab", name=tab).click()
@@ -292,7 +292,7 @@ def test_no_tab_scrolls_sideways_on_a_telephone(opened: Open) -> None:
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("model", ["dcgan", "light", "light_wide", "mlp", "resnet"])
-def test_the_choices_of_the_page_fit_together(model: str, loss: str, composed: Callable) -> None:
+def test_every_pair_of_network_and_loss_builds(model: str, loss: str, composed: Callable) -> None:
     from cgan.tasks.train import build_module
 
     overrides = Trainings(REPO).overrides(model=model, loss=loss, data="mnist5k", epochs=3)
@@ -302,7 +302,7 @@ def test_the_choices_of_the_page_fit_together(model: str, loss: str, composed: C
     assert type(module.game.loss).__module__ == "cgan.losses.adversarial"
 
 
-def test_the_page_trains_what_the_quickstart_trains(composed: Callable) -> None:
+def test_the_defaults_of_train_equal_the_quickstart(composed: Callable) -> None:
     overrides = Trainings(REPO).overrides(model="light", loss="relativistic", data="mnist5k", epochs=60)
     page, preset = composed("train", *overrides), composed("train", "experiment=quickstart")
     for part in ("model", "loss", "penalty", "optimizer", "schedule", "gan"):
@@ -312,12 +312,12 @@ def test_the_page_trains_what_the_quickstart_trains(composed: Callable) -> None:
 def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"timed out before {what}"
         time.sleep(0.2)
 
 
 def pixels(picture: Locator) -> np.ndarray:
-    """What the browser was given, (H, W) uint8."""
+    """The image that the browser shows, (H, W) uint8."""
     source = picture.get_attribute("src") or ""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
 
@@ -350,5 +350,5 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _refuse_strangers(url: str, address: str) -> None:
+def _refuse_other_hosts(url: str, address: str) -> None:
     assert url.startswith((address, "data:", "blob:")), f"the page asks another host: {url}"

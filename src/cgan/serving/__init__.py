@@ -1,1 +1,1 @@
-"""Faces for people who never train: one core, and thin doors to it."""
+"""The page and the HTTP API: two frontends of one service."""

@@ -1,4 +1,4 @@
-"""Waiting lines: concurrent wishes share one forward pass, and a full line says so at once."""
+"""Queues: concurrent requests share one forward pass, and a full queue refuses at once."""
 
 import asyncio
 import threading
@@ -16,15 +16,15 @@ from cgan.serving.service import MAX_IMAGES, Service
 
 
 class BusyError(Exception):
-    """The line is full; come back later."""
+    """The queue is full; the client may try again later."""
 
 
-class _GoneError(Exception):
-    """Nobody waits for the answer any more."""
+class _CancelledError(Exception):
+    """The client has disconnected."""
 
 
-class Wish(NamedTuple):
-    """Pictures that somebody asked for; see :meth:`Service.draw`.
+class DrawRequest(NamedTuple):
+    """The images of one request; see :meth:`Service.draw`.
 
     Attributes:
         model: A name from the listing.
@@ -40,113 +40,113 @@ class Wish(NamedTuple):
 
 
 class _Job(NamedTuple):
-    wish: Wish
-    answer: "asyncio.Future[Tensor]"
+    request: DrawRequest
+    result: "asyncio.Future[Tensor]"
 
 
-class Drawing:
-    """Draw the wishes of many clients, those that wait together in one forward pass.
+class DrawQueue:
+    """Draw the images of many clients; requests that are queued together share a forward pass.
 
     Args:
-        service: The core.
-        places: Wishes that may wait.
-        on_batch: Told the number of pictures of each pass.
+        service: Draws.
+        capacity: Requests that may be queued.
+        on_batch: Called with the number of images of each pass.
     """
 
-    def __init__(self, service: Service, places: int, on_batch: Callable[[int], None]) -> None:
+    def __init__(self, service: Service, capacity: int, on_batch: Callable[[int], None]) -> None:
         self.service = service
         self.on_batch = on_batch
-        self.line: asyncio.Queue[_Job] = asyncio.Queue(places)
+        self.queue: asyncio.Queue[_Job] = asyncio.Queue(capacity)
 
-    async def draw(self, wish: Wish) -> Tensor:
-        """Return the pictures, (N, C, H, W) uint8.
+    async def draw(self, request: DrawRequest) -> Tensor:
+        """Return the images, (N, C, H, W) uint8.
 
         Raises:
-            BusyError: The line is full.
-            CganError: The wish cannot be met.
+            BusyError: The queue is full.
+            CganError: The request cannot be met.
         """
-        job = _Job(wish, asyncio.get_running_loop().create_future())
+        job = _Job(request, asyncio.get_running_loop().create_future())
         try:
-            self.line.put_nowait(job)
+            self.queue.put_nowait(job)
         except asyncio.QueueFull as error:
             raise BusyError from error
-        return await job.answer
+        return await job.result
 
     async def work(self) -> None:
-        """Serve the line until cancelled."""
+        """Serve the queue until cancelled."""
         while True:
-            jobs = [await self.line.get()]
-            while not self.line.empty() and sum(len(job.wish.labels) for job in jobs) < MAX_IMAGES:
-                jobs.append(self.line.get_nowait())
-            jobs = [job for job in jobs if not job.answer.done()]  # done: the client has gone or waited too long
-            answers = await asyncio.to_thread(self._draw_together, [job.wish for job in jobs])
-            for job, answer in zip(jobs, answers, strict=True):
-                if job.answer.done():
+            jobs = [await self.queue.get()]
+            while not self.queue.empty() and sum(len(job.request.labels) for job in jobs) < MAX_IMAGES:
+                jobs.append(self.queue.get_nowait())
+            jobs = [job for job in jobs if not job.result.done()]  # done: the client has gone or the time is over
+            results = await asyncio.to_thread(self._draw_together, [job.request for job in jobs])
+            for job, result in zip(jobs, results, strict=True):
+                if job.result.done():
                     continue
-                if isinstance(answer, Exception):
-                    job.answer.set_exception(answer)
+                if isinstance(result, Exception):
+                    job.result.set_exception(result)
                 else:
-                    job.answer.set_result(answer)
+                    job.result.set_result(result)
 
-    def _draw_together(self, wishes: list[Wish]) -> list[Tensor | Exception]:
-        answers: list[Tensor | Exception] = [CganError("not drawn")] * len(wishes)
+    def _draw_together(self, requests: list[DrawRequest]) -> list[Tensor | Exception]:
+        results: list[Tensor | Exception] = [CganError("not drawn")] * len(requests)
         latents: dict[str, dict[int, Tensor]] = {}
-        for place, (model, labels, seeds, truncation) in enumerate(wishes):
+        for index, (model, labels, seeds, truncation) in enumerate(requests):
             try:
-                latents.setdefault(model, {})[place] = self.service.latents(model, labels, seeds, truncation)
-            except Exception as error:  # one bad wish must not spoil its neighbours'
-                answers[place] = error
+                latents.setdefault(model, {})[index] = self.service.latents(model, labels, seeds, truncation)
+            except Exception as error:  # a bad request must not fail the others of its batch
+                results[index] = error
         for model, parts in latents.items():
-            labels = [label for place in parts for label in wishes[place].labels]
+            labels = [label for index in parts for label in requests[index].labels]
             try:
                 images = render(self.service.generator(model), torch.cat(list(parts.values())), torch.tensor(labels))
             except Exception as error:
-                answers = [error if place in parts else answer for place, answer in enumerate(answers)]
+                results = [error if index in parts else result for index, result in enumerate(results)]
                 continue
             self.on_batch(len(labels))
-            for place, own in zip(parts, images.split([len(z) for z in parts.values()]), strict=True):
-                answers[place] = own
-        return answers
+            for index, own in zip(parts, images.split([len(z) for z in parts.values()]), strict=True):
+                results[index] = own
+        return results
 
 
-class Handwriting:
-    """Find handwritings, one at a time; a search stops when nobody waits for it any more.
+class InversionQueue:
+    """Search latents of pictures, one at a time; a search stops when its client disconnects.
 
     Args:
-        service: The core.
-        places: Searches that may wait or run.
+        service: Searches.
+        capacity: Searches that may be queued or running.
     """
 
-    def __init__(self, service: Service, places: int) -> None:
+    def __init__(self, service: Service, capacity: int) -> None:
         self.service = service
-        self.free = places
+        self.free = capacity
         self.turn = asyncio.Lock()
 
-    async def find(self, model: str, picture: np.ndarray, label: int | None) -> Inversion:
+    async def invert(self, model: str, picture: np.ndarray, label: int | None) -> Inversion:
         """Search; see :meth:`Service.invert`.
 
         Raises:
-            BusyError: The line is full.
+            BusyError: The queue is full.
             CganError: The picture cannot be used.
         """
         if self.free == 0:
             raise BusyError
         self.free -= 1
-        gone = threading.Event()
+        cancelled = threading.Event()
 
-        def stop_if_gone(_: float) -> None:
-            if gone.is_set():
-                raise _GoneError
+        def stop_if_cancelled(_: float) -> None:
+            if cancelled.is_set():
+                raise _CancelledError
 
         try:
             async with self.turn:
                 search = asyncio.create_task(
-                    asyncio.to_thread(self.service.invert, model, picture, label, stop_if_gone)
+                    asyncio.to_thread(self.service.invert, model, picture, label, stop_if_cancelled)
                 )
                 try:
                     return await asyncio.shield(search)
-                finally:  # the turn is over when the thread has stopped, not when its caller has left
-                    gone.set()
+                finally:  # the turn ends when the thread has stopped, not when its client has gone
+                    cancelled.set()
                     await asyncio.gather(search, return_exceptions=True)
         finally:
             self.free += 1

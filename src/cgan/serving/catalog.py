@@ -1,4 +1,4 @@
-"""Which generators there are: those that the package carries, and every run and export under the logs folder."""
+"""The listing of generators: the bundled ones, and every run and export under the logs folder."""
 
 import math
 import threading
@@ -14,7 +14,7 @@ from cgan.spec import DataSpec
 
 @dataclass(frozen=True)
 class Model:
-    """A generator that can be asked for by name.
+    """A generator of the listing.
 
     Attributes:
         name: ``pretrained/NAME``, or the folder's place under the logs folder, such as
@@ -24,7 +24,7 @@ class Model:
         spec: Class names and image shape; None when the file cannot be read.
         values: Measured values by tag, such as ``fid_digits_10k``; empty when nothing was measured.
         error: Why it cannot be used; None when it can.
-        path: The file or folder; for the core alone, faces do not show it.
+        path: The file or folder; for the service alone, never shown to clients.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Model:
 class Catalog:
     """The listing; a file that cannot be read is listed with its error and never raises.
 
-    Each file is loaded once to see that it can be; what was seen is remembered by file and time of change.
+    Each file is loaded once to see that it can be read; the result is kept by file and modification time.
 
     Args:
         logs: The folder to look under.
@@ -53,7 +53,7 @@ class Catalog:
         self._listed_at = -math.inf
 
     def recent(self) -> list[Model]:
-        """Return the listing, at most two seconds old: walking a large logs folder for each picture would be slow."""
+        """Return the listing, at most two seconds old: walking a large logs folder at each request would be slow."""
         with self._lock:
             if time.monotonic() - self._listed_at > 2:
                 self._list()
@@ -66,14 +66,14 @@ class Catalog:
             return self._listing
 
     def _list(self) -> None:
-        carried = [(f"pretrained/{path.parent.name}", path.parent) for path in sorted(PRETRAINED.glob("*/config.json"))]
+        bundled = [(f"pretrained/{path.parent.name}", path.parent) for path in sorted(PRETRAINED.glob("*/config.json"))]
         folders = {path.parent.parent for path in self.logs.glob("**/checkpoints/*.ckpt")}
         folders |= {
             path.parent for path in self.logs.glob("**/config.json") if path.with_name("model.safetensors").exists()
         }
         inside = [folder for folder in folders if folder.resolve().is_relative_to(self.logs.resolve())]
         inside.sort(key=lambda folder: (_changed(folder), folder), reverse=True)
-        listed = carried + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
+        listed = bundled + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
         known: dict[tuple[Path, int], Model] = {}
         self._listing = [self._describe(name, folder, known) for name, folder in listed]
         self._known = known
@@ -97,7 +97,7 @@ class Catalog:
 
 
 def without_paths(message: str, name: str, path: Path) -> str:
-    """Put a model's name in the place of its path, so that a message can be shown to strangers."""
+    """Put a model's name in the place of its path, so that a message can be shown to clients."""
     for known in (path.absolute(), path):
         message = message.replace(str(known), name)
     return message

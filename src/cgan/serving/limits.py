@@ -1,4 +1,4 @@
-"""What the server does not put up with: large bodies, long work, work that nobody waits for."""
+"""Limits on requests: bytes of the body, seconds of work, and no work after the client has gone."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,20 +8,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class BodyLimit:
-    """Refuse a body of more than ``most`` bytes with status 413, counted as it arrives, whatever its header claims.
+    """Refuse a body of more than ``limit`` bytes with status 413, counted as it arrives, not by its header.
 
     Args:
-        app: What to guard.
-        most: Bytes.
+        app: The application behind it.
+        limit: Bytes.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
-        self.most = most
+        self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting."""
@@ -31,18 +31,18 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.most:
-                raise HTTPException(413, f"the body is larger than {self.most} bytes")
+            if seen > self.limit:
+                raise HTTPException(413, f"the body is larger than {self.limit} bytes")
             return message
 
         await self.app(scope, counted if scope["type"] == "http" else receive, send)
 
 
-async def while_waited_for(request: Request, work: Coroutine[Any, Any, Answer], seconds: float) -> Answer:
-    """Do the work, but no longer than ``seconds`` and only while the client is there; its body must be read already.
+async def within(request: Request, work: Coroutine[Any, Any, Result], seconds: float) -> Result:
+    """Do the work within ``seconds`` while the client is connected; its body must have been read before.
 
     Raises:
-        HTTPException: Status 503 after ``seconds``; 499, which nobody sees, when the client has gone.
+        HTTPException: Status 503 after ``seconds``; 499, which nobody receives, when the client has gone.
     """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
@@ -52,7 +52,7 @@ async def while_waited_for(request: Request, work: Coroutine[Any, Any, Answer], 
         if gone in done:
             gone.result()  # raises if the rest of the body was too large
             raise HTTPException(499, "the client has gone")
-        raise HTTPException(503, f"not done within {seconds:g} seconds; ask for less", {"Retry-After": "5"})
+        raise HTTPException(503, f"not done within {seconds:g} seconds; request fewer pictures", {"Retry-After": "5"})
     finally:
         task.cancel()
         gone.cancel()

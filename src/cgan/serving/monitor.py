@@ -1,4 +1,4 @@
-"""Numbers about the server itself, for Prometheus."""
+"""The server's own metrics, for Prometheus."""
 
 import time
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Monitor:
-    """Requests by route and status, their times, pictures per forward pass and the length of the line."""
+    """Requests by route and status, their duration, images per forward pass and queued requests."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -15,11 +15,11 @@ class Monitor:
         self.seconds = Histogram("cgan_request_seconds", "Time to answer", ["route"], registry=self.registry)
         self.batch = Histogram(
             "cgan_batch_images",
-            "Pictures drawn in one forward pass",
+            "Images drawn in one forward pass",
             registry=self.registry,
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048),
         )
-        self.waiting = Gauge("cgan_waiting_requests", "Requests that wait to be drawn", registry=self.registry)
+        self.queued = Gauge("cgan_queued_requests", "Requests in the queue", registry=self.registry)
 
     def text(self) -> bytes:
         """Return all values in Prometheus' text format."""
@@ -30,8 +30,8 @@ class Monitored:
     """Count and time every request.
 
     Args:
-        app: What to watch.
-        monitor: Where to count.
+        app: The application behind it.
+        monitor: Counts.
     """
 
     def __init__(self, app: ASGIApp, monitor: Monitor) -> None:
@@ -39,7 +39,7 @@ class Monitored:
         self.monitor = monitor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and note the status of its answer."""
+        """Pass the request on and record the status of its response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -53,7 +53,7 @@ class Monitored:
         try:
             await self.app(scope, receive, noted)
         finally:
-            # The route's pattern, never the path as typed: a scanner would else fill the memory with labels.
+            # the route's pattern, not the requested path: else a scanner could fill the memory with labels
             route = getattr(scope.get("route"), "path", "none")
             self.monitor.requests.labels(route, status).inc()
             self.monitor.seconds.labels(route).observe(time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""The core under every face: models by name, pictures as tensors, limits that hold for page and API alike."""
+"""What the page and the API share: models by name, images as tensors, limits on every request."""
 
 import threading
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ class UnknownModelError(CganError):
 class Service:
     """Use generators by name; safe to share between threads.
 
-    A picture is named by its class and its seed: the same wherever it stands in a request, and the same that
-    ``python sample.py digits=CLASS n=1 seed=SEED`` draws.
+    A class and a seed name an image. It does not depend on the rest of the request, and
+    ``sample.py classes=CLASS n=1 seed=SEED`` draws the same one.
 
     Args:
         logs: Where runs and exports lie.
@@ -106,7 +106,7 @@ class Service:
             return self._loaded[key]
 
     def latents(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Return the latents of the pictures that labels and seeds name, (N, z_dim).
+        """Return the latents of the images that labels and seeds name, (N, z_dim).
 
         Raises:
             CganError: More than 1000 pictures, a class that the model lacks, or a seed or truncation out of range.
@@ -121,7 +121,7 @@ class Service:
         return noise.named(list(labels), list(seeds), generator.z_dim) * truncation
 
     def draw(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Draw one picture per label and seed.
+        """Draw one image per label and seed.
 
         Args:
             model: A name from :meth:`models`.
@@ -134,13 +134,13 @@ class Service:
 
         Raises:
             UnknownModelError: There is no such model.
-            CganError: A wish is out of range.
+            CganError: A value is out of range.
         """
         z = self.latents(model, labels, seeds, truncation)
         return self.render(model, z, labels)
 
     def style(self, model: str, seed: int, truncation: float = 1.0) -> Tensor:
-        """Return a handwriting: one latent (z_dim,) that belongs to no class.
+        """Return one latent (z_dim,) that belongs to no class: drawn with any class it gives the same style.
 
         Raises:
             CganError: The model, the seed or the truncation is not usable.
@@ -150,17 +150,12 @@ class Service:
         _check_truncation(truncation)
         return noise.styles(1, generator.z_dim, seed)[0] * truncation
 
-    def styles(self, model: str, seed: int, truncation: float = 1.0) -> Tensor:
-        """Draw all K classes in one handwriting: (K, C, H, W) uint8."""
-        z = self.style(model, seed, truncation)
-        return self.render(model, z, range(self.generator(model).num_classes))
-
     def render(self, model: str, z: Tensor, labels: Sequence[int]) -> Tensor:
         """Draw given latents.
 
         Args:
             model: A name from :meth:`models`.
-            z: (N, z_dim), or (z_dim,) for one handwriting in every label.
+            z: (N, z_dim), or (z_dim,) for one style in all images.
             labels: N classes, N from 1 to 1000.
 
         Returns:
@@ -174,38 +169,16 @@ class Service:
         _check_labels(labels, generator)
         return render(generator, _latents(z, len(labels), generator), torch.tensor(list(labels)))
 
-    def blend(self, model: str, z: Tensor, weights: Tensor) -> Tensor:
-        """Draw mixtures of classes.
-
-        Args:
-            model: A name from :meth:`models`.
-            z: (N, z_dim), or (z_dim,) for all.
-            weights: (N, K), not negative, one per class; each row is divided by its sum.
-
-        Returns:
-            (N, C, H, W) uint8 on the CPU.
-
-        Raises:
-            CganError: Sizes do not fit, or a row has no positive weight.
-        """
-        generator = self.generator(model)
-        _check_count(len(weights))
-        if weights.ndim != 2 or weights.shape[1] != generator.num_classes:
-            raise CganError(f"weights: expected {generator.num_classes} per picture, found shape {list(weights.shape)}")
-        if not weights.isfinite().all() or (weights < 0).any() or (weights.sum(1) <= 0).any():
-            raise CganError("weights: expected finite numbers from 0, at least one above 0 per picture")
-        return interpolate.blend(generator, _latents(z, len(weights), generator), weights)
-
     def morph(
         self, model: str, labels: tuple[int, int], seeds: tuple[int, int], frames: int = 16, truncation: float = 1.0
     ) -> Tensor:
-        """Draw the way from one class and seed to another, both ends included: (frames, C, H, W) uint8.
+        """Draw the way from one image to another, both included: (frames, C, H, W) uint8.
 
         Raises:
             CganError: An end or the number of frames (2 to 1000) is out of range.
         """
         start, end = self.latents(model, labels, seeds, truncation)
-        _check_count(frames, least=2)
+        _check_count(frames, minimum=2)
         return interpolate.morph(self.generator(model), (start, end), labels, frames)
 
     def directions(self, model: str) -> dict[str, Tensor]:
@@ -222,13 +195,13 @@ class Service:
     def invert(
         self, model: str, picture: np.ndarray, label: int | None = None, progress: Progress | None = None
     ) -> Inversion:
-        """Find the handwriting of a picture: bring it into MNIST's form and search the latent nearest to it.
+        """Search the latent whose image is nearest to a picture, after bringing the picture into MNIST's form.
 
         Args:
             model: A name from :meth:`models`.
-            picture: (H, W) uint8, a digit bright on dark or dark on bright.
+            picture: (H, W) uint8, one digit, bright on dark or dark on bright.
             label: Its class; None searches among all.
-            progress: Told the share done, from 0 to 1.
+            progress: Called with the share done, 0 to 1.
 
         Raises:
             CganError: The picture is empty, or the model lacks the class or has no square pictures.
@@ -237,7 +210,7 @@ class Service:
         _check_labels([] if label is None else [label], generator)
         channels, height, width = generator.img_shape
         if height != width:
-            raise CganError(f"handwriting needs square pictures, {model} draws {height}x{width}")
+            raise CganError(f"the search for a style needs square images, {model} draws {height}x{width}")
         target = centre(picture, height).expand(channels, -1, -1)
         return invert(generator, target, label, progress=progress)
 
@@ -250,9 +223,9 @@ class Service:
             raise UnknownModelError(f"model {model.name!r}: its file is gone; list the models again") from error
 
 
-def _check_count(count: int, least: int = 1) -> None:
-    if not least <= count <= MAX_IMAGES:
-        raise CganError(f"expected {least} to {MAX_IMAGES} pictures at once, found {count}; ask several times")
+def _check_count(count: int, minimum: int = 1) -> None:
+    if not minimum <= count <= MAX_IMAGES:
+        raise CganError(f"expected {minimum} to {MAX_IMAGES} pictures at once, found {count}; send several requests")
 
 
 def _check_labels(labels: Sequence[int], generator: Generator) -> None:

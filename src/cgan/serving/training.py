@@ -1,8 +1,7 @@
-"""A real training, started, watched and stopped from a page: ``train.py`` in a process of its own.
+"""Start, watch and stop trainings: each is ``train.py`` in its own process.
 
-The process outlives the page that started it, and its run folder says all there is to know. While it lives it holds a
-lock on ``page.lock`` in that folder, so whether it runs is never guessed from a process number that another process
-may have taken over.
+The process outlives the page that started it, and its state is read from its run folder. While it runs it holds a
+lock on ``page.lock`` in that folder: a process number alone may belong to another process by now.
 """
 
 import fcntl
@@ -42,29 +41,29 @@ LOSSES: dict[str, list[str]] = {
 }
 """Each loss with the choices that it needs to work well."""
 DIGITS = ("mnist5k", "mnist")
-"""The data sets whose samples the digit classifier can judge."""
+"""The data sets whose samples the digit classifier can evaluate."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What a run folder says at one moment.
+    """The state of a run folder at one moment.
 
     Attributes:
         folder: The run folder.
         state: ``elsewhere`` is a run without an end that no page started: it may still run in a terminal.
         command: The command line to copy; empty where no page started it.
-        words: The last thing that the process said, in one line.
+        message: The last line that the process printed.
         done: Share of the run that is done, 0 to 1, once known.
-        time_left: As the progress bar says it, for example ``"01:30"``; empty while not known.
+        time_left: As the progress bar shows it, for example ``"01:30"``; empty while not known.
         rows: ``metrics.jsonl``.
-        grid: The newest picture of the fixed latents.
+        grid: The newest grid of the fixed latents.
         has_checkpoint: Whether there is something to draw with.
     """
 
     folder: Path
     state: State
     command: str
-    words: str
+    message: str
     done: float | None
     time_left: str
     rows: list[dict[str, Any]]
@@ -113,7 +112,7 @@ class Trainings:
             raise CganError(f"epochs={epochs}: expected a number from 1 to {MAX_EPOCHS}")
         needed = list(LOSSES.get(loss, []))
         if any(entry.startswith("penalty=") for entry in needed) and self._has_dropout(model):
-            needed.append("model.discriminator.dropout=0")  # a gradient penalty judges each image by itself
+            needed.append("model.discriminator.dropout=0")  # a gradient penalty needs an output per image
         if data not in DIGITS:
             needed.append("quality=none")
         return [f"model={model}", f"loss={loss}", f"data={data}", *needed, f"trainer.max_epochs={epochs}"]
@@ -149,7 +148,7 @@ class Trainings:
         if not _locked(folder / LOCK):
             raise CganError(f"{folder.name} does not run any more")
         (folder / STOP).touch()
-        os.kill(_note(folder)["pid"], signal.SIGTERM)
+        os.kill(_record(folder)["pid"], signal.SIGTERM)
 
     def all(self) -> list[Path]:
         """Return every run folder, the newest first."""
@@ -160,16 +159,16 @@ class Trainings:
         return [folder for folder in self.all() if _locked(folder / LOCK)]
 
     def watch(self, folder: Path) -> Watched:
-        """Read what a run folder says now."""
-        said = _tail(folder / OUTPUT)
+        """Read the state of a run folder."""
+        output = _tail(folder / OUTPUT)
         grids = sorted((folder / "samples").glob("epoch_*.png"))
-        bar = re.findall(r"(\d+)%\|.*?<([\d:]+)[,\]]", said)
+        bar = re.findall(r"(\d+)%\|.*?<([\d:]+)[,\]]", output)
         state = _state(folder)
         return Watched(
             folder=folder,
             state=state,
-            command=shlex.join(["python", "train.py", *_note(folder)["overrides"]]) if _note(folder) else "",
-            words=_words(said, state),
+            command=shlex.join(["python", "train.py", *_record(folder)["overrides"]]) if _record(folder) else "",
+            message=_message(output, state),
             done=int(bar[-1][0]) / 100 if bar else None,
             time_left=bar[-1][1] if bar and state == "running" else "",
             rows=read_lines(folder / "metrics.jsonl"),
@@ -179,7 +178,7 @@ class Trainings:
 
     def _has_dropout(self, model: str) -> bool:
         described = yaml.safe_load((self.root / "conf" / "model" / f"{model}.yaml").read_text())
-        return "dropout" in described.get("discriminator", {})  # a variant such as light_wide keeps its pair's critic
+        return "dropout" in described.get("discriminator", {})  # variants as light_wide name no discriminator
 
     def _launch(self, overrides: list[str]) -> Path:
         folder = self._new_folder()
@@ -221,8 +220,8 @@ def _locked(path: Path) -> bool:
     return False
 
 
-def _note(folder: Path) -> dict[str, Any]:
-    """Return what :meth:`Trainings.start` wrote down, or nothing where no page started the run."""
+def _record(folder: Path) -> dict[str, Any]:
+    """Return what :meth:`Trainings.start` wrote, or nothing where no page started the run."""
     try:
         return json.loads((folder / LOCK).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -230,14 +229,14 @@ def _note(folder: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path) -> State:
-    stop_asked = (folder / STOP).exists()
+    stopped = (folder / STOP).exists()
     if _locked(folder / LOCK):
-        return "stopping" if stop_asked else "running"
-    if "\nDraw:" in _tail(folder / "train.log"):  # the closing words of train.py
+        return "stopping" if stopped else "running"
+    if "\nDraw:" in _tail(folder / "train.log"):  # the last message of train.py
         return "finished"
-    if stop_asked:
+    if stopped:
         return "stopped"
-    return "failed" if _note(folder) else "elsewhere"
+    return "failed" if _record(folder) else "elsewhere"
 
 
 def _tail(path: Path, size: int = 4096) -> str:
@@ -249,9 +248,9 @@ def _tail(path: Path, size: int = 4096) -> str:
         return ""
 
 
-def _words(said: str, state: State) -> str:
-    """Return the error if the process named one, else its last line."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", said) if line.strip()]
+def _message(output: str, state: State) -> str:
+    """Return the error message if there is one, else the last line."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", output) if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if state == "failed" and errors:
         return errors[-1]

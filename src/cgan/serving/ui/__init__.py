@@ -1,4 +1,4 @@
-"""The web page: one file per tab, and nothing that the core does not know.
+"""The web page: one file per tab over :mod:`cgan.serving.service`.
 
 ``streamlit run app.py`` runs :data:`PAGE` for every visitor.
 """

@@ -6,7 +6,7 @@ import streamlit as st
 
 HTML = """
 <canvas width="280" height="280" tabindex="0" role="img"
-  aria-label="Drawing area: draw one digit with the mouse or a finger. Without either, upload a picture instead.">
+  aria-label="Drawing area: draw one digit with the mouse or a finger, or upload a picture instead.">
 </canvas>
 <div class="tools">
   <button type="button" class="undo">Undo</button><button type="button" class="clear">Clear</button>

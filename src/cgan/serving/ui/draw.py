@@ -1,4 +1,4 @@
-"""Draw: a digit or a number, as many variations as wished."""
+"""Draw: variations of one class, or of several classes side by side."""
 
 from dataclasses import dataclass
 
@@ -13,25 +13,25 @@ from cgan.serving.ui.parts import (
     DICE,
     chosen_model,
     class_field,
-    first_value,
-    in_words,
-    neatness_field,
+    classes_field,
+    fragment,
     roll,
     service,
+    set_default,
     spec_of,
-    word_field,
+    truncation_field,
 )
 
-MOST = 50
+MAX_COUNT = 50
 SEED, COUNT = "keep.draw.seed", "keep.draw.count"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to draw.
+class DrawRequest:
+    """The values of the controls.
 
     Attributes:
-        labels: The classes of one variation, from left to right; one for a single digit.
+        labels: The classes of one variation, from left to right.
         count: Number of variations.
         seed: Of the first; each further one has the next.
         truncation: Factor on the latents.
@@ -45,57 +45,57 @@ class Wish:
     @property
     def seeds(self) -> list[int]:
         """One seed per variation."""
-        return [self.seed + number for number in range(self.count)]
+        return [self.seed + index for index in range(self.count)]
 
 
-@in_words
+@fragment
 def show() -> None:
     """Show the tab."""
     model = chosen_model()
-    wish = _ask(model)
-    rows = draw(model.name, wish)
+    request = _controls(model)
+    rows = draw(model.name, request)
     names = spec_of(model).class_names
-    word = "".join(names[label] for label in wish.labels)
+    text = "".join(names[label] for label in request.labels)
     shown = [
-        Shown(image, f"{word}, seed {seed}", f"seed {seed}")
-        for image, seed in zip(side_by_side(rows), wish.seeds, strict=True)
+        Shown(image, f"{text}, seed {seed}", f"seed {seed}")
+        for image, seed in zip(side_by_side(rows), request.seeds, strict=True)
     ]
-    digits = len(wish.labels)
-    columns = max(10 // digits, 1)
-    gallery(shown, key="draw", columns=columns, size=140 * digits)
-    labels, seeds = wish.labels * wish.count, [seed for seed in wish.seeds for _ in wish.labels]
-    name = f"{word}_seed_{wish.seed}_truncation_{wish.truncation:.2g}"
-    downloads(rows, min(columns, wish.count), labels, seeds, names, name)
+    width = len(request.labels)
+    columns = max(10 // width, 1)
+    gallery(shown, key="draw", columns=columns, size=140 * width)
+    labels, seeds = request.labels * request.count, [seed for seed in request.seeds for _ in request.labels]
+    name = f"{text}_seed_{request.seed}_truncation_{request.truncation:.2g}"
+    downloads(rows, min(columns, request.count), labels, seeds, names, name)
 
 
-def draw(model: str, wish: Wish) -> Tensor:
-    """Draw every variation: (count, digits, C, H, W) uint8.
+def draw(model: str, request: DrawRequest) -> Tensor:
+    """Draw every variation: (count, M, C, H, W) uint8.
 
-    A single digit is the picture that its class and seed name; the digits of a number share one handwriting.
+    A single class is the image that class and seed name; several classes share the style that the seed names.
     """
-    if len(wish.labels) == 1:
-        return service().draw(model, wish.labels * wish.count, wish.seeds, wish.truncation).unsqueeze(1)
-    hands = [service().style(model, seed, wish.truncation) for seed in wish.seeds]
-    return torch.stack([service().render(model, hand, wish.labels) for hand in hands])
+    if len(request.labels) == 1:
+        return service().draw(model, request.labels * request.count, request.seeds, request.truncation).unsqueeze(1)
+    styles = [service().style(model, seed, request.truncation) for seed in request.seeds]
+    return torch.stack([service().render(model, style, request.labels) for style in styles])
 
 
-def _ask(model: Model) -> Wish:
+def _controls(model: Model) -> DrawRequest:
     spec = spec_of(model)
-    first_value(SEED, 43)
-    first_value(COUNT, 5)
+    set_default(SEED, 43)
+    set_default(COUNT, 5)
     with st.form("draw", border=False):
-        digit, word = st.columns([3, 2])
-        with digit:
-            label = class_field(spec, "Digit", "keep.draw.digit", 7)
-        with word:
-            labels = word_field(spec, "or a whole number", "keep.draw.word") or [label]
+        single, several = st.columns([3, 2])
+        with single:
+            label = class_field(spec, "Class", "keep.draw.class", 7)
+        with several:
+            labels = classes_field(spec, "or several side by side", "keep.draw.classes") or [label]
         left, right = st.columns(2)
         with left:
-            count = st.slider("How many", 1, MOST, key=COUNT)
+            count = st.slider("How many", 1, MAX_COUNT, key=COUNT)
         with right:
-            truncation = neatness_field("keep.draw.neatness")
+            truncation = truncation_field("keep.draw.truncation")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             seed = st.number_input("Seed", min_value=0, max_value=2**31, step=1, key=SEED, width=160)
             st.form_submit_button("Generate", type="primary")
             st.form_submit_button("Other seed", icon=DICE, on_click=roll, args=(SEED,))
-    return Wish(labels, count, int(seed), truncation)
+    return DrawRequest(labels, count, int(seed), truncation)

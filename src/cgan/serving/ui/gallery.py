@@ -1,4 +1,4 @@
-"""Pictures in rows: each has a caption and is a download of itself."""
+"""Pictures in rows with captions; a click on one downloads it."""
 
 import base64
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ class Shown(NamedTuple):
 
     Attributes:
         image: (C, H, W) uint8.
-        name: What it is, for the file's name and for people who do not see it, for example ``"digit 3, seed 7"``.
-        caption: The words below it.
+        name: What it shows, for the file's name and the alternative text, for example ``"3, seed 7"``.
+        caption: The text below it.
     """
 
     image: Tensor
@@ -60,7 +60,7 @@ def gallery(pictures: Sequence[Shown], key: str, *, columns: int = 10, size: int
 
     Args:
         pictures: What to show.
-        key: Names this place on the page.
+        key: Of the component.
         columns: Pictures in a row; half as many on a narrow screen.
         size: Largest width of a picture in pixels.
     """

@@ -1,14 +1,14 @@
-"""The page itself: what ``streamlit run app.py`` runs for every visitor."""
+"""The page: the script that Streamlit runs for every visitor."""
 
 import streamlit as st
 
-from cgan.serving.ui import compare, draw, hand, morph, style, train
+from cgan.serving.ui import compare, draw, invert, morph, style, train
 from cgan.serving.ui.parts import icon, model_field
 
 TABS = {
     "Draw": draw.show,
     "Style": style.show,
-    "Your hand": hand.show,
+    "Your picture": invert.show,
     "Morph": morph.show,
     "Compare": compare.show,
     "Train": train.show,
@@ -22,7 +22,7 @@ h1 { padding: 0 !important; font-size: 1.75rem !important; }
 
 
 def keep() -> None:
-    """Carry the choices of closed tabs along; Streamlit drops the values of fields that are not on the page."""
+    """Keep the values of closed tabs, which Streamlit drops otherwise."""
     for key in st.session_state:
         if str(key).startswith("keep."):
             st.session_state[key] = st.session_state[key]
@@ -33,7 +33,7 @@ st.html(CSS)
 keep()
 title, model = st.columns([3, 2], vertical_alignment="bottom")
 with title:
-    st.title("Digits that nobody wrote", anchor=False)
+    st.title("cgan: draw with a generator", anchor=False)
 with model:
     model_field()
 for name, tab in zip(TABS, st.tabs(list(TABS), key="tab", bind="query-params"), strict=True):

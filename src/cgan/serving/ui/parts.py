@@ -1,4 +1,4 @@
-"""What the tabs share: the core, the chosen model, seeds with dice, errors in words."""
+"""What the tabs share: the service, the chosen model, fields, error messages."""
 
 import functools
 import secrets
@@ -17,12 +17,12 @@ from cgan.spec import DataSpec
 
 MODEL = "keep.model"
 DICE = ":material/casino:"
-LONGEST_WORD = 12
+MAX_CLASSES = 12
 
 
 @st.cache_resource(show_spinner=False)
 def service() -> Service:
-    """Return the one core that all visitors share; like the scripts, it looks for ``logs/`` where it was started."""
+    """Return the service that all visitors share; it reads ``logs/`` of the current directory, as the scripts do."""
     return Service(Path("logs"))
 
 
@@ -33,18 +33,18 @@ def trainings() -> Trainings:
 
 
 def warm() -> None:
-    """Load the first model and draw with it once, so that the first visitor waits for neither."""
-    with suppress(CganError):  # the page says what is wrong
+    """Load the default model and draw with it once, before the first visit."""
+    with suppress(CganError):  # the page shows the error
         name = service().default_model()
         service().draw(name, [0], [0])
 
 
-def in_words(show: Callable[[], None], every_s: float | None = None) -> Callable[[], None]:
-    """Run a part of the page by itself, so that it waits for no other; an error becomes a sentence.
+def fragment(show: Callable[[], None], every_s: float | None = None) -> Callable[[], None]:
+    """Turn a part of the page into a fragment, which runs by itself; a :class:`CganError` becomes a message.
 
     Args:
         show: Shows the part.
-        every_s: Seconds after which it is shown again; None waits for the visitor.
+        every_s: Seconds after which it runs again; None: only when the visitor changes something.
     """
 
     @functools.wraps(show)
@@ -59,7 +59,7 @@ def in_words(show: Callable[[], None], every_s: float | None = None) -> Callable
 
 @st.cache_data(show_spinner=False)
 def icon() -> Image.Image | None:
-    """Return the page's icon: a picture of the first model's, which needs no network."""
+    """Return the page's icon: a picture that the default model draws."""
     try:
         return to_picture(service().draw(service().default_model(), [8], [44], 0.6)[0])
     except CganError:
@@ -67,10 +67,10 @@ def icon() -> Image.Image | None:
 
 
 def model_field() -> None:
-    """Let the visitor choose a model; name those that cannot be read."""
+    """Show the choice of a model and the models that cannot be read."""
     models = service().models()
     if usable := [model.name for model in models if model.error is None]:
-        first_value(MODEL, usable[0], usable)
+        set_default(MODEL, usable[0], usable)
         st.selectbox("Model", usable, key=MODEL)
     if broken := [model for model in models if model.error is not None]:
         with st.expander(f"{len(broken)} model{'s' * (len(broken) > 1)} cannot be read"):
@@ -94,38 +94,38 @@ def spec_of(model: Model) -> DataSpec:
 
 
 def class_field(spec: DataSpec, label: str, key: str, default: int) -> int:
-    """Let the visitor choose a class; ten digits lie open, other names in a list."""
+    """Show the choice of a class and return it: buttons for names of one letter, else a list."""
     names = list(spec.class_names)
-    first_value(key, names[min(default, len(names) - 1)], names)
+    set_default(key, names[min(default, len(names) - 1)], names)
     if _one_letter(spec):
         return names.index(st.segmented_control(label, names, key=key, required=True) or names[0])
     return names.index(st.selectbox(label, names, key=key))
 
 
-def word_field(spec: DataSpec, label: str, key: str, default: str = "") -> list[int]:
-    """Let the visitor type a number such as 2026; return its classes, empty where nothing is typed.
+def classes_field(spec: DataSpec, label: str, key: str, default: str = "") -> list[int]:
+    """Show a field for several classes such as 2026 and return them; none where it is empty.
 
     Raises:
         CganError: The model lacks one of the characters.
     """
     if not _one_letter(spec):
         return []
-    first_value(key, default)
-    text = st.text_input(label, max_chars=LONGEST_WORD, key=key, placeholder="2026")
+    set_default(key, default)
+    text = st.text_input(label, max_chars=MAX_CLASSES, key=key, placeholder="2026")
     return [spec.label_of(letter) for letter in text.strip()]
 
 
 def seed_field(label: str, key: str, default: int) -> int:
-    """Let the visitor choose a seed, or throw dice for one."""
-    first_value(key, default)
+    """Show a field for a seed, with a button for a random one, and return it."""
+    set_default(key, default)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = st.number_input(label, min_value=0, max_value=2**31, step=1, key=key, width=160)
-        st.button("", icon=DICE, key=f"dice.{key}", help=f"{label}: throw dice", on_click=roll, args=(key,))
+        st.button("", icon=DICE, key=f"dice.{key}", help=f"{label}: random", on_click=roll, args=(key,))
     return int(seed)
 
 
-def first_value(key: str, default: object, options: Collection[object] | None = None) -> None:
-    """Give a field its value at first sight, and again where a change of model has taken its choice away."""
+def set_default(key: str, default: object, options: Collection[object] | None = None) -> None:
+    """Set a field's default, also when the model has changed and its value is no longer among the options."""
     if key not in st.session_state or (options is not None and st.session_state[key] not in options):
         st.session_state[key] = default
 
@@ -135,12 +135,10 @@ def roll(key: str) -> None:
     st.session_state[key] = secrets.randbelow(100_000)
 
 
-def neatness_field(key: str) -> float:
-    """Let the visitor trade variety for neatness; return the truncation, 1 down to 0.1."""
-    first_value(key, 0.4)
-    words = "More neatness, less variety: truncation = 1 - neatness"
-    neatness = st.slider("Neatness", 0.0, 0.9, step=0.05, key=key, help=words)
-    return 1 - neatness
+def truncation_field(key: str) -> float:
+    """Show the slider of the truncation, 0.1 to 1, and return it."""
+    set_default(key, 0.6)
+    return st.slider("Truncation", 0.1, 1.0, step=0.05, key=key, help="Lower: neater, less varied")
 
 
 def _one_letter(spec: DataSpec) -> bool:

@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from cgan.serving.training import MAX_EPOCHS, Trainings, Watched
-from cgan.serving.ui.parts import first_value, in_words, trainings
+from cgan.serving.ui.parts import fragment, set_default, trainings
 
-SAYS = {
+TITLES = {
     "running": "Training",
     "stopping": "Writing a checkpoint, then it ends",
     "finished": "Finished",
@@ -21,7 +21,7 @@ RUN = "keep.train.run"
 COLORS = ["#2f55c8", "#e8871e", "#8a8f9e"]
 
 
-@in_words
+@fragment
 def show() -> None:
     """Show the tab."""
     here = trainings()
@@ -37,7 +37,7 @@ def show() -> None:
         st.info("No training yet. The choices above train readable digits in a few minutes, without a network.")
         return
     st.divider()
-    first_value(RUN, runs[0], runs)
+    set_default(RUN, runs[0], runs)
     folder = st.selectbox("Run", runs, format_func=lambda path: path.name, key=RUN)
     _watch(here, folder)
 
@@ -50,21 +50,21 @@ def _choose(here: Trainings) -> list[str]:
     with right:
         loss = _choice(here, "loss", "Loss", "relativistic")
         key = f"keep.train.epochs.{data}"  # an epoch of 4,000 images is not one of 60,000
-        first_value(key, 60 if data == "mnist5k" else 10)
+        set_default(key, 60 if data == "mnist5k" else 10)
         epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key=key)
     return here.overrides(model=model, loss=loss, data=data, epochs=int(epochs))
 
 
-def _choice(here: Trainings, group: str, label: str, first: str) -> str:
+def _choice(here: Trainings, group: str, label: str, default: str) -> str:
     known = here.choices(group)
-    first_value(f"keep.train.{group}", first, known)
+    set_default(f"keep.train.{group}", default, known)
     chosen = st.selectbox(label, list(known), key=f"keep.train.{group}")
     st.caption(known[chosen].split(";")[0])
     return chosen
 
 
 def _watch(here: Trainings, folder: Path) -> None:
-    """Show a run; while it goes on, look again every few seconds."""
+    """Show a run; while it goes on, repeat every few seconds."""
     going = here.watch(folder).state in ("running", "stopping")
 
     def live() -> None:
@@ -75,38 +75,38 @@ def _watch(here: Trainings, folder: Path) -> None:
         if seen.state == "running" and st.button("Stop and keep a checkpoint"):
             here.stop(folder)
             st.rerun(scope="fragment")
-        _numbers(seen)
-        _pictures(seen)
+        _values(seen)
+        _images(seen)
 
-    in_words(live, EVERY_S if going else None)()
+    fragment(live, EVERY_S if going else None)()
 
 
 def _headline(seen: Watched) -> None:
-    words = SAYS[seen.state]
+    title = TITLES[seen.state]
     if seen.state == "failed":
-        st.error(f"Failed: {seen.words or 'the process ended without a word'}")
+        st.error(f"Failed: {seen.message or 'the process ended without a message'}")
         return
     if seen.state in ("finished", "stopped"):
         if seen.has_checkpoint:
-            st.success(f"{words}. Choose {seen.folder.name} as the model above to draw with it.")
+            st.success(f"{title}. Choose {seen.folder.name} as the model above to draw with it.")
         else:
-            st.warning(f"{words} before the first checkpoint.")
+            st.warning(f"{title} before the first checkpoint.")
         return
     if seen.state == "elsewhere":
-        st.info(f"{words}; it can be watched here, but only be stopped there.")
+        st.info(f"{title}; it can be watched here, but only be stopped there.")
         return
     left = f", {seen.time_left} left" if seen.time_left else ""
     share = f" {seen.done:.0%}" if seen.done is not None else ": getting ready"
-    st.progress(seen.done or 0.0, text=f"{words}{share}{left}")
+    st.progress(seen.done or 0.0, text=f"{title}{share}{left}")
 
 
-def _numbers(seen: Watched) -> None:
-    quality, floor = seen.latest("quality/"), seen.latest("floor/")
+def _values(seen: Watched) -> None:
+    quality, reference = seen.latest("quality/"), seen.latest("floor/")
     loss, speed = seen.latest("loss/"), seen.latest("speed/")
     with st.container(horizontal=True):
         for tag, value in quality.items():
             name = tag.removeprefix("quality/")
-            real = floor.get(f"floor/{name}")
+            real = reference.get(f"floor/{name}")
             st.metric(name, f"{value:.3g}", help=f"Real test images: {real:.3g}" if real is not None else None)
         if loss:
             st.metric("D loss", f"{loss['loss/d']:.3f}")
@@ -115,12 +115,12 @@ def _numbers(seen: Watched) -> None:
             st.metric("images per second", f"{speed['speed/images_per_s']:,.0f}")
 
 
-def _pictures(seen: Watched) -> None:
+def _images(seen: Watched) -> None:
     _chart(seen, "loss", {"loss/d": "discriminator", "loss/g": "generator", "loss/penalty": "penalty"})
     distance = next((tag for tag in seen.latest("quality/fid")), "")
     _chart(seen, "Fréchet distance", {distance: "generated", distance.replace("quality", "floor"): "real test images"})
     if seen.grid:
-        st.image(seen.grid.read_bytes(), caption=f"The same ten handwritings after epoch {int(seen.grid.stem[6:])}")
+        st.image(seen.grid.read_bytes(), caption=f"The same ten latents after epoch {int(seen.grid.stem[6:])}")
 
 
 def _chart(seen: Watched, label: str, lines: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What the API says, as its OpenAPI document shows it."""
+"""Responses of the API, as its OpenAPI document shows them."""
 
 import base64
 from typing import Any, Literal
@@ -16,19 +16,19 @@ MEDIA_TYPES = {"png": "image/png", "npz": "application/x-npz", "zip": "applicati
 
 
 class Problem(BaseModel):
-    """What is wrong, in words."""
+    """An error message."""
 
     error: str = Field(examples=["class 12: this model knows the classes 0 to 9"])
 
 
 class Health(BaseModel):
-    """The server answers."""
+    """The state of the server."""
 
     status: Literal["ok"]
 
 
 class ModelInfo(BaseModel):
-    """A generator that can be asked for by name."""
+    """A generator of the listing."""
 
     name: str = Field(examples=["pretrained/light"])
     origin: str = Field(examples=["pretrained generator"])
@@ -41,7 +41,7 @@ class ModelInfo(BaseModel):
 
     @classmethod
     def of(cls, model: Model) -> "ModelInfo":
-        """Show a model, without its path."""
+        """Describe a model, without its path."""
         spec = model.spec
         return cls(
             name=model.name,
@@ -60,7 +60,7 @@ class Picture(BaseModel):
 
     label: int = Field(examples=[7])
     class_name: str = Field(examples=["7"])
-    seed: int | None = Field(description="names the picture with its class; none for a given hand", examples=[0])
+    seed: int | None = Field(description="names the picture with its class; null for a picture's style", examples=[0])
     png: str = Field(description="a PNG file in base64", examples=["iVBORw0KGgo="])
 
 
@@ -68,25 +68,25 @@ class Pictures(BaseModel):
     """Pictures as JSON (``format=json``)."""
 
     model: str = Field(examples=["pretrained/light"])
-    read_as: str | None = Field(default=None, description="the class that a given picture was read as")
-    error: float | None = Field(default=None, description="mean squared difference to a given picture, pixels 0 to 1")
+    read_as: str | None = Field(default=None, description="the class found for the picture that was sent")
+    error: float | None = Field(default=None, description="mean squared difference to that picture, pixels 0 to 1")
     images: list[Picture]
 
 
 PICTURES: dict[str, Any] = {
-    "description": "The pictures: as PNG one picture in its own size, or several in a grid",
+    "description": "The pictures; as PNG one in its own size, or several in a grid",
     "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
 }
 
 
-def answer(pictures: formats.Pictures, spec: DataSpec, kind: Format, **words: Any) -> Response:
-    """Encode pictures as asked.
+def encode(pictures: formats.Pictures, spec: DataSpec, kind: Format, **fields: Any) -> Response:
+    """Encode pictures in the requested format.
 
     Args:
         pictures: What was drawn; a negative seed stands for none.
         spec: Names of the classes.
         kind: The format.
-        words: More fields for JSON: ``model``, and for a given hand ``read_as`` and ``error``.
+        fields: More fields for JSON: ``model``, and ``read_as`` and ``error`` for a picture's style.
     """
     if kind == "json":
         images = [
@@ -98,7 +98,7 @@ def answer(pictures: formats.Pictures, spec: DataSpec, kind: Format, **words: An
             )
             for image, label, seed in zip(*(pictures.images, *(c.tolist() for c in pictures[1:])), strict=True)
         ]
-        return Response(Pictures(images=images, **words).model_dump_json(), media_type="application/json")
+        return Response(Pictures(images=images, **fields).model_dump_json(), media_type="application/json")
     if kind == "npz":
         content = formats.npz(pictures)
     elif kind == "zip":
@@ -107,5 +107,5 @@ def answer(pictures: formats.Pictures, spec: DataSpec, kind: Format, **words: An
         content = formats.png(pictures.images[0])
     else:
         content = formats.png(grid(pictures.images, columns=min(10, len(pictures.images))))
-    headers = {} if kind == "png" else {"Content-Disposition": f'attachment; filename="digits.{kind}"'}
+    headers = {} if kind == "png" else {"Content-Disposition": f'attachment; filename="pictures.{kind}"'}
     return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
