@@ -21,7 +21,7 @@ from cgan.files import read_lines, write_file
 from cgan.metrics.cas import classification_accuracy
 from cgan.metrics.looks import evenly
 from cgan.networks.light import LightGenerator
-from cgan.sampling.grids import to_picture
+from cgan.sampling.grids import to_pil
 from cgan.tasks.baselines import run as write_baselines
 from cgan.tasks.evaluate import run
 from cgan.tasks.train import run as train
@@ -193,7 +193,7 @@ def folder_of_classes(root: Path) -> Path:
     for place in range(0, 4600, 460):
         name = root / str(int(labels[place])) / f"{place:04d}.png"
         name.parent.mkdir(parents=True, exist_ok=True)
-        to_picture(images[place]).save(name)
+        to_pil(images[place]).save(name)
     return root
 
 

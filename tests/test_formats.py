@@ -15,8 +15,8 @@ from PIL import Image
 
 from cgan import CganError, draw, load_generator
 from cgan.sampling import formats
+from cgan.sampling.decode import MAX_BYTES, decode_image
 from cgan.sampling.invert import centre
-from cgan.sampling.pictures import MAX_BYTES, decode_picture
 from cgan.tasks import sample
 
 
@@ -24,28 +24,28 @@ from cgan.tasks import sample
 def pictures():
     labels = [3, 3, 7, 3]
     images = draw(load_generator("pretrained"), labels, seed=2)
-    return formats.Pictures(images, torch.tensor(labels), torch.tensor([2, 2, 2, 9]))
+    return formats.LabelledImages(images, torch.tensor(labels), torch.tensor([2, 2, 2, 9]))
 
 
 NAMES = ["3_2_00000.png", "3_2_00001.png", "7_2_00000.png", "3_9_00000.png"]
 
 
 def test_a_zip_holds_each_picture_and_its_label(pictures):
-    with zipfile.ZipFile(io.BytesIO(formats.archive(pictures, "0123456789"))) as packed:
+    with zipfile.ZipFile(io.BytesIO(formats.zip_archive(pictures, "0123456789"))) as packed:
         assert packed.testzip() is None
         rows = list(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))
         assert [row["file"] for row in rows] == NAMES
         assert [(row["label"], row["class"], row["seed"]) for row in rows][-1] == ("3", "3", "9")
         stored = np.stack([np.array(Image.open(io.BytesIO(packed.read(name)))) for name in NAMES])
     assert (stored == pictures.images[:, 0].numpy()).all()
-    assert formats.archive(pictures, "0123456789") == formats.archive(pictures, "0123456789")
+    assert formats.zip_archive(pictures, "0123456789") == formats.zip_archive(pictures, "0123456789")
 
 
 def test_class_names_cannot_leave_the_archive(pictures):
-    with zipfile.ZipFile(io.BytesIO(formats.archive(pictures, ['../up/"x"', *"123456789"]))) as packed:
+    with zipfile.ZipFile(io.BytesIO(formats.zip_archive(pictures, ['../up/"x"', *"123456789"]))) as packed:
         assert packed.namelist()[0] == NAMES[0]
     odd = pictures._replace(labels=torch.zeros(4, dtype=torch.int64))
-    with zipfile.ZipFile(io.BytesIO(formats.archive(odd, ['../up/"x"']))) as packed:
+    with zipfile.ZipFile(io.BytesIO(formats.zip_archive(odd, ['../up/"x"']))) as packed:
         assert packed.namelist()[0] == "-up--x-_2_00000.png"
         assert next(csv.DictReader(io.StringIO(packed.read("labels.csv").decode())))["class"] == '../up/"x"'
 
@@ -165,13 +165,13 @@ def png_that_claims(width: int, height: int) -> bytes:
 )
 def test_pictures_from_outside_are_decoded_with_limits(content, words):
     with pytest.raises(CganError, match=words):
-        decode_picture(content)
+        decode_image(content)
 
 
 def test_ink_on_a_transparent_canvas_is_seen():
     for ink in (0, 255):
         canvas = np.zeros((30, 40, 4), np.uint8)
         canvas[10:20, 5:9] = (ink, ink, ink, 255)
-        grey = decode_picture(formats.png(Image.fromarray(canvas)))
+        grey = decode_image(formats.png(Image.fromarray(canvas)))
         assert grey.shape == (30, 40)
         assert (grey[15, 6], grey[0, 0]) == (ink, 128)

@@ -1,9 +1,21 @@
 """The project used from Python: configurations, runs, drawing."""
 
+import numpy as np
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 
+from cgan import CganError, draw, image_grid, load_generator
 from cgan.config import compose, quoted
+from cgan.networks.light import LightGenerator
+from cgan.sampling.interpolate import morph
+from cgan.sampling.invert import invert
+from cgan.spec import DataSpec
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return load_generator("pretrained")
 
 
 @pytest.mark.parametrize("name", ["a=b,c", "ü'x", "back\\slash\\", "日本 [x]{y}", "\\'q", "tail\\'"])
@@ -15,3 +27,107 @@ def test_a_folder_of_configurations_may_have_any_name(tmp_path, name):
     assert (cfg.run_name, cfg.model.generator.width) == (name, 3)
     assert cfg.trainer.default_root_dir == str(group.parent)
     assert HydraConfig.get().runtime.choices["model"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [7, 2],
+        ["7", 2],
+        ("7", "2"),
+        range(7, 1, -5),
+        np.array([7, 2], np.uint8),
+        np.array(["7", "2"]),
+        [np.int64(7), np.array(2)],
+        torch.tensor([7, 2]),
+        torch.tensor([7, 2], dtype=torch.int32),
+        [torch.tensor(7), torch.tensor(2)],
+    ],
+)
+def test_classes_are_given_in_any_usual_way(generator, labels):
+    assert torch.equal(draw(generator, labels, seed=3), draw(generator, [7, 2], seed=3))
+
+
+@pytest.mark.parametrize("label", [7, "7", np.int8(7), np.array(7), torch.tensor(7), np.str_("7")])
+def test_one_class_draws_one_image(generator, label):
+    assert torch.equal(draw(generator, label), draw(generator, [7]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        (10, "class 10"),
+        (-1, "class -1"),
+        (3.7, "class 3.7"),
+        ([10**9], "class 1000000000"),
+        ("seven", "class 'seven'"),
+        (None, "class None"),
+        ([True], "class True"),
+        (torch.tensor([3.0]), "class 3.0"),
+        (np.eye(10, dtype=int)[[7, 2]], "class [0, 0, 0"),
+        (torch.nn.functional.one_hot(torch.tensor([7]), 10), "class [0, 0, 0"),
+        ([[7]], "class [7]"),
+    ],
+)
+def test_what_is_no_class_is_refused_before_any_work(generator, labels, named, monkeypatch):
+    monkeypatch.setattr("cgan.sampling.draw.latents", None)
+    with pytest.raises(CganError, match=r"expected a label from 0 to 9|choose among these") as error:
+        draw(generator, labels)
+    assert str(error.value).startswith(named)
+
+
+@pytest.mark.parametrize("truncation", [float("nan"), float("inf"), -0.5, "0.5", None, True])
+def test_a_truncation_is_a_finite_number_from_0(generator, truncation):
+    with pytest.raises(CganError, match="truncation="):
+        draw(generator, 7, truncation=truncation)
+    assert torch.equal(draw(generator, 7, truncation=np.float32(0.5)), draw(generator, 7, truncation=0.5))
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "1", True])
+def test_a_seed_is_a_whole_number_from_0(generator, seed):
+    with pytest.raises(CganError, match="seed="):
+        draw(generator, 7, seed=seed)
+
+
+def test_a_name_is_a_word_and_a_label_is_a_position():
+    torch.manual_seed(0)
+    generator = LightGenerator(num_classes=3, img_shape=(1, 28, 28)).eval()
+    with pytest.raises(CganError, match="class 3: expected a label from 0 to 2"):
+        draw(generator, 3)
+    generator.spec = DataSpec("counts", (1, 28, 28), ("1", "2", "zwölf"))
+    assert torch.equal(draw(generator, ["2", "zwölf"]), draw(generator, [1, 2]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_generator_of_another_precision_draws(generator, dtype):
+    other = draw(load_generator("pretrained").to(dtype), range(10))
+    assert (other.float() - draw(generator, range(10)).float()).abs().mean() < 1
+
+
+@pytest.fixture(params=["dtype", "device"])
+def other_default(request):
+    """Another default for new tensors: float64, or a device other than the CPU (`meta` exists on every computer)."""
+    if request.param == "dtype":
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)
+    else:
+        with torch.device("meta"):
+            yield
+
+
+def test_defaults_of_torch_change_no_image(generator, other_default):
+    loaded = load_generator("pretrained")
+    assert torch.equal(draw(loaded, [7, 2]), draw(generator, [7, 2]))
+    z = torch.zeros(loaded.z_dim, dtype=torch.float32, device="cpu")
+    film = morph(loaded, (z, z + 1), (3, 8), 3)
+    assert invert(loaded, film[0], steps=4).reconstruction.device.type == "cpu"
+    assert image_grid(film).size == (2 + 2 * 58, 2 + 2 * 58)
+
+
+def test_a_grid_names_each_image():
+    images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    plain, named = image_grid(images, 3), image_grid(images, 3, names=["a", "b", "c"])
+    assert (plain.size, named.size) == ((176, 60), (176, 80))
+    assert np.asarray(named)[:22].min() < 100  # the ink of the names, above the images
+    assert np.asarray(named)[23:78, 3:57].max() == 0

@@ -8,8 +8,8 @@ import torch
 from cgan.networks.light import LightGenerator
 from cgan.networks.mlp import MLPGenerator
 from cgan.sampling.draw import draw
-from cgan.sampling.grids import grid
-from cgan.sampling.noise import latents, styles
+from cgan.sampling.grids import image_grid
+from cgan.sampling.noise import fixed_latents, latents
 
 
 @pytest.fixture(scope="module", params=[MLPGenerator, LightGenerator])
@@ -35,7 +35,7 @@ def test_a_seed_names_a_picture_in_any_batch_and_order(generator):
 def test_batch_size_does_not_matter(generator):
     from cgan.sampling.draw import render
 
-    z, labels = styles(7, generator.z_dim, seed=0), torch.arange(7)
+    z, labels = fixed_latents(7, generator.z_dim, seed=0), torch.arange(7)
     assert close(render(generator, z, labels, batch_size=2), render(generator, z, labels))
 
 
@@ -66,7 +66,7 @@ def test_truncation_zero_draws_one_picture(generator):
 def test_a_grid_lays_images_out_row_by_row():
     images = torch.zeros(5, 1, 4, 4, dtype=torch.uint8)
     images[4] = 200
-    picture = np.asarray(grid(images, columns=3, scale=1))
+    picture = np.asarray(image_grid(images, columns=3, scale=1))
     assert picture.shape == (2 + 2 * 6, 2 + 3 * 6, 3)
     assert (picture[8:12, 8:12] == 200).all()
     assert (picture[2:6, 2:20][..., 0] <= 255).all()

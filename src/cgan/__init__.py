@@ -6,8 +6,31 @@
 torch.Size([3, 1, 28, 28])
 """
 
-from cgan.checkpoint import load_generator, save_generator
-from cgan.errors import CganError
-from cgan.sampling.draw import draw
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CganError", "draw", "load_generator", "save_generator"]
+if TYPE_CHECKING:
+    from cgan.checkpoint import load_generator, save_generator
+    from cgan.errors import CganError
+    from cgan.sampling.draw import draw
+    from cgan.sampling.grids import image_grid
+
+__all__ = ["CganError", "draw", "image_grid", "load_generator", "save_generator"]
+_MODULES = {
+    "CganError": "cgan.errors",
+    "draw": "cgan.sampling.draw",
+    "image_grid": "cgan.sampling.grids",
+    "load_generator": "cgan.checkpoint",
+    "save_generator": "cgan.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: drawing then imports no trainer, and ``import cgan`` not even torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'cgan' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

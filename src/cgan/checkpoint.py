@@ -180,7 +180,7 @@ def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
         if not all(isinstance(name, str) and _is_size(value) for name, value in config.items()):
             raise ValueError(f"its sizes are {reprlib.repr(config)}")
         with torch.device("meta"), _NoInit():  # shapes only: a file that claims huge layers costs no memory
-            generator = GENERATORS[network](**config)
+            generator = GENERATORS[network](**config).float()  # whatever torch's default dtype is
         if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
             raise ValueError("its network and its data spec differ in shape or classes")
         kinds = {name: tensor.dtype for name, tensor in generator.state_dict().items()}

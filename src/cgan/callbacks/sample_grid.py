@@ -10,8 +10,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from cgan.errors import CganError
 from cgan.module import ConditionalGAN
 from cgan.sampling.draw import render
-from cgan.sampling.grids import grid
-from cgan.sampling.noise import styles
+from cgan.sampling.grids import image_grid
+from cgan.sampling.noise import fixed_latents
 from cgan.tracking import tensorboard
 
 
@@ -43,7 +43,7 @@ class SampleGrid(pl.Callback):
         """Choose the latents and keep them."""
         assert isinstance(pl_module, ConditionalGAN)
         classes = pl_module.spec.num_classes
-        z = styles(self.rows, pl_module.generator.z_dim, self.seed)
+        z = fixed_latents(self.rows, pl_module.generator.z_dim, self.seed)
         self.z = z.repeat_interleave(classes, dim=0)
         self.labels = torch.arange(classes).repeat(self.rows)
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class SampleGrid(pl.Callback):
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
         images = render(pl_module.ema.generator, self.z, self.labels)
-        picture = grid(images, pl_module.spec.num_classes, column_names=list(pl_module.spec.class_names))
+        picture = image_grid(images, pl_module.spec.num_classes, column_names=list(pl_module.spec.class_names))
         picture.save(self.folder / "samples" / f"epoch_{epoch:04d}.png")
         if board := tensorboard(pl_module):
             board.experiment.add_image("samples", np.asarray(picture), pl_module.images_seen, dataformats="HWC")

@@ -11,16 +11,16 @@ from cgan.metrics.looks import Look
 from cgan.metrics.neighbours import nearest, pixels
 from cgan.networks.base import Generator
 from cgan.sampling.draw import render
-from cgan.sampling.grids import grid
+from cgan.sampling.grids import image_grid
 from cgan.sampling.interpolate import morph
-from cgan.sampling.noise import styles
+from cgan.sampling.noise import fixed_latents
 
 
 def style_sheet(generator: Generator, class_names: list[str], *, rows: int, seed: int) -> Image.Image:
     """A row per handwriting, a column per class: the same latents for every generator with this ``z_dim``."""
     classes = len(class_names)
-    z = styles(rows, generator.z_dim, seed).repeat_interleave(classes, dim=0)
-    return grid(render(generator, z, torch.arange(classes).repeat(rows)), classes, column_names=class_names)
+    z = fixed_latents(rows, generator.z_dim, seed).repeat_interleave(classes, dim=0)
+    return image_grid(render(generator, z, torch.arange(classes).repeat(rows)), classes, column_names=class_names)
 
 
 def first_sheet(looked: Look, class_names: list[str], *, rows: int) -> Image.Image:
@@ -29,7 +29,7 @@ def first_sheet(looked: Look, class_names: list[str], *, rows: int) -> Image.Ima
     for label in range(len(class_names)):
         first = looked.images[looked.labels == label][:rows]
         cells[: len(first), label] = first
-    return grid(cells.flatten(0, 1), len(class_names), column_names=class_names)
+    return image_grid(cells.flatten(0, 1), len(class_names), column_names=class_names)
 
 
 def extremes_sheet(looked: Look, class_names: list[str], *, each: int = 8) -> Image.Image:
@@ -41,7 +41,7 @@ def extremes_sheet(looked: Look, class_names: list[str], *, each: int = 8) -> Im
         order = places[sure[places].argsort(descending=True, stable=True)]
         shown += [_filled(looked.images[order[:each]], each), _filled(looked.images[order[-each:]], each)]
     names = [*_title("best", each), *_title("worst", each)]
-    return grid(torch.cat(shown), 2 * each, column_names=names, row_names=class_names)
+    return image_grid(torch.cat(shown), 2 * each, column_names=names, row_names=class_names)
 
 
 def neighbours_sheet(looked: Look, reference: Look, class_names: list[str], *, per_class: int = 2) -> Image.Image:
@@ -51,18 +51,18 @@ def neighbours_sheet(looked: Look, reference: Look, class_names: list[str], *, p
     rows = torch.cat([looked.images[chosen][:, None], reference.images[found]], dim=1)
     names = ["sample", *_title("nearest", 6)]
     row_names = [class_names[label] for label in looked.labels[chosen].tolist()]
-    return grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)
+    return image_grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)
 
 
 def interpolation_sheet(generator: Generator, class_names: list[str], *, seed: int, frames: int = 11) -> Image.Image:
     """Each class into the next one with one handwriting; then one handwriting into another within each class."""
-    here, there = styles(2, generator.z_dim, seed)
+    here, there = fixed_latents(2, generator.z_dim, seed)
     labels = range(len(class_names))
     between = [morph(generator, (here, here), (label, (label + 1) % len(labels)), frames) for label in labels]
     within = [morph(generator, (here, there), (label, label), frames) for label in labels]
     names = [f"{name} to {class_names[(label + 1) % len(labels)]}" for label, name in enumerate(class_names)]
     names += [f"{name}, latents" for name in class_names]
-    return grid(torch.cat([*between, *within]), frames, row_names=names)
+    return image_grid(torch.cat([*between, *within]), frames, row_names=names)
 
 
 def to_png(sheet: Image.Image) -> bytes:

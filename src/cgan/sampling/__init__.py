@@ -1,1 +1,1 @@
-"""From latents to pictures."""
+"""From latents to images, and back."""

@@ -1,4 +1,4 @@
-"""Directions in latent space that slant, thicken or widen what is written, measured on the generator itself."""
+"""Directions in latent space that change slant, thickness or width of the strokes, found by linear regression."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ _SAMPLES = 2000
 
 
 def measure(images: Tensor) -> Tensor:
-    """Measure slant, thickness and width of the ink of each picture.
+    """Measure slant, thickness and width of the ink of each image.
 
     Slant is the horizontal shear of the ink, ``-cov(x, y) / var(y)``: positive leans to the right, as in italics.
     Thickness is that of a stroke, in pixels: twice the ink's area over the length of its outline (total variation).
@@ -42,24 +42,24 @@ def measure(images: Tensor) -> Tensor:
 
 
 def find_directions(generator: Generator, seed: int = 0) -> dict[str, Tensor]:
-    """Regress the properties on the latent, over pictures of all classes, and return a direction for each.
+    """Regress the properties on the latent, over images of all classes, and return a direction for each.
 
-    Each class's mean is taken away first: a 1 is narrower than an 8 whatever the latent. By the regression, each
-    direction leaves the other two properties as they are (a column of the pseudo-inverse of the slopes).
+    The mean of each class is subtracted first, since a 1 is narrower than an 8 whatever the latent. Each direction is
+    a column of the pseudo-inverse of the regression coefficients, so that it leaves the other two properties unchanged.
 
     Args:
         generator: In eval mode.
-        seed: Names the pictures.
+        seed: Of the latents.
 
     Returns:
         By property, a unit vector (z_dim,) on the CPU: adding it to a latent raises the property.
     """
-    z = torch.randn(_SAMPLES, generator.z_dim, generator=torch_stream(seed))
-    labels = torch.arange(_SAMPLES) % generator.num_classes
+    z = torch.randn(_SAMPLES, generator.z_dim, generator=torch_stream(seed), dtype=torch.float32, device="cpu")
+    labels = torch.arange(_SAMPLES, device="cpu") % generator.num_classes
     values = measure(render(generator, z, labels))
     for label in range(generator.num_classes):
         values[labels == label] -= values[labels == label].mean(0)
     values /= values.std(0).clamp_min(1e-6)
-    slopes = torch.linalg.lstsq(z, values).solution
-    raising = torch.linalg.pinv(slopes)
-    return dict(zip(PROPERTIES, raising / raising.norm(dim=1, keepdim=True).clamp_min(1e-12), strict=True))
+    coefficients = torch.linalg.lstsq(z, values).solution
+    directions = torch.linalg.pinv(coefficients)
+    return dict(zip(PROPERTIES, directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-12), strict=True))

@@ -1,37 +1,101 @@
-"""Drawing in batches."""
+"""Drawing images of requested classes, in batches."""
 
+import math
+import operator
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any, SupportsIndex
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from cgan.errors import CganError
 from cgan.networks.base import Generator
 from cgan.sampling.noise import latents
-from cgan.spec import to_uint8
+from cgan.spec import DataSpec, to_uint8
+
+Label = SupportsIndex | str
+"""A class: its label from 0 to K - 1 (a Python, NumPy or torch integer) or its name."""
 
 
-@torch.no_grad()
-def draw(generator: Generator, labels: Tensor | list[int], *, seed: int = 0, truncation: float = 1.0) -> Tensor:
-    """Draw one picture per wanted class.
+def draw(
+    generator: Generator,
+    labels: Label | Iterable[Label] | Tensor | np.ndarray,
+    *,
+    seed: int = 0,
+    truncation: float = 1.0,
+) -> Tensor:
+    """Draw one image per requested class.
+
+    >>> from cgan import draw, load_generator
+    >>> draw(load_generator("pretrained"), ["7", 2]).shape
+    torch.Size([2, 1, 28, 28])
 
     Args:
-        generator: In eval mode, so that no picture depends on its neighbours.
-        labels: (N,) classes; the k-th occurrence of a class is its picture k at this seed.
-        seed: Names the pictures.
-        truncation: Factor on the latents; less than 1 trades variety for neatness.
+        generator: In eval mode, so that no image depends on the others of its batch.
+        labels: A class or N classes, each a label or a name; the k-th occurrence of a class is its image k.
+        seed: Image k of a class at a seed is always the same; from 0.
+        truncation: Factor on the latents, from 0; below 1 images are neater and less varied.
 
     Returns:
-        (N, C, H, W) uint8 on the CPU.
+        (N, C, H, W) uint8 on the CPU; N is 1 for a single class.
+
+    Raises:
+        CganError: There is no such class, or ``seed`` or ``truncation`` is out of range; raised before any work.
     """
-    wanted = torch.as_tensor(labels, dtype=torch.int64).cpu()
-    return render(generator, latents(wanted, generator.z_dim, seed) * truncation, wanted)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise CganError(f"seed={seed}: expected a whole number from 0")
+    check_truncation(truncation)
+    chosen = to_labels(labels, generator)
+    return render(generator, latents(chosen, generator.z_dim, int(seed)) * float(truncation), chosen)
 
 
 @torch.no_grad()
 def render(generator: Generator, z: Tensor, labels: Tensor, batch_size: int = 500) -> Tensor:
     """Draw given latents: (N, z_dim) and (N,) -> (N, C, H, W) uint8 on the CPU, ``batch_size`` at a time."""
-    device = next(generator.parameters()).device
+    weight = next(generator.parameters())
     return torch.cat(
         [
-            to_uint8(generator(some_z.to(device), some_labels.to(device))).cpu()
+            to_uint8(generator(some_z.to(weight), some_labels.to(weight.device))).cpu()
             for some_z, some_labels in zip(z.split(batch_size), labels.split(batch_size), strict=True)
         ]
     )
+
+
+def to_labels(classes: Any, generator: Generator) -> Tensor:
+    """Convert what :func:`draw` takes as ``labels`` to (N,) int64 on the CPU.
+
+    Raises:
+        CganError: A class does not exist, or is no label and no name.
+    """
+    numbers = range(generator.num_classes)
+    spec = generator.spec or DataSpec("this generator", generator.img_shape, tuple(str(number) for number in numbers))
+    classes = classes.tolist() if isinstance(classes, Tensor | np.ndarray | np.generic) else classes
+    entries = classes if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
+    return torch.tensor([_to_label(entry, spec) for entry in entries], dtype=torch.int64, device="cpu")
+
+
+def check_truncation(truncation: Any) -> None:
+    """Refuse what is no finite number from 0.
+
+    Raises:
+        CganError: It is not.
+    """
+    if type(truncation) is bool or not isinstance(truncation, Real) or not 0 <= float(truncation) < math.inf:
+        raise CganError(f"truncation={truncation}: expected a number from 0; 1 leaves the variety as it is")
+
+
+def _to_label(entry: Any, spec: DataSpec) -> int:
+    if isinstance(entry, str):
+        return spec.label_of(entry)
+    try:
+        label = None if isinstance(entry, bool) else operator.index(entry)
+    except TypeError:  # 3.7, a row of a one-hot matrix
+        label = None
+    if label is None or not 0 <= label < spec.num_classes:
+        raise CganError(
+            f"class {entry!r:.60}: expected a label from 0 to {spec.num_classes - 1} or the name of a class of "
+            f"{spec.name}, such as {spec.class_names[0]!r}; one for each image"
+        )
+    return label

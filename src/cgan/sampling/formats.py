@@ -1,4 +1,4 @@
-"""Pictures as files: the one place where command line, API and page turn tensors into bytes."""
+"""Images as files: the encoders that command line, API and page share."""
 
 import io
 import struct
@@ -14,15 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from cgan.errors import CganError
-from cgan.sampling.grids import to_picture
+from cgan.sampling.grids import to_pil
 
 FRAMES_PER_SECOND = 12
 _SCALE = 6
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP knows: equal pictures give equal bytes
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a ZIP: equal images give equal bytes
 
 
-class Pictures(NamedTuple):
-    """Pictures with what they are called.
+class LabelledImages(NamedTuple):
+    """Images with their classes and seeds.
 
     Attributes:
         images: (N, C, H, W) uint8.
@@ -35,73 +35,72 @@ class Pictures(NamedTuple):
     seeds: Tensor
 
 
-def png(picture: Image.Image | Tensor) -> bytes:
-    """Encode a PIL picture or one image, (1 or 3, H, W) uint8."""
+def png(image: Image.Image | Tensor) -> bytes:
+    """Encode a PIL image or a tensor, (1 or 3, H, W) uint8."""
     content = io.BytesIO()
-    (to_picture(picture) if isinstance(picture, Tensor) else picture).save(content, format="PNG")
+    (to_pil(image) if isinstance(image, Tensor) else image).save(content, format="PNG")
     return content.getvalue()
 
 
-def npz(pictures: Pictures) -> bytes:
+def npz(samples: LabelledImages) -> bytes:
     """Encode ``images`` (N, H, W) or (N, H, W, C) uint8, ``labels`` (N,) and ``seeds`` (N,) int64 for NumPy."""
-    pixels = pictures.images.permute(0, 2, 3, 1).numpy()
+    pixels = samples.images.permute(0, 2, 3, 1).numpy()
     content = io.BytesIO()
     np.savez_compressed(
         content,
         images=pixels.squeeze(3) if pixels.shape[3] == 1 else pixels,
-        labels=pictures.labels.numpy(),
-        seeds=pictures.seeds.numpy(),
+        labels=samples.labels.numpy(),
+        seeds=samples.seeds.numpy(),
     )
     return content.getvalue()
 
 
-def file_names(pictures: Pictures, class_names: Sequence[str]) -> list[str]:
-    """Name each picture ``CLASS_SEED_NUMBER.png``; the number counts pictures that share the other two words.
+def file_names(samples: LabelledImages, class_names: Sequence[str]) -> list[str]:
+    """Name each image ``CLASS_SEED_NUMBER.png``; the number counts the images that share class and seed.
 
-    Letters that no file system likes become hyphens, so two classes can share a word, but no two pictures a name.
+    Characters that some file system refuses become hyphens. The number keeps names unique where two classes then agree.
     """
     counts: dict[str, int] = {}
     names = []
-    for label, seed in zip(pictures.labels.tolist(), pictures.seeds.tolist(), strict=True):
+    for label, seed in zip(samples.labels.tolist(), samples.seeds.tolist(), strict=True):
         letters = (letter if letter.isalnum() or letter in "-. " else "-" for letter in class_names[label])
-        words = f"{''.join(letters).lstrip('.')}_{seed}"
-        number = counts[words] = counts.get(words, -1) + 1
-        names.append(f"{words}_{number:05d}.png")
+        stem = f"{''.join(letters).lstrip('.')}_{seed}"
+        number = counts[stem] = counts.get(stem, -1) + 1
+        names.append(f"{stem}_{number:05d}.png")
     return names
 
 
-def archive(pictures: Pictures, class_names: Sequence[str]) -> bytes:
-    """Pack a ZIP with one PNG per picture and ``labels.csv`` (file, label, class, seed)."""
+def zip_archive(samples: LabelledImages, class_names: Sequence[str]) -> bytes:
+    """Encode a ZIP with one PNG per image and ``labels.csv`` (file, label, class, seed)."""
     content = io.BytesIO()
     rows = ["file,label,class,seed"]
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as packed:  # PNG is compressed already
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
         for name, image, label, seed in zip(
-            file_names(pictures, class_names),
-            pictures.images,
-            pictures.labels.tolist(),
-            pictures.seeds.tolist(),
+            file_names(samples, class_names),
+            samples.images,
+            samples.labels.tolist(),
+            samples.seeds.tolist(),
             strict=True,
         ):
-            packed.writestr(zipfile.ZipInfo(name, _ZIP_DATE), png(image))
+            file.writestr(zipfile.ZipInfo(name, _ZIP_DATE), png(image))
             quoted = class_names[label].replace('"', '""')
             rows.append(f'{name},{label},"{quoted}",{seed}')
-        packed.writestr(zipfile.ZipInfo("labels.csv", _ZIP_DATE), "\n".join(rows) + "\n")
+        file.writestr(zipfile.ZipInfo("labels.csv", _ZIP_DATE), "\n".join(rows) + "\n")
     return content.getvalue()
 
 
 def gif(frames: Tensor) -> bytes:
-    """Encode an endless animation, there and back: (N, 1 or 3, H, W) uint8, enlarged 6 times."""
-    first, *others = [to_picture(frame) for frame in _enlarged(frames)]
+    """Encode a looping animation, forwards and backwards: (N, 1 or 3, H, W) uint8, enlarged 6 times."""
+    first, *others = [to_pil(frame) for frame in _enlarged(frames)]
     content = io.BytesIO()
-    way = [*others, *others[-2::-1]]
-    first.save(
-        content, format="GIF", save_all=True, append_images=way, duration=round(1000 / FRAMES_PER_SECOND), loop=0
-    )
+    back_and_forth = [*others, *others[-2::-1]]
+    duration = round(1000 / FRAMES_PER_SECOND)
+    first.save(content, format="GIF", save_all=True, append_images=back_and_forth, duration=duration, loop=0)
     return content.getvalue()
 
 
 def mp4(frames: Tensor) -> bytes:
-    """Encode a film in H.264, once from start to end: (N, 1 or 3, H, W) uint8, enlarged 6 times.
+    """Encode a film in H.264, from the first frame to the last: (N, 1 or 3, H, W) uint8, enlarged 6 times.
 
     Raises:
         CganError: The encoder is not installed or fails.
@@ -111,11 +110,11 @@ def mp4(frames: Tensor) -> bytes:
     except ImportError as error:
         raise CganError("format=mp4 needs an encoder: pip install imageio-ffmpeg, or use format=gif") from error
     pixels = _enlarged(frames).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
-    given = f"-f rawvideo -pix_fmt rgb24 -s {pixels.shape[2]}x{pixels.shape[1]} -r {FRAMES_PER_SECOND} -i -"
-    wanted = "-c:v libx264 -pix_fmt yuv420p -movflags +faststart"
+    source = f"-f rawvideo -pix_fmt rgb24 -s {pixels.shape[2]}x{pixels.shape[1]} -r {FRAMES_PER_SECOND} -i -"
+    target = "-c:v libx264 -pix_fmt yuv420p -movflags +faststart"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *given.split(), *wanted.split(), str(path)]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source.split(), *target.split(), str(path)]
         done = subprocess.run(command, input=pixels.numpy().tobytes(), capture_output=True, check=False)
         if done.returncode:
             raise CganError(f"format=mp4: the encoder failed ({done.stderr.decode(errors='replace'):.200}); use gif")
@@ -123,7 +122,7 @@ def mp4(frames: Tensor) -> bytes:
 
 
 def idx(images: Tensor, labels: Tensor) -> tuple[bytes, bytes]:
-    """Encode images and labels as MNIST's own idx files (yann.lecun.com/exdb/mnist), big-endian, not packed.
+    """Encode images and labels as MNIST's own idx files (yann.lecun.com/exdb/mnist), big-endian, not compressed.
 
     Args:
         images: (N, 1, H, W) uint8.
@@ -137,10 +136,14 @@ def idx(images: Tensor, labels: Tensor) -> tuple[bytes, bytes]:
     """
     count, channels, height, width = images.shape
     if channels != 1 or int(labels.max()) > 255:
-        raise CganError("format=idx holds grey pictures of at most 256 classes; use format=npz or zip")
+        raise CganError("format=idx holds grey images of at most 256 classes; use format=npz or zip")
     pixels = struct.pack(">IIII", 0x0803, count, height, width) + images.contiguous().numpy().tobytes()
     return pixels, struct.pack(">II", 0x0801, count) + labels.numpy().astype(np.uint8).tobytes()
 
 
 def _enlarged(frames: Tensor) -> Tensor:
     return frames.repeat_interleave(_SCALE, 2).repeat_interleave(_SCALE, 3)
+
+
+Pictures = LabelledImages
+archive = zip_archive

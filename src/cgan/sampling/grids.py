@@ -1,49 +1,66 @@
-"""Pictures of pictures: labelled grids."""
+"""Image grids with names, as PIL images."""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 BACKGROUND, INK = (255, 255, 255), (60, 60, 60)
+_GAP, _NAME_HEIGHT = 2, 20
 
 
-def to_picture(image: Tensor) -> Image.Image:
-    """Turn one image, (1 or 3, H, W) uint8, into a PIL picture."""
+def to_pil(image: Tensor) -> Image.Image:
+    """Convert one image, (1 or 3, H, W) uint8, to PIL."""
     pixels = image.permute(1, 2, 0).numpy()
     return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
 
 
-def grid(
+def image_grid(
     images: Tensor,
-    columns: int,
+    columns: int | None = None,
     *,
-    column_names: list[str] | None = None,
-    row_names: list[str] | None = None,
+    names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    row_names: Sequence[str] | None = None,
     scale: int = 2,
 ) -> Image.Image:
-    """Lay images out row by row, with names above the columns and left of the rows.
+    """Lay images out row by row.
 
     Args:
-        images: (N, 1 or 3, H, W) uint8.
-        columns: Images per row.
-        column_names: One per column.
-        row_names: One per row.
-        scale: Size of one image pixel in the grid.
+        images: (N, 1 or 3, H, W) uint8, N at least 1.
+        columns: Images per row; None makes about as many rows as columns.
+        names: One per image, written above it.
+        column_names: One per column, written above the first row.
+        row_names: One per row, written to the left of it.
+        scale: Size of one image pixel in the grid, in pixels.
     """
     count, _, height, width = images.shape
-    rows = -(-count // columns)
-    gap, font = 2, ImageFont.load_default(size=14)
-    left = 8 + max((int(font.getlength(name)) for name in row_names), default=0) if row_names else gap
-    top = 22 if column_names else gap
-    cell_h, cell_w = height * scale + gap, width * scale + gap
-    sheet = Image.new("RGB", (left + columns * cell_w, top + rows * cell_h), BACKGROUND)
+    columns = columns or math.ceil(math.sqrt(count))
+    rows, font = -(-count // columns), ImageFont.load_default(size=14)
+    left = 8 + max((int(font.getlength(name)) for name in row_names), default=0) if row_names else _GAP
+    top = _GAP + (_NAME_HEIGHT if column_names else 0)
+    above = _NAME_HEIGHT if names else 0
+    cell_h, cell_w = height * scale + _GAP + above, width * scale + _GAP
+    figure = Image.new("RGB", (left + columns * cell_w, top + rows * cell_h), BACKGROUND)
+    pen = ImageDraw.Draw(figure)
+
+    def write(text: str, column: float, y: float) -> None:
+        pen.text((left + (column + 0.5) * cell_w, y), text, fill=INK, font=font, anchor="mm")
+
     pixels = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3).expand(-1, 3, -1, -1)
     for place, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
         row, column = divmod(place, columns)
-        sheet.paste(Image.fromarray(np.ascontiguousarray(image)), (left + column * cell_w, top + row * cell_h))
-    pen = ImageDraw.Draw(sheet)
+        corner = left + column * cell_w, top + row * cell_h + above
+        figure.paste(Image.fromarray(np.ascontiguousarray(image)), corner)
+        if names:
+            write(names[place], column, corner[1] - above / 2)
     for column, name in enumerate(column_names or []):
-        pen.text((left + (column + 0.5) * cell_w, top / 2), name, fill=INK, font=font, anchor="mm")
+        write(name, column, top / 2)
     for row, name in enumerate(row_names or []):
-        pen.text((left - 4, top + (row + 0.5) * cell_h), name, fill=INK, font=font, anchor="rm")
-    return sheet
+        pen.text((left - 4, top + row * cell_h + (cell_h + above) / 2), name, fill=INK, font=font, anchor="rm")
+    return figure
+
+
+to_picture, grid = to_pil, image_grid

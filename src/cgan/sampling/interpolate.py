@@ -1,4 +1,4 @@
-"""Ways between two pictures: latents along a great circle, classes by blending their embeddings."""
+"""Interpolation between two images: latents along a great circle, classes by blending their embeddings."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ from cgan.spec import to_uint8
 
 
 def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Walk from one latent to another along a great circle (Shoemake 1985), its length changing evenly.
+    """Interpolate between two latents along a great circle (Shoemake 1985); the norm changes linearly.
 
     A straight line between two Gaussian latents passes nearer to the origin than any latent seen in training; a great
-    circle does not (White 2016, arXiv:1609.04468). Latents in one direction, opposite ones, and one at the origin are
-    joined to the other by a line.
+    circle does not (White 2016, arXiv:1609.04468). Where no single great circle exists (parallel or opposite latents,
+    one at the origin), the interpolation is linear.
 
     Args:
         start: (D,).
@@ -44,26 +44,26 @@ def blend(generator: Generator, z: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (N, C, H, W) uint8 on the CPU.
     """
-    device = next(generator.parameters()).device
-    embeddings = generator.embed(torch.arange(generator.num_classes, device=device))
-    shares = (weights / weights.sum(1, keepdim=True)).to(device)
-    return to_uint8(generator.synthesize(z.to(device), shares @ embeddings)).cpu()
+    weight = next(generator.parameters())
+    embeddings = generator.embed(torch.arange(generator.num_classes, device=weight.device))
+    shares = (weights / weights.sum(1, keepdim=True)).to(weight)
+    return to_uint8(generator.synthesize(z.to(weight), shares @ embeddings)).cpu()
 
 
 def morph(generator: Generator, z: tuple[Tensor, Tensor], labels: tuple[int, int], frames: int) -> Tensor:
-    """Draw the way from one picture to another, both ends included.
+    """Draw an interpolation between two images, both ends included.
 
     Args:
         generator: In eval mode.
         z: The latents of both ends, (z_dim,) each.
         labels: The classes of both ends.
-        frames: Number of pictures, at least 2.
+        frames: Number of images, at least 2.
 
     Returns:
         (frames, C, H, W) uint8 on the CPU.
     """
-    share = torch.linspace(0, 1, frames)
-    weights = torch.zeros(frames, generator.num_classes)
+    share = torch.linspace(0, 1, frames, dtype=torch.float32, device="cpu")
+    weights = torch.zeros(frames, generator.num_classes, dtype=torch.float32, device="cpu")
     weights[:, labels[0]] += 1 - share
     weights[:, labels[1]] += share
     return blend(generator, slerp(*z, share), weights)

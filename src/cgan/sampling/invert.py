@@ -1,4 +1,4 @@
-"""From a written digit back to the latent that writes like it."""
+"""GAN inversion: from an image of a written digit to the latent that draws it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _PRIOR = 0.01
 _FAINT = 32
 
 Progress = Callable[[float], None]
-"""Told the share done, from 0 to 1."""
+"""Called with the share of the steps done, from 0 to 1."""
 
 
 class Inversion(NamedTuple):
@@ -29,9 +29,9 @@ class Inversion(NamedTuple):
     Attributes:
         z: (z_dim,) the latent.
         label: The class it was found under.
-        target: (C, H, W) uint8, the picture that was searched for.
-        reconstruction: (C, H, W) uint8, what the generator draws from both.
-        error: Mean squared difference of both pictures, pixels in [0, 1].
+        target: (C, H, W) uint8, the image that was searched for.
+        reconstruction: (C, H, W) uint8, what the generator draws from latent and class.
+        error: Mean squared difference of target and reconstruction, pixels in [0, 1].
     """
 
     z: Tensor
@@ -41,14 +41,14 @@ class Inversion(NamedTuple):
     error: float
 
 
-def centre(picture: np.ndarray, size: int = 28) -> Tensor:
+def centre(image: np.ndarray, size: int = 28) -> Tensor:
     """Bring a written digit into MNIST's form (LeCun et al. 1998): bright ink on black, boxed, centred.
 
     It is scaled to fit a box of 20/28 of the side, and its centre of mass lies in the middle. A digit of MNIST
     hardly changes.
 
     Args:
-        picture: (H, W) uint8, bright on dark or dark on bright; the border's median is taken as the background.
+        image: (H, W) uint8, bright on dark or dark on bright; the border's median is taken as the background.
         size: Side of the result.
 
     Returns:
@@ -57,7 +57,7 @@ def centre(picture: np.ndarray, size: int = 28) -> Tensor:
     Raises:
         CganError: There is no ink.
     """
-    ink = _ink(picture)
+    ink = _ink(image)
     rows, columns = np.nonzero(ink > _FAINT)
     cut = Image.fromarray(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
     scale = round(size * 20 / 28) / max(cut.size)
@@ -74,10 +74,10 @@ def centre(picture: np.ndarray, size: int = 28) -> Tensor:
     return torch.from_numpy(result)
 
 
-def _ink(picture: np.ndarray) -> np.ndarray:
+def _ink(image: np.ndarray) -> np.ndarray:
     """Return how far each pixel is from the background, in the ink's direction, stretched to 0..255."""
-    background = np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]]))
-    difference = picture.astype(np.float32) - background
+    background = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]))
+    difference = image.astype(np.float32) - background
     ink = np.clip(difference if difference.max() > -difference.min() else -difference, 0, None)
     if ink.max() <= _FAINT:
         raise CganError("the picture is empty: expected a digit, bright on dark or dark on bright")
@@ -92,7 +92,7 @@ def invert(
     steps: int = STEPS,
     progress: Progress | None = None,
 ) -> Inversion:
-    """Search the latent, and the class if none is given, whose picture is nearest to ``target``.
+    """Search for the latent, and the class if none is given, whose image is nearest to ``target``.
 
     For each class the best 4 of 200 random latents start. Adam lowers the mean squared error of the pixels plus a small
     multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a quarter of the steps
@@ -105,10 +105,10 @@ def invert(
         steps: Steps of Adam.
         progress: Called after every step.
     """
-    device = next(generator.parameters()).device
-    search = _Search(generator, to_float(target).to(device), progress, steps)
+    weight = next(generator.parameters())
+    search = _Search(generator, to_float(target).to(weight), progress, steps)
     z, labels = _starts(generator, target, range(generator.num_classes) if label is None else [label])
-    z, labels = search.descend(z.to(device), labels.to(device), steps // 4)
+    z, labels = search.descend(z.to(weight), labels.to(weight.device), steps // 4)
     z, labels = search.descend(z[:_KEPT], labels[:_KEPT], steps - steps // 4)
     with torch.no_grad():
         drawn = to_uint8(generator(z[:1], labels[:1]))[0].cpu()
@@ -119,16 +119,16 @@ def invert(
 class _Search:
     """Gradient descent on many latents at once."""
 
-    def __init__(self, generator: Generator, wanted: Tensor, progress: Progress | None, steps: int) -> None:
-        self.generator, self.wanted = generator, wanted
+    def __init__(self, generator: Generator, target: Tensor, progress: Progress | None, steps: int) -> None:
+        self.generator, self.target = generator, target
         self.progress, self.steps, self.done = progress, steps, 0
 
     def losses(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Return one value per latent: (N,)."""
-        return (self.generator(z, labels) - self.wanted).square().mean((1, 2, 3)) + _PRIOR * z.square().mean(1)
+        """Return the loss of each latent: (N,)."""
+        return (self.generator(z, labels) - self.target).square().mean((1, 2, 3)) + _PRIOR * z.square().mean(1)
 
     def descend(self, z: Tensor, labels: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """Walk downhill and return the latents and their labels, the best first."""
+        """Take ``steps`` steps of Adam; return the latents and their labels, the best first."""
         z = z.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([z], lr=0.1)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
@@ -146,11 +146,11 @@ class _Search:
 
 
 def _starts(generator: Generator, target: Tensor, classes: range | list[int]) -> tuple[Tensor, Tensor]:
-    guesses = torch.randn(_GUESSES, generator.z_dim, generator=torch_stream(0))
+    guesses = torch.randn(_GUESSES, generator.z_dim, generator=torch_stream(0), dtype=torch.float32, device="cpu")
     z, labels = [], []
     for label in classes:
-        drawn = render(generator, guesses, torch.full((_GUESSES,), label))
+        drawn = render(generator, guesses, torch.full((_GUESSES,), label, device="cpu"))
         errors = (drawn.float() - target.float()).square().mean((1, 2, 3))
         z.append(guesses[errors.argsort()[:_RESTARTS]])
-        labels.append(torch.full((_RESTARTS,), label))
+        labels.append(torch.full((_RESTARTS,), label, device="cpu"))
     return torch.cat(z), torch.cat(labels)

@@ -16,12 +16,12 @@ from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks.base import Generator
 from cgan.sampling import formats
+from cgan.sampling.decode import decode_image
 from cgan.sampling.draw import draw, render
-from cgan.sampling.grids import grid
+from cgan.sampling.grids import image_grid
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import centre, invert
 from cgan.sampling.noise import latents
-from cgan.sampling.pictures import decode_picture
 from cgan.seeding import torch_stream
 from cgan.spec import DataSpec
 
@@ -151,7 +151,7 @@ def _between(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple[Ten
 def _in_the_hand_of(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
     path = Path(cfg.style)
     try:
-        picture = decode_picture(path.read_bytes())
+        picture = decode_image(path.read_bytes())
     except OSError as error:
         raise CganError(f"style={path}: cannot read it ({error.strerror}); name a picture of one digit") from error
     except CganError as error:
@@ -193,7 +193,7 @@ def labelled_grid(images: Tensor, names: list[str]) -> Image.Image:
     shown = min(n, rows * columns)
     cells[:, :shown] = images[:, :shown]
     row_names = [name if row == 0 else "" for name in names for row in range(rows)]
-    return grid(cells.flatten(0, 1), columns, row_names=row_names)
+    return image_grid(cells.flatten(0, 1), columns, row_names=row_names)
 
 
 def save(images: Tensor, labels: Tensor, seed: int, spec: DataSpec, kind: str, out: Path) -> None:
@@ -202,11 +202,11 @@ def save(images: Tensor, labels: Tensor, seed: int, spec: DataSpec, kind: str, o
     Raises:
         CganError: ``out`` cannot be written.
     """
-    pictures = formats.Pictures(images, labels, torch.full_like(labels, seed))
+    pictures = formats.LabelledImages(images, labels, torch.full_like(labels, seed))
     if kind == "npz":
         write_file(out, formats.npz(pictures))
     elif kind == "zip":
-        write_file(out, formats.archive(pictures, spec.class_names))
+        write_file(out, formats.zip_archive(pictures, spec.class_names))
     else:
         for name, image in zip(formats.file_names(pictures, spec.class_names), images, strict=True):
             write_file(out / name, formats.png(image))
