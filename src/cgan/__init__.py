@@ -26,7 +26,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: drawing then imports no trainer, and ``import cgan`` not even torch."""
+    """Import a public name when it is first used: `draw` imports no trainer, and `import cgan` alone not even torch."""
     if name not in _MODULES:
         raise AttributeError(f"module 'cgan' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -143,7 +143,3 @@ def idx(images: Tensor, labels: Tensor) -> tuple[bytes, bytes]:
 
 def _enlarged(frames: Tensor) -> Tensor:
     return frames.repeat_interleave(_SCALE, 2).repeat_interleave(_SCALE, 3)
-
-
-Pictures = LabelledImages
-archive = zip_archive

@@ -61,6 +61,3 @@ def image_grid(
     for row, name in enumerate(row_names or []):
         pen.text((left - 4, top + row * cell_h + (cell_h + above) / 2), name, fill=INK, font=font, anchor="rm")
     return figure
-
-
-to_picture, grid = to_pil, image_grid

@@ -42,6 +42,3 @@ def latents_by_seed(labels: list[int], seeds: list[int], z_dim: int) -> Tensor:
         for label, seed in zip(labels, seeds, strict=True)
     ]
     return torch.from_numpy(np.stack(rows))
-
-
-styles, named = fixed_latents, latents_by_seed

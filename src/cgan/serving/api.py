@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from cgan.errors import CganError
 from cgan.sampling import formats
-from cgan.sampling.pictures import MAX_BYTES, decode_picture
+from cgan.sampling.decode import MAX_BYTES, decode_image
 from cgan.serving.batching import BusyError, DrawQueue, DrawRequest, InversionQueue
 from cgan.serving.limits import BodyLimit, within
 from cgan.serving.monitor import Monitor, Monitored
@@ -122,12 +122,12 @@ async def style(
     """Draw every class in the style of a picture: one digit as PNG, JPEG or WebP, bright on dark or dark on bright."""
     state = request.app.state
     name, spec = await _model(request, model)
-    pixels = await asyncio.to_thread(decode_picture, await picture.read())
+    pixels = await asyncio.to_thread(decode_image, await picture.read())
 
     def drawn(found: Inversion) -> Response:
         labels = torch.arange(spec.num_classes)
         images = state.service.render(name, found.z, labels.tolist())
-        pictures = formats.Pictures(images, labels, torch.full_like(labels, -1))
+        pictures = formats.LabelledImages(images, labels, torch.full_like(labels, -1))
         return encode(pictures, spec, kind, model=name, read_as=spec.class_names[found.label], error=found.error)
 
     async def work() -> Response:
@@ -151,7 +151,7 @@ async def _draw(request: Request, requested: DrawRequest, spec: DataSpec, kind: 
 
     async def work() -> Response:
         images = await state.drawing.draw(requested)
-        drawn = formats.Pictures(images, torch.tensor(requested.labels), torch.tensor(requested.seeds))
+        drawn = formats.LabelledImages(images, torch.tensor(requested.labels), torch.tensor(requested.seeds))
         if len(images) <= FEW:
             return encode(drawn, spec, kind, model=requested.model)
         return await asyncio.to_thread(encode, drawn, spec, kind, model=requested.model)

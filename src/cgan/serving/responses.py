@@ -7,7 +7,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from cgan.sampling import formats
-from cgan.sampling.grids import grid
+from cgan.sampling.grids import image_grid
 from cgan.serving.service import Model
 from cgan.spec import DataSpec
 
@@ -79,7 +79,7 @@ PICTURES: dict[str, Any] = {
 }
 
 
-def encode(pictures: formats.Pictures, spec: DataSpec, kind: Format, **fields: Any) -> Response:
+def encode(pictures: formats.LabelledImages, spec: DataSpec, kind: Format, **fields: Any) -> Response:
     """Encode pictures in the requested format.
 
     Args:
@@ -102,10 +102,10 @@ def encode(pictures: formats.Pictures, spec: DataSpec, kind: Format, **fields: A
     if kind == "npz":
         content = formats.npz(pictures)
     elif kind == "zip":
-        content = formats.archive(pictures, spec.class_names)
+        content = formats.zip_archive(pictures, spec.class_names)
     elif len(pictures.images) == 1:
         content = formats.png(pictures.images[0])
     else:
-        content = formats.png(grid(pictures.images, columns=min(10, len(pictures.images))))
+        content = formats.png(image_grid(pictures.images, columns=min(10, len(pictures.images))))
     headers = {} if kind == "png" else {"Content-Disposition": f'attachment; filename="pictures.{kind}"'}
     return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)

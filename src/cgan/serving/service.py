@@ -118,7 +118,7 @@ class Service:
         _check_labels(labels, generator)
         _check_seeds(seeds)
         _check_truncation(truncation)
-        return noise.named(list(labels), list(seeds), generator.z_dim) * truncation
+        return noise.latents_by_seed(list(labels), list(seeds), generator.z_dim) * truncation
 
     def draw(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
         """Draw one image per label and seed.
@@ -148,7 +148,7 @@ class Service:
         generator = self.generator(model)
         _check_seeds([seed])
         _check_truncation(truncation)
-        return noise.styles(1, generator.z_dim, seed)[0] * truncation
+        return noise.fixed_latents(1, generator.z_dim, seed)[0] * truncation
 
     def render(self, model: str, z: Tensor, labels: Sequence[int]) -> Tensor:
         """Draw given latents.

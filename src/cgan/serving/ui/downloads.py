@@ -6,8 +6,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from cgan.sampling.formats import Pictures, archive, npz, png
-from cgan.sampling.grids import grid
+from cgan.sampling.formats import LabelledImages, npz, png, zip_archive
+from cgan.sampling.grids import image_grid
 
 
 def downloads(
@@ -23,11 +23,11 @@ def downloads(
         class_names: Of the model.
         name: The file's name, without its ending.
     """
-    pictures = Pictures(rows.flatten(0, 1), torch.tensor(labels), torch.tensor(seeds))
-    figure = grid(side_by_side(rows), columns)
+    pictures = LabelledImages(rows.flatten(0, 1), torch.tensor(labels), torch.tensor(seeds))
+    figure = image_grid(side_by_side(rows), columns)
     with st.container(horizontal=True):
         _button("Grid (PNG)", png(figure), f"{name}.png", "image/png")
-        _button("ZIP (PNGs, labels.csv)", archive(pictures, class_names), f"{name}.zip", "application/zip")
+        _button("ZIP (PNGs, labels.csv)", zip_archive(pictures, class_names), f"{name}.zip", "application/zip")
         _button("NPZ (arrays)", npz(pictures), f"{name}.npz", "application/octet-stream")
     st.caption("A click on a picture saves that picture.")
 

@@ -6,8 +6,8 @@ import secrets
 import numpy as np
 import streamlit as st
 
+from cgan.sampling.decode import decode_image
 from cgan.sampling.invert import Inversion
-from cgan.sampling.pictures import decode_picture
 from cgan.serving.service import Model
 from cgan.serving.ui.canvas import canvas
 from cgan.serving.ui.downloads import side_by_side
@@ -47,10 +47,10 @@ def _picture() -> np.ndarray | None:
     way = st.segmented_control("Your digit", ["Draw", "Upload", "A real one"], key="keep.invert.way", required=True)
     if way == "Draw":
         drawn = canvas("invert.canvas")
-        return decode_picture(base64.b64decode(drawn.partition(",")[2])) if drawn else None
+        return decode_image(base64.b64decode(drawn.partition(",")[2])) if drawn else None
     if way == "Upload":
         file = st.file_uploader("A picture of one digit, at most 1 MB", type=["png", "jpg", "jpeg", "webp"])
-        return decode_picture(file.getvalue()) if file else None
+        return decode_image(file.getvalue()) if file else None
     return _real()
 
 

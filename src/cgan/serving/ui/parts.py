@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from cgan.errors import CganError
-from cgan.sampling.grids import to_picture
+from cgan.sampling.grids import to_pil
 from cgan.serving.service import Model, Service
 from cgan.serving.training import Trainings
 from cgan.spec import DataSpec
@@ -61,7 +61,7 @@ def fragment(show: Callable[[], None], every_s: float | None = None) -> Callable
 def icon() -> Image.Image | None:
     """Return the page's icon: a picture that the default model draws."""
     try:
-        return to_picture(service().draw(service().default_model(), [8], [44], 0.6)[0])
+        return to_pil(service().draw(service().default_model(), [8], [44], 0.6)[0])
     except CganError:
         return None
 
