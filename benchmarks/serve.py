@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 
 CLIENTS = (1, 16, 64)
-PATHS = {"empty": "/healthz", "1 picture": "/classes/7", "100 pictures": "/classes/7?n=100"}
+PATHS = {"empty": "/healthz", "1 picture": "/v1/classes/7", "100 pictures": "/v1/classes/7?n=100"}
 
 
 @contextmanager

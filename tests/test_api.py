@@ -113,7 +113,7 @@ def queued(client: httpx.Client) -> float:
 
 
 def test_the_listing_names_models_and_errors(client, logs):
-    listed = {model["name"]: model for model in client.get("/models").json()}
+    listed = {model["name"]: model for model in client.get("/v1/models").json()}
     assert set(listed) == {
         *(f"pretrained/{path.name}" for path in PRETRAINED.iterdir()),
         "mine",
@@ -129,22 +129,22 @@ def test_the_listing_names_models_and_errors(client, logs):
 
 def test_a_class_and_a_seed_name_the_pixels(client):
     generator = load_generator("pretrained")
-    single = client.get("/classes/7", params={"seed": 11})
+    single = client.get("/v1/classes/7", params={"seed": 11})
     assert single.headers["content-type"] == "image/png"
     expected = draw(generator, [7], seed=11)[0, 0].numpy().astype(int)
     assert np.abs(pixels(single.content) - expected).max() <= 1
-    several = client.get("/classes/7", params={"seed": 9, "n": 5, "format": "json"}).json()
+    several = client.get("/v1/classes/7", params={"seed": 9, "n": 5, "format": "json"}).json()
     assert [(image["label"], image["seed"]) for image in several["images"]] == [(7, seed) for seed in range(9, 14)]
     assert np.abs(pixels(base64.b64decode(several["images"][2]["png"])) - expected).max() <= 1
 
 
 def test_every_format_holds_the_requested_pictures(client):
-    body = {"labels": [2, 0, 2, 6], "seeds": [1, 2, 3, 2**53 - 1], "truncation": 0.5, "model": "mine"}
-    arrays = np.load(io.BytesIO(client.post("/samples?format=npz", json=body).content), allow_pickle=False)
+    body = {"classes": [2, 0, 2, 6], "seeds": [1, 2, 3, 2**53 - 1], "truncation": 0.5, "model": "mine"}
+    arrays = np.load(io.BytesIO(client.post("/v1/samples?format=npz", json=body).content), allow_pickle=False)
     assert arrays["images"].shape == (4, 28, 28)
-    assert arrays["labels"].tolist() == body["labels"]
+    assert arrays["labels"].tolist() == body["classes"]
     assert arrays["seeds"].tolist() == body["seeds"]
-    with zipfile.ZipFile(io.BytesIO(client.post("/samples?format=zip", json=body).content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(client.post("/v1/samples?format=zip", json=body).content)) as archive:
         assert archive.namelist() == [
             "2_1_00000.png",
             "0_2_00000.png",
@@ -153,42 +153,105 @@ def test_every_format_holds_the_requested_pictures(client):
             "labels.csv",
         ]
         assert np.abs(pixels(archive.read("0_2_00000.png")).astype(int) - arrays["images"][1]).max() <= 1
-    assert pixels(client.post("/samples", json=body).content).ndim == 3
-    assert len(np.load(io.BytesIO(client.get("/classes/1?n=1000&format=npz").content))["images"]) == 1000
+    assert pixels(client.post("/v1/samples", json=body).content).ndim == 3
+    assert len(np.load(io.BytesIO(client.get("/v1/classes/1?n=1000&format=npz").content))["images"]) == 1000
 
 
 def test_a_picture_gives_its_style_to_every_class(client):
     seven = formats.png(draw(load_generator("pretrained"), [7], seed=3)[0])
-    answer = client.post("/style", params={"format": "json", "label": 7}, files={"picture": seven}).json()
+    answer = client.post("/v1/styles", params={"format": "json", "class": 7}, files={"picture": seven}).json()
     assert answer["read_as"] == "7"
     assert answer["error"] < 0.02
     assert [image["class_name"] for image in answer["images"]] == list("0123456789")
     assert {image["seed"] for image in answer["images"]} == {None}
 
 
+def test_styles_and_morphs_are_those_of_the_service(client, logs):
+    service = Service(logs)
+    name = service.default_model()
+    answer = client.get("/v1/styles/11?format=npz&classes=2&classes=0&classes=7&truncation=0.6")
+    arrays = np.load(io.BytesIO(answer.content))
+    expected = service.render(name, service.style(name, 11, 0.6), [2, 0, 7])[:, 0].numpy().astype(int)
+    assert arrays["labels"].tolist() == [2, 0, 7]
+    assert np.abs(arrays["images"] - expected).max() <= 1
+    assert len(client.get("/v1/styles/11?format=json").json()["images"]) == 10
+
+    query = {"start": 3, "end": "8", "start_seed": 1, "end_seed": 2, "frames": 5}
+    arrays = np.load(io.BytesIO(client.get("/v1/morphs", params={**query, "format": "npz"}).content))
+    ends = service.draw(name, [3, 8], [1, 2])[:, 0].numpy().astype(int)
+    assert np.abs(arrays["images"][[0, -1]] - ends).max() <= 1
+    assert Image.open(io.BytesIO(client.get("/v1/morphs", params={**query, "format": "gif"}).content)).n_frames == 8
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "image/png"),
+        ("text/html,image/avif,image/png,*/*;q=0.8", "image/png"),
+        ("application/json", "application/json"),
+        ("text/html, application/zip;q=0.9", "application/zip"),
+        ("image/gif", "image/gif"),
+    ],
+)
+def test_the_accept_header_chooses_the_format(client, accept, kind):
+    answer = client.get("/v1/classes/7?n=2", headers={"accept": accept})
+    assert answer.headers["content-type"] == kind
+    other = client.get("/v1/classes/7?format=npz", headers={"accept": accept})
+    assert other.headers["content-type"] == "application/x-npz"
+
+
+def test_the_root_leads_to_documents_that_need_no_other_host(client):
+    page = client.get("/", follow_redirects=True)
+    assert page.url.path == "/docs"
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(sources) >= 2
+    for source in sources:
+        assert source.startswith("/"), source
+        assert client.get(source).status_code == 200
+
+
+def test_pages_of_allowed_origins_alone_may_call(logs):
+    with serving(logs, CGAN_CORS="https://a.example,https://b.example") as address:
+        origins = {
+            origin: httpx.get(f"{address}/healthz", headers={"origin": origin}).headers.get(
+                "access-control-allow-origin"
+            )
+            for origin in ("https://b.example", "https://c.example")
+        }
+    assert origins == {"https://b.example": "https://b.example", "https://c.example": None}
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/classes/10", 404),
-        ("/classes/-1", 404),
-        ("/classes/seven", 404),
-        ("/classes/7?n=0", 422),
-        ("/classes/7?n=1001", 422),
-        ("/classes/7?n=1e3", 422),
-        ("/classes/7?seed=-1", 422),
-        ("/classes/7?seed=99999999999999999999", 422),
-        ("/classes/7?truncation=nan", 422),
-        ("/classes/7?truncation=9", 422),
-        ("/classes/7?format=exe", 422),
-        ("/classes/7?model=nowhere", 404),
-        ("/classes/7?model=cut", 404),
-        ("/classes/7?model=train/runs/evil", 404),
-        ("/classes/7?model=link", 404),
-        ("/classes/7?model=../outside", 404),
-        ("/classes/7?model=/etc/passwd", 404),
-        ("/classes/7?model=pretrained/../pretrained/light", 404),
-        ("/classes/7?model=", 404),
-        ("/classes/%00", 404),
+        ("/v1/classes/10", 404),
+        ("/v1/classes/-1", 404),
+        ("/v1/classes/seven", 404),
+        ("/v1/classes/7?n=0", 422),
+        ("/v1/classes/7?n=1001", 422),
+        ("/v1/classes/7?n=1e3", 422),
+        ("/v1/classes/7?seed=-1", 422),
+        ("/v1/classes/7?seed=99999999999999999999", 422),
+        ("/v1/classes/7?truncation=nan", 422),
+        ("/v1/classes/7?truncation=9", 422),
+        ("/v1/classes/7?format=exe", 422),
+        ("/v1/classes/7?sede=1", 422),
+        ("/v1/classes/7?digits=1", 422),
+        ("/v1/models?limit=1", 422),
+        ("/v1/styles/0?classes=10", 422),
+        ("/v1/styles/-1", 422),
+        ("/v1/morphs?start=3&end=ten", 422),
+        ("/v1/morphs?start=3", 422),
+        ("/v1/morphs?start=3&end=8&frames=1", 422),
+        ("/v1/classes/7?model=nowhere", 404),
+        ("/v1/classes/7?model=cut", 404),
+        ("/v1/classes/7?model=train/runs/evil", 404),
+        ("/v1/classes/7?model=link", 404),
+        ("/v1/classes/7?model=../outside", 404),
+        ("/v1/classes/7?model=/etc/passwd", 404),
+        ("/v1/classes/7?model=pretrained/../pretrained/light", 404),
+        ("/v1/classes/7?model=", 404),
+        ("/v1/classes/%00", 404),
         ("/nowhere", 404),
     ],
 )
@@ -208,35 +271,37 @@ def test_requests_out_of_range_get_a_message_without_paths(client, logs, path, s
         (b"{", 422),
         (b"\xff\xfe", 422),
         (b"[]", 422),
-        (b'{"labels": []}', 422),
-        (b'{"labels": [1.5]}', 422),
-        (b'{"labels": ["1"]}', 422),
-        (b'{"labels": [99999999999999999999999]}', 422),
-        (b'{"labels": [1, 2], "seeds": [1]}', 422),
-        (b'{"labels": [1], "seeds": [-1]}', 422),
-        (b'{"labels": [1], "truncation": 1e999}', 422),
-        (b'{"labels": [1], "path": "/etc/passwd"}', 422),
-        (b'{"labels": [%s1]}' % (b"1," * 1000), 422),
+        (b'{"classes": []}', 422),
+        (b'{"classes": [1.5]}', 422),
+        (b'{"classes": ["one"]}', 422),
+        (b'{"classes": [true]}', 422),
+        (b'{"classes": [10]}', 422),
+        (b'{"classes": [99999999999999999999999]}', 422),
+        (b'{"classes": [1, 2], "seeds": [1]}', 422),
+        (b'{"classes": [1], "seeds": [-1]}', 422),
+        (b'{"classes": [1], "truncation": 1e999}', 422),
+        (b'{"classes": [1], "path": "/etc/passwd"}', 422),
+        (b'{"classes": [%s1]}' % (b"1," * 1000), 422),
         (b"[" * 100_000, 400),
-        (b'{"labels": [%s1]}' % (b"1," * 500_000), 413),
+        (b'{"classes": [%s1]}' % (b"1," * 500_000), 413),
     ],
 )
 def test_malformed_bodies_get_a_message(client, body, status):
-    answer = client.post("/samples", content=body, headers={"content-type": "application/json"})
+    answer = client.post("/v1/samples", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert list(answer.json()) == ["error"]
     assert len(answer.text) < 500
 
 
 def test_the_body_is_counted_and_not_its_header(client):
-    chunked = client.post("/samples", content=(b" " * 100_000 for _ in range(30)))
+    chunked = client.post("/v1/samples", content=(b" " * 100_000 for _ in range(30)))
     assert chunked.status_code == 413
-    assert client.post("/style", files={"picture": b"\0" * 1_100_000}).status_code == 413
+    assert client.post("/v1/styles", files={"picture": b"\0" * 1_100_000}).status_code == 413
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", pickle.dumps({"a": 1}), b"PK\x03\x04" + b"\0" * 100])
 def test_only_pictures_are_decoded(client, content):
-    answer = client.post("/style", files={"picture": ("seven.png", content, "image/png")})
+    answer = client.post("/v1/styles", files={"picture": ("seven.png", content, "image/png")})
     assert answer.status_code == 422
     assert "error" in answer.json()
 
@@ -245,7 +310,7 @@ def test_a_full_queue_refuses_and_empties_again(client):
     """24 clients request 1,000 pictures each at once; the queue has room for 8."""
 
     def ask(_: int) -> httpx.Response:
-        return client.get("/classes/8?n=1000&format=npz")
+        return client.get("/v1/classes/8?n=1000&format=npz")
 
     with ThreadPoolExecutor(24) as pool:
         answers = list(pool.map(ask, range(24)))
@@ -264,13 +329,13 @@ def test_concurrent_requests_share_forward_passes_and_keep_their_own_pictures(cl
         return tuple(float(re.search(rf"^cgan_batch_images_{part} (.+)$", text, re.M)[1]) for part in ("count", "sum"))
 
     def ask(seed: int) -> np.ndarray:
-        answer = client.get(f"/classes/{seed % 10}?seed={seed}")
+        answer = client.get(f"/v1/classes/{seed % 10}?seed={seed}")
         assert answer.status_code == 200
         return pixels(answer.content)
 
     before = counted()
     with ThreadPoolExecutor(8) as pool:
-        long = pool.submit(client.get, "/classes/8?n=1000&format=npz")
+        long = pool.submit(client.get, "/v1/classes/8?n=1000&format=npz")
         pictures = list(pool.map(ask, range(7)))
         assert long.result().status_code == 200
     passes, images = (after - start for after, start in zip(counted(), before, strict=True))
@@ -285,9 +350,9 @@ def test_disconnected_clients_are_dropped(client, server):
     """Some disconnect while queued, some in the middle of the request's or the response's body."""
     port = int(server.rpartition(":")[2])
     requests = [
-        b"GET /classes/3?n=1000&format=npz HTTP/1.1\r\nHost: a\r\n\r\n",
-        b'POST /samples HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"labels"',
-        b"GET /classes/3 HT",
+        b"GET /v1/classes/3?n=1000&format=npz HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{",
+        b"GET /v1/classes/3 HT",
     ]
     for request in requests * 4:
         with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -295,14 +360,14 @@ def test_disconnected_clients_are_dropped(client, server):
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(requests[0])
         assert connection.recv(10).startswith(b"HTTP/1.1 2")  # disconnects with most of the response unread
-    assert client.get("/classes/3").status_code == 200
+    assert client.get("/v1/classes/3").status_code == 200
     assert queued(client) == 0
 
 
 def test_a_request_has_a_time_limit(logs):
     seven = formats.png(draw(load_generator("pretrained"), [7], seed=3)[0])
     with serving(logs, CGAN_TIME_LIMIT="0.05") as address:
-        answer = httpx.post(f"{address}/style", files={"picture": seven}, timeout=120)
+        answer = httpx.post(f"{address}/v1/styles", files={"picture": seven}, timeout=120)
         assert answer.status_code == 503
         assert "0.05 seconds" in answer.json()["error"]
         assert int(answer.headers["retry-after"]) >= 1
@@ -339,10 +404,10 @@ def test_the_search_of_a_disconnected_client_stops(logs):
 
 
 def test_metrics_name_routes_and_not_paths(client):
-    client.get("/classes/7?seed=1")
+    client.get("/v1/classes/7?seed=1")
     client.get("/nowhere/at/all")
     text = client.get("/metrics").text
-    assert re.search(r'^cgan_requests_total\{route="/classes/\{name\}",status="200"\} \d', text, re.M)
+    assert re.search(r'^cgan_requests_total\{.*path="/v1/classes/\{name\}",status_code="200"\} \d', text, re.M)
     assert "/nowhere" not in text
 
 
@@ -365,7 +430,12 @@ def test_responses_keep_the_openapi_document(server, mode):
     """Requests that fit the OpenAPI document and requests that break it get the documented responses."""
     document = schemathesis.openapi.from_url(f"{server}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations()]
-    assert {operation.path for operation in operations} >= {"/classes/{name}", "/samples", "/style", "/models"}
+    assert {operation.path for operation in operations} >= {
+        "/v1/classes/{name}",
+        "/v1/samples",
+        "/v1/styles",
+        "/v1/models",
+    }
     for operation in operations:
 
         @settings(
@@ -375,5 +445,5 @@ def test_responses_keep_the_openapi_document(server, mode):
         def keeps_the_document(case):
             case.call_and_validate(checks=CHECKS, timeout=60)
 
-        if mode is GenerationMode.POSITIVE or operation.path not in ("/healthz", "/models", "/metrics"):
+        if mode is GenerationMode.POSITIVE or operation.path not in ("/healthz", "/v1/models", "/metrics"):
             keeps_the_document()

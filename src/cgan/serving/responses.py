@@ -11,8 +11,14 @@ from cgan.sampling.grids import image_grid
 from cgan.serving.service import Model
 from cgan.spec import DataSpec
 
-Format = Literal["png", "npz", "zip", "json"]
-MEDIA_TYPES = {"png": "image/png", "npz": "application/x-npz", "zip": "application/zip"}
+Format = Literal["png", "npz", "zip", "gif", "json"]
+MEDIA_TYPES: dict[Format, str] = {
+    "png": "image/png",
+    "npz": "application/x-npz",
+    "zip": "application/zip",
+    "gif": "image/gif",
+    "json": "application/json",
+}
 
 
 class Problem(BaseModel):
@@ -75,8 +81,19 @@ class Pictures(BaseModel):
 
 PICTURES: dict[str, Any] = {
     "description": "The pictures; as PNG one in its own size, or several in a grid",
-    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
+    "content": {
+        kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values() if "json" not in kind
+    },
 }
+
+
+def choose(requested: Format | None, accept: str) -> Format:
+    """Return the requested format, else the first that an Accept header names (its weights are ignored), else PNG."""
+    accepted = [entry.partition(";")[0].strip() for entry in accept.split(",")]
+    known: list[Format] = [
+        kind for entry in accepted for kind, media_type in MEDIA_TYPES.items() if media_type == entry
+    ]
+    return requested or (known[0] if known else "png")
 
 
 def encode(pictures: formats.LabelledImages, spec: DataSpec, kind: Format, **fields: Any) -> Response:
@@ -103,9 +120,11 @@ def encode(pictures: formats.LabelledImages, spec: DataSpec, kind: Format, **fie
         content = formats.npz(pictures)
     elif kind == "zip":
         content = formats.zip_archive(pictures, spec.class_names)
+    elif kind == "gif":
+        content = formats.gif(pictures.images)
     elif len(pictures.images) == 1:
         content = formats.png(pictures.images[0])
     else:
         content = formats.png(image_grid(pictures.images, columns=min(10, len(pictures.images))))
-    headers = {} if kind == "png" else {"Content-Disposition": f'attachment; filename="pictures.{kind}"'}
+    headers = {} if kind in ("png", "gif") else {"Content-Disposition": f'attachment; filename="pictures.{kind}"'}
     return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
