@@ -1,11 +1,16 @@
 """The project used from Python: configurations, runs, drawing."""
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import TINY
 from hydra.core.hydra_config import HydraConfig
 
-from cgan import CganError, draw, image_grid, load_generator
+from cgan import CganError, draw, evaluate, image_grid, load_generator, train
 from cgan.config import compose, quoted
 from cgan.networks.light import LightGenerator
 from cgan.sampling.interpolate import morph
@@ -131,3 +136,64 @@ def test_a_grid_names_each_image():
     assert (plain.size, named.size) == ((176, 60), (176, 80))
     assert np.asarray(named)[:22].min() < 100  # the ink of the names, above the images
     assert np.asarray(named)[23:78, 3:57].max() == 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("python"))
+        return train("quickstart", *TINY)
+
+
+def test_a_run_from_python_is_a_run_of_the_command_line(run):
+    assert run.folder.parts[-4:-1] == ("logs", "train", "runs")
+    stored = yaml.safe_load((run.folder / ".hydra" / "overrides.yaml").read_text())
+    assert stored == ["experiment='quickstart'", *TINY]
+    assert "Training LightGenerator" in (run.folder / "train.log").read_text()
+    assert (run.folder / "checkpoints" / "best.ckpt").is_file()
+    files = [getattr(handler, "baseFilename", "") for handler in logging.getLogger().handlers]
+    assert not any(Path(name).name == "train.log" for name in files)
+
+
+def test_a_run_knows_its_generator_its_values_and_its_images(run):
+    assert 0 < run.values[next(name for name in run.values if name.startswith("fid"))] < 1000
+    assert torch.equal(draw(run.generator, 7), draw(load_generator(run.folder), 7))
+    grid = np.asarray(run.grid(n=3, seed=5).convert("L"))  # a row per class, images twice as large, 2 pixels apart
+    assert np.abs(grid[2:58:2, -58:-2:2].astype(int) - draw(run.generator, [0] * 3, seed=5)[2, 0].numpy()).max() <= 1
+
+
+def test_a_run_goes_on_from_python(run, monkeypatch):
+    monkeypatch.chdir(run.folder.parents[3])
+    longer = train(f"ckpt={run.folder}", "trainer.max_epochs=2")
+    assert longer.folder == run.folder
+    assert load_generator(run.folder / "checkpoints" / "last.ckpt").spec.name == "mnist5k"
+
+
+def test_a_run_is_evaluated_from_python(run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    evaluation = evaluate(run, "data=mnist5k", "data.source.test_per_class=460", "n=100", folder=tmp_path / "a=b,c")
+    assert evaluation.folder == tmp_path / "a=b,c"
+    assert (evaluation.folder / "evaluation.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quikstart"], "experiment"),
+        (["quickstart", "data=mnst"], "mnst"),
+        (["trainer.max_epoch=3"], "max_epoch"),
+        (["data=mnist5k", "data.batch_size=99999", "trainer=cpu"], "lower data.batch_size"),
+        (["ckpt=nowhere"], "ckpt=nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CganError, match=message):
+        train(*arguments)
+
+
+def test_an_error_of_a_program_keeps_its_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cgan.tasks.train.build_module", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(*TINY, folder=tmp_path)

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cgan.checkpoint import load_generator, save_generator
     from cgan.errors import CganError
+    from cgan.runs import evaluate, train
     from cgan.sampling.draw import draw
     from cgan.sampling.grids import image_grid
 
-__all__ = ["CganError", "draw", "image_grid", "load_generator", "save_generator"]
+__all__ = ["CganError", "draw", "evaluate", "image_grid", "load_generator", "save_generator", "train"]
 _MODULES = {
     "CganError": "cgan.errors",
     "draw": "cgan.sampling.draw",
+    "evaluate": "cgan.runs",
     "image_grid": "cgan.sampling.grids",
     "load_generator": "cgan.checkpoint",
     "save_generator": "cgan.checkpoint",
+    "train": "cgan.runs",
 }
 
 

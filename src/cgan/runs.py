@@ -1,0 +1,159 @@
+"""Training and evaluation from Python, with the configurations, folders and files of the command line.
+
+>>> from cgan import train
+>>> run = train("quickstart", "trainer.max_epochs=3")  # doctest: +SKIP
+>>> run.values["fid"], run.folder  # doctest: +SKIP
+>>> run.grid()  # doctest: +SKIP
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from PIL import Image
+
+from cgan.checkpoint import load_generator
+from cgan.config import initialized, quoted, search_path
+from cgan.errors import CganError
+from cgan.hardware import use_hardware_well
+from cgan.networks.base import Generator
+from cgan.sampling.draw import draw
+from cgan.sampling.grids import image_grid
+from cgan.tasks.door import in_words
+
+if TYPE_CHECKING:
+    from cgan.tasks.evaluate import Evaluation
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Attributes:
+        folder: The run folder: checkpoints, images, curves, logs.
+        values: What was measured at the best epoch, by name; empty with ``quality=none``.
+    """
+
+    folder: Path
+    values: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The averaged generator of the best epoch (of the last one with ``quality=none``), ready for ``draw``."""
+        return load_generator(self.folder)
+
+    def grid(self, n: int = 10, seed: int = 0) -> Image.Image:
+        """Draw a row of ``n`` images of each class."""
+        spec = self.generator.spec
+        assert spec is not None
+        labels = torch.arange(spec.num_classes).repeat_interleave(n)
+        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=spec.class_names)
+
+
+def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None) -> Run:
+    """Train, as ``python train.py`` does.
+
+    Args:
+        arguments: Overrides in Hydra's syntax, such as ``"data=mnist5k"`` or ``"trainer.max_epochs=3"``; a first one
+            without ``=`` names an experiment. ``"ckpt=FOLDER"`` goes on with a run.
+        config_dirs: Folders with configurations of your own.
+        folder: The run folder; None takes a new one in ``logs/train/runs``.
+
+    Raises:
+        CganError: An argument, the data or the checkpoint does not fit; the message says what to do.
+    """
+
+    def task(cfg: DictConfig) -> Any:
+        from cgan.tasks.sweep import finished
+        from cgan.tasks.train import run  # imports Lightning, which takes seconds
+
+        return finished(run(cfg))
+
+    from cgan.tasks.resume import resumed_arguments
+
+    with _errors_for_users():
+        result = _run("train", task, resumed_arguments(_named("experiment", arguments)), config_dirs, folder)
+    return Run(result.folder, result.values)
+
+
+def evaluate(
+    *arguments: str | Path | Run, config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None
+) -> "Evaluation":
+    """Evaluate generators and images, as ``python evaluate.py`` does.
+
+    Args:
+        arguments: Overrides in Hydra's syntax, such as ``"n=1000"``; a first one without ``=`` says what to evaluate:
+            a :class:`Run`, a run folder, a ``.ckpt``, an exported folder or ``pretrained``.
+        config_dirs: Folders with configurations of your own.
+        folder: Where tables and plots go; None takes a new folder in ``logs/evaluate/runs``.
+
+    Raises:
+        CganError: An argument does not fit, or something named is missing or damaged; the message says what to do.
+    """
+
+    def task(cfg: DictConfig) -> Any:
+        from cgan.tasks.evaluate import run
+
+        return run(cfg)
+
+    texts = [str(entry.folder if isinstance(entry, Run) else entry) for entry in arguments]
+    with _errors_for_users():
+        return _run("evaluate", task, _named("ckpt", texts), config_dirs, folder)
+
+
+def _named(key: str, arguments: Sequence[str]) -> list[str]:
+    """Write a first argument without a key as an override of ``key``."""
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith("~"):
+        return [f"{key}={quoted(arguments[0])}", *arguments[1:]]
+    return list(arguments)
+
+
+def _run(
+    name: str,
+    task: Callable[[DictConfig], Any],
+    overrides: list[str],
+    config_dirs: Sequence[str | Path],
+    folder: str | Path | None,
+) -> Any:
+    """Run a task as a job of Hydra, which makes the run folder and writes the configuration into it."""
+    own = [f"hydra.run.dir={quoted(Path(folder).expanduser())}"] if folder is not None else []
+    searched = search_path([Path(entry).expanduser() for entry in config_dirs])
+    use_hardware_well()
+    with _logging_restored(), initialized(name) as hydra:
+        return hydra.hydra.run(name, task, [*overrides, *own, *searched]).return_value  # type: ignore[union-attr]
+
+
+@contextmanager
+def _logging_restored() -> Iterator[None]:
+    """Give the root logger back as it was: Hydra lets it write to the terminal and into the run folder."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@contextmanager
+def _errors_for_users() -> Iterator[None]:
+    """Turn errors of Hydra and of the disk into one line; an error of a program keeps its traceback."""
+    try:
+        yield
+    except SystemExit as end:  # Hydra's callbacks can refuse a run in this way only
+        if isinstance(end.__context__, CganError):
+            raise end.__context__ from None
+        raise
+    except (HydraException, OmegaConfBaseException, OSError) as error:
+        raise CganError(in_words(error)) from error
