@@ -17,7 +17,7 @@ help: ## List the commands
 
 demo: .venv/installed ## Train on real digits, draw them, say where everything lies
 	$(BIN)/python train.py experiment=quickstart hydra.run.dir=logs/train/runs/demo
-	$(BIN)/python sample.py digits=all n=10 ckpt=logs/train/runs/demo hydra.run.dir=logs/sample/runs/demo
+	$(BIN)/python sample.py classes=all n=10 ckpt=logs/train/runs/demo hydra.run.dir=logs/sample/runs/demo
 	@echo
 	@echo "Digits:      logs/sample/runs/demo/grid.png"
 	@echo "Every epoch: logs/train/runs/demo/samples/    curves: logs/train/runs/demo/curves.png"

@@ -1,5 +1,6 @@
 """What a data set is made of, and the only place that turns stored pixels into network values and back."""
 
+import unicodedata
 from dataclasses import dataclass
 from reprlib import repr  # short, whatever nests in a stranger's values
 from typing import Any
@@ -56,19 +57,27 @@ class DataSpec:
         return cls(name, (shape[0], shape[1], shape[2]), tuple(names))
 
     def label_of(self, word: object) -> int:
-        """Return the label that a user's word means: a label's number or a class name.
+        """Return the label of a class that a user typed: by its name, or by its number where names are not numbers.
 
         Raises:
             CganError: There is no such class.
         """
-        text = str(word)
-        if text in self.class_names:
-            return self.class_names.index(text)
-        if text.isdecimal() and int(text) < self.num_classes:
+        text = unicodedata.normalize("NFC", str(word))  # some keyboards write ü as u and dots
+        names = [unicodedata.normalize("NFC", name) for name in self.class_names]
+        if text in names:
+            return names.index(text)
+        if text.isdecimal() and int(text) < self.num_classes and not any(_is_number(name) for name in names):
             return int(text)
         raise CganError(
             f"class {text!r}: {self.name} has the classes {', '.join(self.class_names)}; choose among these"
         )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) is not None
+    except ValueError:
+        return False
 
 
 def _is_word(value: object) -> bool:

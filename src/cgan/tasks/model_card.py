@@ -38,7 +38,7 @@ images = draw(generator, [0, 1, 1], seed=0)  # (3, {channels}, {height}, {width}
 ```
 
 ```
-python sample.py digits=all n=10 ckpt=THIS_FOLDER
+python sample.py classes=all n=10 ckpt=THIS_FOLDER
 ```
 
 `config.json` names the network and its sizes, `model.safetensors` holds the weights; nothing in either is code.

@@ -1,6 +1,8 @@
-"""Drawing: from a checkpoint to pictures in files."""
+"""Drawing: from a generator to images in files."""
 
 import logging
+import mimetypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from cgan.files import write_file
 from cgan.networks.base import Generator
 from cgan.sampling import formats
 from cgan.sampling.decode import decode_image
-from cgan.sampling.draw import draw, render
+from cgan.sampling.draw import check_truncation, draw, render
 from cgan.sampling.grids import image_grid
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import centre, invert
@@ -36,10 +38,10 @@ class Samples(NamedTuple):
 
     Attributes:
         images: (N, C, H, W) uint8.
-        labels: (N,) int64, sorted by the order in which classes were asked for.
-        seed: The seed that names them.
-        grid: The file with the grid.
-        out: The file or folder with the pictures, if one was wanted.
+        labels: (N,) int64, in the order of the requested classes.
+        seed: The seed of the latents.
+        grid: The file with the image grid.
+        out: The file or folder with the images; None if only the grid was written.
     """
 
     images: Tensor
@@ -50,24 +52,25 @@ class Samples(NamedTuple):
 
 
 def run(cfg: DictConfig) -> Samples:
-    """Draw what ``cfg`` asks for and write it: classes, the way between two, or all classes in somebody's hand.
+    """Draw and write the images that ``cfg`` requests: classes, an interpolation, or classes in the style of an image.
 
     Raises:
-        CganError: The generator cannot be loaded, or a wish cannot be met.
+        CganError: The generator cannot be loaded, or the request cannot be met.
     """
-    check(cfg)
+    check_request(cfg)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    kind, out = destination(cfg, folder)
     found = find_generator(cfg.ckpt)
     generator = load_generator(found.path, weights=cfg.weights, device=cfg.device)
     log.info("Drawing with the %s %s", found.origin, found.path)
     spec = generator.spec
     assert spec is not None
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    kind, out = destination(cfg, folder)
-    # An idx data set has a test split too: pictures that follow those of the training split.
+    # An idx data set also has a test split, whose images follow those of the training split.
     n = cfg.n + -(-cfg.n // TEST_SHARE) if kind == "idx" else cfg.n
-    images, labels, names = drawn(cfg, n, generator, spec)
-    write_file(folder / "grid.png", formats.png(labelled_grid(images, names)))
-    log.info("Grid: %s", folder / "grid.png")
+    images, labels, names = draw_requested(cfg, n, generator, spec)
+    grid = folder / "grid.png" if kind else out
+    write_file(grid, formats.png(labelled_grid(images, names)))
+    log.info("Grid: %s", grid)
     if kind == "idx":
         save_idx(images, labels, cfg.n, cfg.seed, out)
     elif kind in ("gif", "mp4"):
@@ -77,22 +80,21 @@ def run(cfg: DictConfig) -> Samples:
         save(images.flatten(0, 1), labels.flatten(), cfg.seed, spec, kind, out)
     if kind:
         log.info("Saved: %s", out)
-    return Samples(images.flatten(0, 1), labels.flatten(), cfg.seed, folder / "grid.png", out if kind else None)
+    return Samples(images.flatten(0, 1), labels.flatten(), cfg.seed, grid, out if kind else None)
 
 
-def check(cfg: DictConfig) -> None:
-    """Refuse what cannot be meant, before anything is loaded.
+def check_request(cfg: DictConfig) -> None:
+    """Check values that need no generator, before anything is loaded.
 
     Raises:
-        CganError: A value is out of range, or two wishes exclude each other.
+        CganError: A value is out of range, or two options exclude each other.
     """
-    for name, least in (("n", 1), ("seed", 0)):
-        if type(cfg[name]) is not int or cfg[name] < least:
-            raise CganError(f"{name}={cfg[name]}: expected a whole number from {least}")
+    for name, minimum in (("n", 1), ("seed", 0)):
+        if type(cfg[name]) is not int or cfg[name] < minimum:
+            raise CganError(f"{name}={cfg[name]}: expected a whole number from {minimum}")
     if cfg.weights not in ("ema", "raw"):
         raise CganError(f"weights={cfg.weights}: expected ema or raw")
-    if not isinstance(cfg.truncation, int | float) or cfg.truncation < 0:
-        raise CganError(f"truncation={cfg.truncation}: expected a number from 0")
+    check_truncation(cfg.truncation)
     if cfg.device != "cpu" and not torch.cuda.is_available():
         raise CganError(f"device={cfg.device}: this machine has no such device that torch can use; use device=cpu")
     if cfg.format not in (None, *FORMATS):
@@ -102,86 +104,104 @@ def check(cfg: DictConfig) -> None:
     if cfg.format == "idx" and (cfg.interpolate is not None or cfg.style is not None):
         raise CganError("format=idx writes a data set of whole classes: leave out interpolate and style")
     if cfg.format in ("gif", "mp4") and (cfg.n < 2 or cfg.style is not None):
-        raise CganError(f"format={cfg.format} shows n pictures in turn: set n to at least 2 and leave out style")
+        raise CganError(f"format={cfg.format} shows n images in turn: set n to at least 2 and leave out style")
 
 
 def destination(cfg: DictConfig, folder: Path) -> tuple[str | None, Path]:
-    """Settle the format and where to write it; ``out`` alone says both, ``format`` alone writes into ``folder``.
+    """Choose the format and the place of the images from ``format`` and ``out``, of which one implies the other.
+
+    Returns:
+        One of :data:`FORMATS` and the file or folder for it; or None and the file for the grid, which is then all that
+        is written.
 
     Raises:
-        CganError: The ending of ``out`` is not known or is another format's.
+        CganError: The ending of ``out`` is of another format than ``format``, or of a file that is not written here.
     """
     if cfg.out is None:
-        name = "samples" if cfg.format in ("png", "idx") else f"samples.{cfg.format}"
-        return cfg.format, folder / name
-    out = Path(cfg.out)
-    ending = out.suffix.removeprefix(".")
-    kind = cfg.format or ending or "png"
-    if kind not in FORMATS or ending != ("" if kind in ("png", "idx") else kind):
+        if cfg.format is None:
+            return None, folder / "grid.png"
+        return cfg.format, folder / ("samples" if cfg.format in ("png", "idx") else f"samples.{cfg.format}")
+    out = Path(cfg.out).expanduser()
+    ending = out.suffix.lower().removeprefix(".")
+    if ending == "png" and cfg.format in (None, "png"):
+        return None, out
+    of_file = ending in ("npz", "zip", "gif", "mp4")
+    kind = cfg.format or (ending if of_file else "png")
+    known = not of_file and mimetypes.MimeTypes().guess_type(out.name) != (None, None)  # a .jpg, a .tar.gz
+    if known or of_file != (kind not in ("png", "idx")) or (of_file and kind != ending):
         raise CganError(
-            f"out={out}: expected a name that ends in .npz, .zip, .gif or .mp4, or a folder without an ending for PNGs "
-            "or format=idx"
+            f"out={out}: expected a name that ends in .npz, .zip, .gif or .mp4, in .png for the grid alone, or a "
+            "folder for PNGs or format=idx"
         )
     return kind, out
 
 
-def drawn(cfg: DictConfig, n: int, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
-    """Draw: images (rows, n, C, H, W) uint8, their labels (rows, n) and a name per row."""
+def draw_requested(cfg: DictConfig, n: int, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
+    """Draw: images (rows, n, C, H, W) uint8, their labels (rows, n) and a name per row.
+
+    Raises:
+        CganError: There is no such class, or ``interpolate`` or ``style`` cannot be used.
+    """
     if cfg.interpolate is not None:
-        return _between(cfg, generator, spec)
+        return _interpolate(cfg, generator, spec)
+    classes = requested_labels(cfg.classes if cfg.digits is None else cfg.digits, spec)
+    names = [spec.class_names[label] for label in classes]
     if cfg.style is not None:
-        return _in_the_hand_of(cfg, generator, spec)
-    classes = wanted_classes(cfg.digits, spec)
+        z = _invert(Path(cfg.style).expanduser(), generator, spec)
+        images = render(generator, z.expand(len(classes), -1), torch.tensor(classes))
+        return images.unsqueeze(1), torch.tensor(classes).unsqueeze(1), names
     labels = torch.tensor(classes).unsqueeze(1).expand(-1, n)
     images = draw(generator, labels.flatten(), seed=cfg.seed, truncation=cfg.truncation)
-    return images.view(*labels.shape, *generator.img_shape), labels, [spec.class_names[c] for c in classes]
+    return images.view(*labels.shape, *generator.img_shape), labels, names
 
 
-def _between(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
-    words = list(cfg.interpolate) if isinstance(cfg.interpolate, ListConfig | list) else [cfg.interpolate]
-    if len(words) != 2 or cfg.n < 2:
-        raise CganError(f"interpolate={words} n={cfg.n}: expected two classes, such as interpolate=[3,8], and n from 2")
-    first, last = (spec.label_of(word) for word in words)
+def _interpolate(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
+    classes = _listed(cfg.interpolate)
+    if len(classes) != 2 or cfg.n < 2:
+        raise CganError(
+            f"interpolate={classes} n={cfg.n}: expected two classes, such as interpolate=[3,8], and n from 2"
+        )
+    first, last = (spec.label_of(entry) for entry in classes)
     start, end = latents(torch.tensor([first, last]), generator.z_dim, cfg.seed) * cfg.truncation
     images = morph(generator, (start, end), (first, last), cfg.n)
     labels = torch.where(torch.arange(cfg.n) * 2 < cfg.n, first, last)
     return images.unsqueeze(0), labels.unsqueeze(0), [f"{spec.class_names[first]} - {spec.class_names[last]}"]
 
 
-def _in_the_hand_of(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
-    path = Path(cfg.style)
-    try:
-        picture = decode_image(path.read_bytes())
-    except OSError as error:
-        raise CganError(f"style={path}: cannot read it ({error.strerror}); name a picture of one digit") from error
-    except CganError as error:
-        raise CganError(f"style={path}: {error}") from error
+def _invert(path: Path, generator: Generator, spec: DataSpec) -> Tensor:
+    """Return the latent, (z_dim,), that draws the written digit in an image file."""
     channels, height, width = generator.img_shape
     if height != width:
-        raise CganError(f"style={path}: handwriting needs square pictures, this generator draws {height}x{width}")
-    hand = invert(generator, centre(picture, height).expand(channels, -1, -1))
-    log.info("Read as a %s, mean squared difference %.4f", spec.class_names[hand.label], hand.error)
-    classes = wanted_classes(cfg.digits, spec)
-    labels = torch.tensor(classes)
-    images = render(generator, hand.z.expand(len(classes), -1), labels)
-    return images.unsqueeze(1), labels.unsqueeze(1), [spec.class_names[c] for c in classes]
+        raise CganError(f"style={path}: expected a generator of square images, this one draws {height}x{width}")
+    try:
+        image = centre(decode_image(path.read_bytes()), height)
+    except OSError as error:
+        raise CganError(f"style={path}: cannot read it ({error.strerror}); name an image of one digit") from error
+    except CganError as error:
+        raise CganError(f"style={path}: {error}") from error
+    found = invert(generator, image.expand(channels, -1, -1))
+    log.info("Read as a %s, mean squared difference %.4f", spec.class_names[found.label], found.error)
+    return found.z
 
 
-def wanted_classes(digits: Any, spec: DataSpec) -> list[int]:
-    """Turn a class, a list of classes or ``all`` into labels, each once.
+def requested_labels(classes: Any, spec: DataSpec) -> list[int]:
+    """Convert a class, a list of classes or ``all`` to labels, each once.
 
     Raises:
         CganError: There is no such class, or none is named.
     """
-    if digits == "all":
+    if classes == "all" and "all" not in spec.class_names:
         return list(range(spec.num_classes))
-    words = list(digits) if isinstance(digits, ListConfig | list) else [digits]
-    if not words:
-        raise CganError("digits=[]: expected a class, a list of classes or all")
-    return list(dict.fromkeys(spec.label_of(word) for word in words))
+    if not (entries := _listed(classes)):
+        raise CganError("classes=[]: expected a class, a list of classes or all")
+    return list(dict.fromkeys(spec.label_of(entry) for entry in entries))
 
 
-def labelled_grid(images: Tensor, names: list[str]) -> Image.Image:
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, ListConfig | list) else [value]
+
+
+def labelled_grid(images: Tensor, names: Sequence[str]) -> Image.Image:
     """Lay out (classes, n, C, H, W) uint8: one class as a square, several as a row each, long rows wrapped."""
     classes, n, *shape = images.shape
     columns = max(int(np.ceil(np.sqrt(n))), 5) if classes == 1 else n
@@ -197,18 +217,18 @@ def labelled_grid(images: Tensor, names: list[str]) -> Image.Image:
 
 
 def save(images: Tensor, labels: Tensor, seed: int, spec: DataSpec, kind: str, out: Path) -> None:
-    """Write pictures as ``npz``, ``zip`` or ``png``: a folder with one PNG per picture, ``CLASS_SEED_NUMBER.png``.
+    """Write images as ``npz``, ``zip`` or ``png``: a folder with one PNG per image, ``CLASS_SEED_NUMBER.png``.
 
     Raises:
         CganError: ``out`` cannot be written.
     """
-    pictures = formats.LabelledImages(images, labels, torch.full_like(labels, seed))
+    samples = formats.LabelledImages(images, labels, torch.full_like(labels, seed))
     if kind == "npz":
-        write_file(out, formats.npz(pictures))
+        write_file(out, formats.npz(samples))
     elif kind == "zip":
-        write_file(out, formats.zip_archive(pictures, spec.class_names))
+        write_file(out, formats.zip_archive(samples, spec.class_names))
     else:
-        for name, image in zip(formats.file_names(pictures, spec.class_names), images, strict=True):
+        for name, image in zip(formats.file_names(samples, spec.class_names), images, strict=True):
             write_file(out / name, formats.png(image))
 
 
@@ -216,14 +236,14 @@ def save_idx(images: Tensor, labels: Tensor, n: int, seed: int, out: Path) -> No
     """Write a data set in MNIST's files under ``out/MNIST/raw``, which ``torchvision.datasets.MNIST(out)`` reads.
 
     Args:
-        images: (classes, pictures, 1, H, W) uint8.
-        labels: (classes, pictures).
+        images: (K, n, 1, H, W) uint8.
+        labels: (K, n).
         n: The first ``n`` of each class are the training split, the others the test split; both are shuffled.
-        seed: Names the order.
-        out: The data set's root.
+        seed: Of the order.
+        out: The root folder of the data set.
 
     Raises:
-        CganError: The pictures do not fit the format, or ``out`` cannot be written.
+        CganError: The images do not fit the format, or ``out`` cannot be written.
     """
     for split, part in (("train", slice(n)), ("t10k", slice(n, None))):
         chosen, classes = images[:, part].flatten(0, 1), labels[:, part].flatten()

@@ -235,7 +235,7 @@ def closing_words(result: TrainResult) -> str:
         [
             f"Best epoch: {values}" if values else "Quality was not measured.",
             f"Pictures:   {folder}/samples, {folder}/curves.png",
-            f"Draw:       python sample.py digits=all n=10 ckpt={folder}",
+            f"Draw:       python sample.py classes=all n=10 ckpt={folder}",
             f"Curves:     tensorboard --logdir {folder}",
         ]
     )
