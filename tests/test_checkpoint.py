@@ -7,7 +7,7 @@ import torch
 
 from cgan import CganError, draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED, find_generator
-from cgan.metrics.digits import DigitFeatures
+from cgan.metrics.digits import DigitExtractor
 from cgan.networks.mlp import MLPGenerator
 from cgan.spec import DataSpec
 
@@ -114,7 +114,7 @@ def test_the_carried_generators_fit_into_eight_megabytes():
     for folder in carried:
         generator = load_generator(f"pretrained/{folder.name}")
         assert {weight.dtype for weight in generator.parameters()} == {torch.float32}
-        _, logits = DigitFeatures()(draw(generator, [0, 1, 7, 7, 3] * 20, seed=2))
+        _, logits = DigitExtractor()(draw(generator, [0, 1, 7, 7, 3] * 20, seed=2))
         assert (logits.argmax(1) == torch.tensor([0, 1, 7, 7, 3] * 20)).double().mean() > 0.9
 
 

@@ -1,9 +1,9 @@
-"""The whole evaluation on real digits: generators and pictures beside the floor, and what it refuses."""
+"""The whole evaluation on real digits: generators and images beside real ones, and what it refuses."""
 
 import csv
-import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,20 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from baselines import run as write_baselines
 from cgan.checkpoint import save_generator
-from cgan.config import CONF
+from cgan.config import CONF, compose
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.files import read_lines, write_file
 from cgan.metrics.cas import classification_accuracy
-from cgan.metrics.looks import evenly
+from cgan.metrics.features import Extractor, evenly
+from cgan.metrics.metric import Metric
+from cgan.metrics.values import Description
 from cgan.networks.light import LightGenerator
+from cgan.records.evaluation import find_evaluation, read_evaluation, write_evaluation
 from cgan.sampling.grids import to_pil
-from cgan.tasks.baselines import run as write_baselines
 from cgan.tasks.evaluate import run
 from cgan.tasks.train import run as train
 
@@ -51,9 +54,10 @@ def npz(path: Path, n: int = 100, **changed: np.ndarray) -> Path:
     return path
 
 
-def test_generators_and_real_pictures_side_by_side(composed, tmp_path, monkeypatch):
+def test_generators_and_real_images_side_by_side(composed, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     monkeypatch.setattr("cgan.metrics.cas.STEPS", 1)
-    out = tmp_path / "out"
+    out = tmp_path / "logs" / "evaluate" / "runs" / "1"
     first, second = untrained(tmp_path / "a", 0), untrained(tmp_path / "b", 1)
     real = npz(tmp_path / "real.npz", 150)
     cfg = composed(
@@ -62,56 +66,66 @@ def test_generators_and_real_pictures_side_by_side(composed, tmp_path, monkeypat
         f"ckpt=[{first},{second}]",
         f"images={real}",
         "n=150",
-        "cas=true",
-        "names=[a,b,real]",
+        "metrics=[all,cas]",
+        "names=[a,b,real_digits]",
         folder=out,
     )
-    result = run(cfg)
-    assert list(result.columns) == ["a", "b", "real", "floor"]
-    cas = "cas_student_150_test", "cas_deviation_student_150_test"
-    real_values, floor = (dict(result.columns[name]) for name in ("real", "floor"))
-    assert all(0 <= real_values.pop(tag) <= 1 and 0 <= floor.pop(tag) <= 1 for tag in cas)
-    assert real_values == floor  # all but the score of students, who learn from training images for the floor
-    assert result.columns["a"]["fid_digits_150"] > 10 * result.columns["floor"]["fid_digits_150"]
-
-    written = json.loads((out / "evaluation.json").read_text())
-    assert {entry["name"]: entry["values"] for entry in written["judged"]} | {
-        "floor": written["floor"]
-    } == result.columns
-    assert (written["protocol"]["data"], written["protocol"]["n"]) == ("mnist5k", 150)
-    assert written["judged"][0]["network"] == "LightGenerator"
-    assert np.array(written["judged"][0]["confusion"]).sum() == 150
+    record = run(cfg).record
+    assert read_evaluation(out / "evaluation.json") == record
+    a, _, copies = record.entries
+    assert [entry.name for entry in record.entries] == ["a", "b", "real_digits"]
+    values, real = dict(copies.values), dict(record.real.values)
+    for name in ("cas", "cas_deviation"):  # real students learn from training images
+        assert 0 <= values.pop(name) <= 1
+        assert 0 <= real.pop(name) <= 1
+    assert (values, copies.class_values, copies.confusion) == (
+        real,
+        record.real.class_values,
+        record.real.confusion,
+    )
+    assert a.values["fid"] > 10 * record.real.values["fid"]
+    assert (record.protocol.data, record.protocol.features, record.protocol.n) == ("mnist5k", "digits", 150)
+    assert (a.network, a.seconds, a.hardware) == ("LightGenerator", 90.0, "a test")
+    assert np.array(a.confusion).sum() == 150
+    assert set(record.descriptions) == {*real, "cas", "cas_deviation", *record.real.class_values}
+    assert find_evaluation(first, tmp_path / "logs").entry == a
     with (out / "evaluation.csv").open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["tag", "a", "b", "real", "floor"]
-    assert float(rows[1][1]) == result.columns["a"]["fid_digits_150"]
-    for name, sheets in {"a": 4, "real": 3, ".": 2}.items():
+    assert rows[0] == ["value", "a", "b", "real_digits", "real images"]
+    assert float(rows[1][1]) == a.values["fid"]
+    assert rows[-1][0] == "class_agreement/9"
+    for name, grids in {"a": 4, "real_digits": 3, ".": 2}.items():
         pictures = sorted((out / name).glob("*.png"))
-        assert len(pictures) == sheets
+        assert len(pictures) == grids
         assert all(len(np.unique(np.asarray(Image.open(path).convert("L")))) > 10 for path in pictures)
     board = EventAccumulator(str(out / "tensorboard" / "a")).Reload()
-    assert board.Scalars("quality/fid_digits_150")[0].value == pytest.approx(result.columns["a"]["fid_digits_150"])
-    assert board.Scalars("hp/fid_digits_150")[0].value == pytest.approx(result.columns["a"]["fid_digits_150"])
+    assert board.Scalars("quality/fid_digits_150")[0].value == pytest.approx(a.values["fid"])
+    assert board.Scalars("hp/fid_digits_150")[0].value == pytest.approx(a.values["fid"])
+    assert board.Scalars("real/fid_digits_150")[0].value == pytest.approx(real["fid"])
+    assert not any("/class" in tag or tag.count("/") > 1 for tag in board.Tags()["scalars"])
     assert {"overview", "samples", "interpolation"} <= set(board.Tags()["images"])
+    for words in ("Fréchet distance", "real images", "lower is better", "Intra-class distance, worst class"):
+        assert words in caplog.text
+    assert "fid_digits" not in caplog.text
 
-    # The leaderboard of this file and its copy under another name: best first, the floor last.
-    (tmp_path / "evaluations").mkdir()
-    (tmp_path / "evaluations" / "x.json").write_bytes((out / "evaluation.json").read_bytes())
-    text = write_baselines(tmp_path / "evaluations", tmp_path / "baselines.md")
-    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][2:]
-    ordered = sorted("ab", key=lambda name: result.columns[name]["fid_digits_150"])
-    assert names == ["real", *ordered, "floor"]
-    assert "1.5 min | a test" in text
+    # The leaderboard of this record and its copy under another name: best first, real images last.
+    folder = tmp_path / "evaluations"
+    write_evaluation(folder / "x.json", record)
+    text = write_baselines(folder, tmp_path / "baselines.md")
+    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+    ordered = sorted(record.entries[:2], key=lambda entry: entry.values["fid"])
+    assert names == ["real_digits", *(entry.name for entry in ordered), "real images"]
+    assert "Intra-class distance, worst class" in text
+    assert "1.5 min" in text
     assert (tmp_path / "baselines.md").read_text() == text
-    other = json.loads((out / "evaluation.json").read_text())
-    other["floor"]["fid_digits_150"] += 1
-    (tmp_path / "evaluations" / "y.json").write_text(json.dumps(other))
-    with pytest.raises(CganError, match="floors of mnist5k differ"):
-        write_baselines(tmp_path / "evaluations", tmp_path / "baselines.md")
+    other = replace(record, real=replace(record.real, values={"fid": record.real.values["fid"] + 1}))
+    write_evaluation(folder / "y.json", other)
+    with pytest.raises(CganError, match="values of real images of mnist5k differ"):
+        write_baselines(folder, tmp_path / "baselines.md")
 
 
-def test_evaluating_the_best_checkpoint_repeats_the_logged_value(composed, tmp_path):
-    metrics = "quality.metrics=[fid,precision_recall,class_fid]"
+def test_evaluating_the_best_checkpoint_repeats_the_runs_own_record(composed, tmp_path):
+    metrics = "metrics=[fid,precision_recall,class_fid]"
     tiny = [
         "model=light",
         "model.generator.width=8",
@@ -122,35 +136,112 @@ def test_evaluating_the_best_checkpoint_repeats_the_logged_value(composed, tmp_p
     trained = train(
         composed("train", *DATA, *tiny, metrics, "quality.n=200", "trainer.max_epochs=1", folder=tmp_path / "run")
     )
-    assert "class_fid_digits_200/9" in trained.values
+    own = read_evaluation(tmp_path / "run" / "evaluation.json")
+    assert own.entries[0].values == trained.values
     cfg = composed("evaluate", *DATA, f"runs={tmp_path}", metrics, "n=200", folder=tmp_path / "out")
-    values = run(cfg).columns["run"]
-    assert values == trained.values
+    record = run(cfg).record
+    (entry,) = record.entries
+    assert (record.protocol, record.real.values, record.descriptions) == (
+        own.protocol,
+        own.real.values,
+        own.descriptions,
+    )
+    assert (entry.values, entry.class_values) == (own.entries[0].values, own.entries[0].class_values)
+    assert (entry.images_seen, entry.epoch, entry.network) == (384, 1, "LightGenerator")
+    assert "CPU cores" in entry.hardware
+    (point,) = entry.curve
+    assert (point.values, point.images_seen) == (entry.values, 384)
+    assert point.seconds > entry.seconds > 0  # evaluating counts
     cfg = composed(
         "evaluate", *DATA, f"ckpt={trained.best}", metrics, "n=200", "batch_size=33", folder=tmp_path / "odd"
     )
-    assert run(cfg).columns["run"] == pytest.approx(values, rel=1e-3)
-    entry = json.loads((tmp_path / "out" / "evaluation.json").read_text())["judged"][0]
-    assert entry["images_seen"] == 384
-    assert entry["seconds"] > 0
-    (point,) = entry["curve"]
-    assert point["fid"] == values["fid_digits_200"]
-    assert point["seconds"] > entry["seconds"]  # measuring counts
-    assert "CPU cores" in entry["hardware"]
+    assert run(cfg).record.entries[0].values == pytest.approx(entry.values, rel=1e-3)
+
+
+def test_a_resumed_run_keeps_its_curve_and_its_best_epoch(composed, tmp_path):
+    tiny = [*DATA, "model=light", "model.generator.width=4", "data.batch_size=32", "trainer=cpu", "quality.n=100"]
+    train(composed("train", *tiny, "trainer.max_epochs=2", folder=tmp_path))
+    before = read_evaluation(tmp_path / "evaluation.json").entries[0]
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    train(composed("train", *tiny, "trainer.max_epochs=3", f"ckpt={last}", folder=tmp_path))
+    after = read_evaluation(tmp_path / "evaluation.json").entries[0]
+    assert after.curve[:2] == before.curve
+    assert [point.epoch for point in after.curve] == [1, 2, 3]
+    assert after.curve[2].seconds > after.curve[1].seconds
+    best = min(after.curve, key=lambda point: point.values["fid"])
+    assert (after.values, after.epoch, after.images_seen) == (best.values, best.epoch, best.images_seen)
+    train(composed("train", *tiny, "trainer.max_epochs=4", f"ckpt={last}", "quality.n=50", folder=tmp_path))
+    assert [point.epoch for point in read_evaluation(tmp_path / "evaluation.json").entries[0].curve] == [4]
+
+
+class Brightness(Metric):
+    """A user's own metric."""
+
+    values = (Description("brightness", "Brightness", "Mean grey level of the images."),)
+
+    def compute(self, samples, reference):
+        return {"brightness": float(samples.images.float().mean())}
+
+
+class Halves(Extractor):
+    """A user's own features: the mean of each half; no weights, no classes."""
+
+    name = "halves"
+
+    def check(self, spec):
+        if spec.img_shape[1] % 2:
+            raise CganError("features=halves needs an even height")
+
+    def forward(self, images):
+        halves = images.float().unflatten(2, (2, -1)).mean((1, 3, 4))
+        return halves, torch.empty(len(images), 0)
+
+
+def test_metrics_and_features_of_ones_own_work_from_ones_own_yaml(tmp_path):
+    for place, content in {
+        "metrics/mine.yaml": "brightness: {_target_: test_evaluate.Brightness}",
+        "features/halves.yaml": "_target_: test_evaluate.Halves",
+    }.items():
+        (tmp_path / "conf" / place).parent.mkdir(parents=True)
+        (tmp_path / "conf" / place).write_text(content)
+    choices = [*DATA, "features=halves", "metrics=[quick,mine]"]
+    tiny = ["model=light", "model.generator.width=4", "data.batch_size=32", "trainer=cpu", "trainer.max_epochs=1"]
+    train(compose("train", [*choices, *tiny, "quality.n=100"], tmp_path / "run", [tmp_path / "conf"]))
+    own = read_evaluation(tmp_path / "run" / "evaluation.json")
+    assert own.protocol.features == "halves"
+    assert set(own.entries[0].values) == {"fid", "brightness"}, "label agreement needs a classifier: left out"
+    cfg = compose("evaluate", [*choices, f"ckpt={tmp_path / 'run'}", "n=100"], tmp_path / "out", [tmp_path / "conf"])
+    record = run(cfg).record
+    assert record.entries[0].values == own.entries[0].values
+    assert record.describe("brightness").title == "Brightness"
+    assert not record.entries[0].confusion
+
+
+@pytest.mark.parametrize("n", [2, 30])
+def test_few_samples_are_enough_for_the_metrics_that_need_few(composed, tmp_path, caplog, n):
+    caplog.set_level("INFO")
+    real = npz(tmp_path / "real.npz", n)
+    values = (
+        run(composed("evaluate", *DATA, f"images={real}", f"n={n}", folder=tmp_path / "out")).record.entries[0].values
+    )
+    assert {"fid", "label_agreement", "exact_copies"} <= set(values)
+    assert "Left out: kid (needs 1,000 samples" in caplog.text
 
 
 def test_two_processes_measure_what_one_does(composed, tmp_path):
-    """Each rank draws and looks at its share, here of 201 images; the averaged generator is the same on both."""
-    metrics = "quality.metrics=[fid,precision_recall,near_duplicates,label_agreement]"
+    """Each rank draws and reads its share, here of 201 images; the averaged generator is the same on both."""
+    metrics = "metrics=[fid,precision_recall,near_duplicates,label_agreement]"
     choices = ["model=light", "model.generator.width=4", "data.batch_size=16", "trainer=cpu", "trainer.max_epochs=1"]
     ranks = ["trainer.devices=2", "++trainer.strategy=ddp_find_unused_parameters_true", "~callbacks.progress"]
     folder = tmp_path / "run"
     command = [sys.executable, CONF.parent / "train.py", *DATA, *choices, *ranks, metrics, "quality.n=201"]
     subprocess.run([*command, f"hydra.run.dir={folder}"], check=True, timeout=300, capture_output=True)
     (logged,) = [row for row in read_lines(folder / "metrics.jsonl") if "quality/fid_digits_201" in row]
-    columns = run(composed("evaluate", *DATA, f"ckpt={folder}", metrics, "n=201")).columns
-    assert {tag: logged[f"quality/{tag}"] for tag in columns["run"]} == pytest.approx(columns["run"], rel=1e-4)
-    assert {tag: logged[f"floor/{tag}"] for tag in columns["floor"]} == pytest.approx(columns["floor"], rel=1e-4)
+    record = run(composed("evaluate", *DATA, f"ckpt={folder}", metrics, "n=201")).record
+    for prefix, entry in (("quality", record.entries[0]), ("real", record.real)):
+        found = {name: logged[f"{prefix}/{record.protocol.tag(name)}"] for name in entry.values}
+        assert found == pytest.approx(entry.values, rel=1e-4)
+    assert read_evaluation(folder / "evaluation.json").entries[0].values["fid"] == logged["quality/fid_digits_201"]
 
 
 def test_the_classification_accuracy_score_tells_digits_from_noise(monkeypatch):
@@ -165,27 +256,27 @@ def test_the_classification_accuracy_score_tells_digits_from_noise(monkeypatch):
     assert from_noise.deviation == 0 < from_digits.deviation < 0.2
 
 
-def test_a_look_at_real_images_is_remembered_and_a_damaged_file_replaced(tmp_path, monkeypatch):
+def test_features_of_real_images_are_cached_and_a_damaged_file_replaced(tmp_path, monkeypatch):
     from cgan.metrics import cache
-    from cgan.metrics.digits import DigitFeatures
+    from cgan.metrics.digits import DigitExtractor
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    extractor, split = DigitFeatures(), SOURCE.load("train")
-    fresh = cache.cached_look(extractor, *split)
+    extractor, split = DigitExtractor(), SOURCE.load("train")
+    fresh = cache.cached_features(extractor, *split)
     (path,) = (tmp_path / "cgan").iterdir()
-    monkeypatch.setattr(cache, "look", None)  # looking again would fail
-    again = cache.cached_look(extractor, *split)
+    monkeypatch.setattr(cache, "extract", None)  # extracting again would fail
+    again = cache.cached_features(extractor, *split)
     assert all(torch.equal(one, other) for one, other in zip(fresh, again, strict=True))
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path.write_bytes(path.read_bytes()[:1000])
-    assert torch.equal(cache.cached_look(extractor, *split).features, fresh.features)
+    assert torch.equal(cache.cached_features(extractor, *split).features, fresh.features)
     assert path.stat().st_size > 1000
     changed = split.images.clone()
     changed[0, 0, 0, 0] += 1
-    assert cache.look_path(extractor, changed) != path
+    assert cache.cache_path(extractor, changed) != path
     next(extractor.parameters()).data[0] += 1
-    assert cache.look_path(extractor, split.images) != path
+    assert cache.cache_path(extractor, split.images) != path
 
 
 def folder_of_classes(root: Path) -> Path:
@@ -225,22 +316,17 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, changed, words):
         read_pictures(npz(tmp_path / "x.npz", **changed), SOURCE.spec)
 
 
-def test_folders_and_wishes_that_do_not_fit_are_refused(composed, tmp_path):
+def test_folders_and_requests_that_do_not_fit_are_refused(composed, tmp_path):
     def refused(words: str, *overrides: str) -> None:
         with pytest.raises(CganError, match=words):
             run(composed("evaluate", *DATA, *overrides, folder=tmp_path / "out"))
 
     folder, real = folder_of_classes(tmp_path / "pictures"), npz(tmp_path / "real.npz")
-    refused("100 pictures are needed, found 10; set n=10", f"images={folder}", "n=100")
-    refused("kid needs at least 1000 samples, found 100", f"images={real}", "n=100", "quality.metrics=[kid]")
-    few = npz(tmp_path / "few.npz", labels=np.arange(100) % 9)
-    refused("intra_fid needs at least 2 samples of every class, found 0 of class 9", f"images={few}", "n=100")
-    refused("no metric 'fidd'", f"images={real}", "n=100", "quality.metrics=[fidd]")
-    refused("inception_score needs Inception's classes", f"images={real}", "quality.metrics=[inception_score]")
+    refused("100 images are needed, found 10; set n=10", f"images={folder}", "n=100")
+    refused("none of those chosen can be computed", f"images={real}", "n=100", "metrics=[kid,inception_score]")
     refused("n=1: expected a whole number from 2", f"images={real}", "n=1")
-    refused("cas=true needs at least 128", f"images={real}", "n=100", "cas=true")
-    refused("names=.*expected 1 different names", f"images={real}", "n=100", "names=[floor]")
-    refused("nothing to measure", f"images={real}", "quality=none")
+    refused("names=.*expected 1 different names", f"images={real}", "n=100", "names=[real images]")
+    refused("metrics: nothing is chosen", f"images={real}", "metrics=[]")
     refused("no such file or folder", f"images={tmp_path / 'none.npz'}")
     refused("runs=.*found none", f"runs={tmp_path / 'pictures'}")
     (tmp_path / "empty").mkdir()
@@ -261,5 +347,5 @@ def test_folders_and_wishes_that_do_not_fit_are_refused(composed, tmp_path):
     save_generator(broken, generator)
     refused("its weights hold NaN or infinity", f"ckpt={generator}")
     write_file(tmp_path / "bad" / "x.json", b"{}")
-    with pytest.raises(CganError, match="not an evaluation"):
+    with pytest.raises(CganError, match="not an evaluation record"):
         write_baselines(tmp_path / "bad", tmp_path / "baselines.md")

@@ -1,22 +1,23 @@
-"""An exported generator draws what the original draws, and strangers' programs can load it."""
+"""An exported generator draws what the original draws, and other programs can load it."""
 
-import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+import yaml
 from PIL import Image
+from safetensors import safe_open
+from test_evaluation_record import record, stored_run
 
 from cgan import CganError, draw, load_generator, save_generator
-from cgan.measured import measured
-from cgan.metrics.digits import DigitFeatures
+from cgan.checkpoint import find_generator
+from cgan.metrics.digits import DigitExtractor
 from cgan.networks import GENERATORS
+from cgan.records.evaluation import Entry, find_evaluation, to_json
 from cgan.spec import DataSpec
 from cgan.tasks import export
 
@@ -37,13 +38,13 @@ def test_a_folder_is_read_back_to_equal_pictures(composed, tmp_path, network):
     card = (out / "README.md").read_text()
     assert card.startswith("---\nlicense: cc0-1.0\n")
     assert "circle, square, star" in card
-    assert "Nothing was measured" in card
+    assert "Not evaluated before the export" in card
 
 
 def test_half_is_half_the_size_and_nearly_the_same_pictures(composed, tmp_path):
     original = load_generator("pretrained")
-    wishes = ["half=true", "data_license=CC BY-SA 3.0"]
-    out = export.run(composed("export", "ckpt=pretrained", f"out={tmp_path / 'half'}", *wishes))
+    requests = ["half=true", "data_license=CC BY-SA 3.0"]
+    out = export.run(composed("export", "ckpt=pretrained", f"out={tmp_path / 'half'}", *requests))
     weights = sum(weight.numel() for weight in original.parameters())
     assert (out / "model.safetensors").stat().st_size < 2.01 * weights
     rounded = load_generator(out)
@@ -51,8 +52,8 @@ def test_half_is_half_the_size_and_nearly_the_same_pictures(composed, tmp_path):
     difference = (draw(rounded, [3, 8, 1]).int() - draw(original, [3, 8, 1]).int()).abs()
     assert difference.max() > 0, "rounding shows"
     assert difference.float().mean() < 0.5, "grey levels"
-    assert "| Licence of the training data | CC BY-SA 3.0 |" in (out / "README.md").read_text()
-    assert not measured(out, tmp_path).values, "the numbers are those of other weights"
+    assert "| Licence of the training data | CC BY-SA 3.0" in (out / "README.md").read_text()
+    assert find_evaluation(out, tmp_path) is None, "the numbers are those of other weights"
 
 
 def test_half_is_true_or_false(composed, tmp_path):
@@ -72,84 +73,42 @@ def test_half_of_raw_weights_is_rounded_too_and_replaces_an_export_without_a_gap
 
 
 def test_a_second_half_loses_nothing(composed, tmp_path):
-    known = {"measured": {"values": {"fid": 3.0}, "floor": {}, "source": "evaluate.py"}}
+    known = {"evaluation": to_json(record(Entry("half", {"fid": 3.0})))}
     save_generator(load_generator("pretrained"), tmp_path / "half", known, half=True)
     out = export.run(composed("export", f"ckpt={tmp_path / 'half'}", f"out={tmp_path / 'again'}", "half=true"))
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "half" / "model.safetensors").read_bytes()
-    assert measured(out, tmp_path).values == {"fid": 3.0}
-
-
-def stored_run(run, name, images_seen):
-    """A run folder with one checkpoint of the carried generator, and a log of four lines and a torn one."""
-    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-    generator = load_generator("pretrained")
-    described = {
-        "network": type(generator).__name__,
-        "config": generator.config,
-        "spec": generator.spec.to_dict(),
-        "steps": 5,
-        "images_seen": images_seen,
-    }
-    prefixes = ("ema.generator.", "generator.")
-    state = {prefix + name: value for prefix in prefixes for name, value in generator.state_dict().items()}
-    torch.save({"cgan": described, "state_dict": state}, run / "checkpoints" / name)
-    rows = [
-        {"images_seen": 1, "quality/fid_digits_1k": 9.0, "floor/fid_digits_1k": 0.5},
-        {"images_seen": 2, "loss/d": 1.0},
-        {"images_seen": 3, "quality/fid_digits_1k": 2.25, "floor/fid_digits_1k": 0.5},
-        {"images_seen": 1234567, "quality/fid_digits_1k": 3.0, "floor/fid_digits_1k": 0.5},
-    ]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"images_se')
-    return run / "checkpoints" / name
-
-
-def test_a_checkpoint_is_described_by_its_own_epoch(tmp_path):
-    found = [
-        measured(stored_run(tmp_path, name, images_seen), tmp_path / "logs").values
-        for name, images_seen in (("best.ckpt", 3), ("last.ckpt", 1234567), ("previous.ckpt", 2))
-    ]
-    assert found == [{"fid_digits_1k": 2.25}, {"fid_digits_1k": 3.0}, {}]
-
-
-def test_what_was_measured_of_raw_weights_is_not_said_of_the_average(tmp_path):
-    ckpt = stored_run(tmp_path / "run", "best.ckpt", images_seen=3)
-    for day, weights, value in (("1", "ema", 2.5), ("2", "raw", 8.0)):
-        evaluation = tmp_path / "logs" / "evaluate" / "runs" / day / "evaluation.json"
-        evaluation.parent.mkdir(parents=True)
-        protocol = {"n": 1000, "seed": 0, "reference": "train", "weights": weights}
-        judged = [{"source": str(ckpt), "values": {"fid_digits_1k": value}}]
-        evaluation.write_text(json.dumps({"protocol": protocol, "floor": {}, "judged": judged}))
-    assert measured(ckpt, tmp_path / "logs").values == {"fid_digits_1k": 2.5}
+    assert find_evaluation(out, tmp_path).entry.values == {"fid": 3.0}
 
 
 def test_the_card_of_a_run_says_what_the_run_measured(composed, tmp_path):
     run, generator = tmp_path / "run", load_generator("pretrained")
-    stored_run(run, "best.ckpt", images_seen=1234567)
-    out = export.run(composed("export", f"ckpt={run}", f"out={tmp_path / 'out'}"))
+    stored_run(run, "best.ckpt", images_seen=3)
+    out = export.run(composed("export", f"ckpt={run}", f"out={tmp_path / 'out'}", "license=other: ask me"))
     card = (out / "README.md").read_text()
-    assert "| `fid_digits_1k` | 2.25 | 0.5 |" in card
-    assert "1,234,567" in card
-    assert measured(out).values == {"fid_digits_1k": 2.25}  # a second export keeps the numbers
+    (row,) = [line for line in card.splitlines() if line.startswith("| Fréchet distance")]
+    assert [cell.strip() for cell in row.split("|")[2:6]] == ["2.25", "0.5", "lower is better", "How far."]
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front["license"] == "other: ask me"
+    found = find_evaluation(out, tmp_path)  # a second export keeps the numbers
+    assert (found.entry.values, found.record.real.values) == ({"fid": 2.25}, {"fid": 0.5})
+    assert found.record.describe("fid").title == "Fréchet distance"
+    assert not found.entry.curve
     assert torch.equal(draw(load_generator(out), [4, 4]), draw(generator, [4, 4]))
 
 
-def test_an_evaluation_outranks_the_runs_own_log(tmp_path):
-    folder = tmp_path / "gen"
-    generator = load_generator("pretrained")
-    save_generator(generator, folder, {"measured": {"values": {"fid": 3}, "floor": {}, "source": "before"}})
-    assert measured(folder, tmp_path).values == {"fid": 3.0}
-    protocol = {"n": 1000, "seed": 0, "reference": "train"}
-    now = time.time()
-    for name, value, later in (("2026-01-02", 1.5, 60), ("mine", 9.0, 30)):  # the newest by its time, not by its name
-        evaluation = tmp_path / "evaluate" / "runs" / name / "evaluation.json"
-        evaluation.parent.mkdir(parents=True)
-        judged = [{"source": str(folder), "values": {"fid_digits_1k": value, "class_fid_digits_1k/3": 7.0}}]
-        evaluation.write_text(json.dumps({"protocol": protocol, "floor": {"fid_digits_1k": 0.1}, "judged": judged}))
-        os.utime(evaluation, (now + later, now + later))
-    found = measured(folder, tmp_path)
-    assert (found.values, found.floor) == ({"fid_digits_1k": 1.5}, {"fid_digits_1k": 0.1})
-    (tmp_path / "evaluate" / "runs" / "2026-01-02" / "evaluation.json").write_text('{"judged": 3}')
-    assert measured(folder, tmp_path).values == {"fid_digits_1k": 9.0}
+def test_the_weights_say_which_library_wrote_them(composed, tmp_path):
+    out = export.run(composed("export", "ckpt=pretrained", f"out={tmp_path / 'out'}"))
+    with safe_open(out / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+@pytest.mark.parametrize("name", ["light", "mlp"])
+def test_bundled_generators_carry_their_evaluation(name):
+    found = find_evaluation(find_generator(f"pretrained/{name}").path, Path("nowhere"))
+    assert found.record.protocol.n == 10_000
+    assert found.record.real.values["fid"] == 0.05027337698334122
+    assert found.entry.values["fid"] == {"light": 0.07207321721392645, "mlp": 0.8651127473315512}[name]
+    assert found.record.describe("cas").title == ("Classification accuracy score" if name == "light" else "cas")
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +133,7 @@ def test_the_example_draws_without_torch(onnx_file, tmp_path):
     """`-X importtime` would be slow; a poisoned torch proves that neither torch nor cgan is imported."""
     for name in ("torch", "cgan"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not wanted here')")
-    read = DigitFeatures()
+    read = DigitExtractor()
     pictures = []
     for seed in range(4):
         out = tmp_path / f"{seed}.pgm"
@@ -185,7 +144,7 @@ def test_the_example_draws_without_torch(onnx_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("requests", "words"),
     [
         (["format=pickle"], "format=pickle: expected one of safetensors, onnx"),
         (["format=onnx", "out=here"], "ends in .onnx"),
@@ -195,12 +154,12 @@ def test_the_example_draws_without_torch(onnx_file, tmp_path):
         (["ckpt=nowhere"], "ckpt=nowhere"),
     ],
 )
-def test_wishes_that_cannot_be_met_are_refused_before_anything_is_written(
-    composed, tmp_path, monkeypatch, wishes, words
+def test_requests_that_cannot_be_met_are_refused_before_anything_is_written(
+    composed, tmp_path, monkeypatch, requests, words
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("dear")
     with pytest.raises(CganError, match=words):
-        export.run(composed("export", *wishes))
+        export.run(composed("export", *requests))
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.txt"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cgan import CganError, load_generator
 from cgan.data.sources import Mnist5k
-from cgan.metrics.digits import DigitFeatures
+from cgan.metrics.digits import DigitExtractor
 from cgan.sampling.directions import PROPERTIES, find_directions, measure
 from cgan.sampling.draw import render
 from cgan.sampling.interpolate import blend, morph, slerp
@@ -35,7 +35,7 @@ def test_twenty_real_digits_are_found_again(generator, digits):
     torch.set_num_threads(1)
     train = Mnist5k().load("train")
     found = [invert(generator, centre(picture).unsqueeze(0), steps=80) for picture in digits]
-    read = DigitFeatures()(torch.stack([entry.reconstruction for entry in found]))[1].argmax(1)
+    read = DigitExtractor()(torch.stack([entry.reconstruction for entry in found]))[1].argmax(1)
     assert (read == torch.tensor(LABELS)).sum() >= 18
     for entry, label in zip(found, LABELS, strict=True):
         mean = train.images[train.labels == label].float().mean(0)

@@ -1,31 +1,39 @@
 """Metrics on inputs whose values are known on paper, and on staged failures."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
 
+from cgan.config import compose
 from cgan.data.sources import Mnist5k
-from cgan.metrics.digits import DigitFeatures
+from cgan.errors import CganError
+from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.distances import (
+    FrechetDistance,
+    InceptionScore,
+    IntraClassDistance,
+    KernelDistance,
     class_distances,
     frechet_distance,
-    inception_score,
-    intra_class_distance,
-    kernel_distance,
 )
-from cgan.metrics.labels import class_agreement, confidence, confusion, label_agreement
-from cgan.metrics.looks import Look, evenly, look
-from cgan.metrics.manifold import density_coverage, precision_recall
+from cgan.metrics.features import Features, evenly, extract
+from cgan.metrics.labels import ClassAgreement, LabelAgreement, confidence, confusion
+from cgan.metrics.manifold import DensityCoverage, PrecisionRecall
+from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.neighbours import nearest
-from cgan.metrics.suite import METRICS, Suite
-from cgan.metrics.variety import copy_limit, exact_copies, memorised, near_duplicates, variance_ratio
+from cgan.metrics.suite import Suite
+from cgan.metrics.values import Description, describe
+from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio, copy_limit
 
 
-def seen(features=None, labels=None, logits=None, images=None) -> Look:
-    """A look with only the columns that a test is about."""
+def features_of(features=None, labels=None, logits=None, images=None) -> Features:
+    """Features with only the columns that a test is about."""
     given = next(column for column in (features, labels, logits, images) if column is not None)
     n = len(given)
-    return Look(
+    return Features(
         torch.zeros(n, dtype=torch.long) if labels is None else labels,
         torch.zeros(n, 1) if features is None else features,
         torch.zeros(n, 2) if logits is None else logits,
@@ -34,32 +42,37 @@ def seen(features=None, labels=None, logits=None, images=None) -> Look:
 
 
 @pytest.fixture(scope="module")
-def real() -> tuple[Look, Look, DigitFeatures]:
-    """4,000 training digits and 1,000 test digits, as the extractor sees them."""
-    extractor, source = DigitFeatures(), Mnist5k(100)
-    return look(extractor, *source.load("train")), look(extractor, *source.load("test")), extractor
+def real() -> tuple[Features, Features, DigitExtractor]:
+    """4,000 training digits and 1,000 test digits, as features."""
+    extractor, source = DigitExtractor(), Mnist5k(100)
+    return extract(extractor, *source.load("train")), extract(extractor, *source.load("test")), extractor
 
 
-def collapsed(test: Look) -> Look:
+def collapsed(test: Features) -> Features:
     """A staged mode collapse: every image is one of the three first of its class."""
     return test.at(torch.cat([torch.arange(3).repeat(34)[:100] + 100 * label for label in range(10)]))
 
 
 def test_kernel_distance_of_known_points():
     """In one dimension k(x, y) = (xy + 1)^3; unbiased within, plain mean between (Gretton et al. 2012)."""
-    samples = seen(torch.full((1000, 1), 2.0))  # k = 125 within
-    reference = seen(torch.full((1000, 1), 1.0))  # k = 8 within, 27 between
+    samples = features_of(torch.full((1000, 1), 2.0))  # k = 125 within
+    reference = features_of(torch.full((1000, 1), 1.0))  # k = 8 within, 27 between
     before = torch.get_rng_state()
-    values = kernel_distance(samples, reference)
+    values = KernelDistance().compute(samples, reference)
     assert values == {"kid": pytest.approx(125 + 8 - 2 * 27), "kid_deviation": pytest.approx(0, abs=1e-9)}
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_inception_score_of_sure_and_of_unsure_logits():
-    sure = seen(logits=40 * F.one_hot(torch.arange(4000) % 4, 4).double())
-    assert inception_score(sure, sure)["is"] == pytest.approx(4, rel=0.02)  # as many as there are classes
-    unsure = seen(logits=torch.zeros(4000, 4))
-    assert inception_score(unsure, unsure) == {"is": pytest.approx(1), "is_deviation": pytest.approx(0, abs=1e-6)}
+    sure = features_of(logits=40 * F.one_hot(torch.arange(4000) % 4, 4).double())
+    assert InceptionScore().compute(sure, sure)["inception_score"] == pytest.approx(
+        4, rel=0.02
+    )  # as many as there are classes
+    unsure = features_of(logits=torch.zeros(4000, 4))
+    assert InceptionScore().compute(unsure, unsure) == {
+        "inception_score": pytest.approx(1),
+        "inception_score_deviation": pytest.approx(0, abs=1e-6),
+    }
 
 
 def test_nearest_neighbours_leave_the_point_itself_out_only_if_asked(monkeypatch):
@@ -76,22 +89,24 @@ def test_manifold_metrics_of_points_on_a_line():
 
     Ten samples lie at 4.5 and ten at 100: half are precise, and the balls of the crowd at 4.5 have radius 0.
     """
-    real = seen(torch.arange(20.0)[:, None])
-    samples = seen(torch.tensor([4.5] * 10 + [100.0] * 10)[:, None])
-    assert precision_recall(samples, real) == {"precision": 0.5, "recall": 0.0}
+    real = features_of(torch.arange(20.0)[:, None])
+    samples = features_of(torch.tensor([4.5] * 10 + [100.0] * 10)[:, None])
+    assert PrecisionRecall().compute(samples, real) == {"precision": 0.5, "recall": 0.0}
     # strictly within: 4.5 is in the balls of 0 (radius 5), 1 (4) and 2..7 (3): eight, and 10 * 8 / (5 * 20) = 0.8
-    assert density_coverage(samples, real) == {"density": pytest.approx(0.8), "coverage": pytest.approx(8 / 20)}
+    assert DensityCoverage().compute(samples, real) == {
+        "density": pytest.approx(0.8),
+        "coverage": pytest.approx(8 / 20),
+    }
 
 
 def test_labels_on_a_lopsided_table():
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
-    samples = seen(labels=labels, logits=F.one_hot(torch.tensor([0, 0, 2, 1, 1, 1]), 3).double() * 2)
+    samples = features_of(labels=labels, logits=F.one_hot(torch.tensor([0, 0, 2, 1, 1, 1]), 3).double() * 2)
     assert confusion(samples).tolist() == [[2, 0, 1], [0, 1, 0], [0, 2, 0]]
-    assert label_agreement(samples, samples) == {"label_agreement": 0.5}
-    assert class_agreement(samples, samples) == {
-        "class_agreement/0": pytest.approx(2 / 3),
-        "class_agreement/1": 1,
-        "class_agreement/2": 0,
+    assert LabelAgreement().compute(samples, samples) == {"label_agreement": 0.5}
+    assert ClassAgreement().compute(samples, samples) == {
+        "label_agreement_worst": 0,
+        "class_agreement": [pytest.approx(2 / 3), 1, 0],
     }
     e = torch.e**2
     assert confidence(samples).tolist() == pytest.approx(
@@ -101,9 +116,12 @@ def test_labels_on_a_lopsided_table():
 
 def test_variance_ratio_of_known_spreads():
     labels = torch.tensor([0, 0, 1, 1])
-    samples = seen(torch.tensor([[0.0], [2.0], [0.0], [9.0]]), labels)
-    reference = seen(torch.tensor([[0.0], [4.0], [0.0], [3.0]]), labels)
-    assert variance_ratio(samples, reference) == {"variance_ratio": (1 / 4 + 9) / 2, "variance_ratio_least": 1 / 4}
+    samples = features_of(torch.tensor([[0.0], [2.0], [0.0], [9.0]]), labels)
+    reference = features_of(torch.tensor([[0.0], [4.0], [0.0], [3.0]]), labels)
+    assert VarianceRatio().compute(samples, reference) == {
+        "variance_ratio": (1 / 4 + 9) / 2,
+        "variance_ratio_min": 1 / 4,
+    }
 
 
 def test_copies_are_found_among_test_images(real):
@@ -111,45 +129,127 @@ def test_copies_are_found_among_test_images(real):
     half = torch.cat([train.images[evenly(4000, 500)], test.images[evenly(1000, 500)]])
     nearly = half.clone()
     nearly[:500, 0, 0, 0] = 1  # a copy but for one pixel
-    limit = copy_limit(test, train)
-    assert exact_copies(seen(images=half), train) == {"exact_copies": 0.5}
-    assert exact_copies(seen(images=nearly), train) == {"exact_copies": 0}
-    assert memorised(seen(images=nearly), train, limit)["memorised"] == pytest.approx(0.505, abs=0.005)
-    assert memorised(test, train, limit)["memorised"] == pytest.approx(0.01, abs=0.001)
+    metric = Memorised()
+    metric.prepare(RealImages(train, test, 1000))
+    assert metric.limit == copy_limit(test, train)
+    assert ExactCopies().compute(features_of(images=half), train) == {"exact_copies": 0.5}
+    assert ExactCopies().compute(features_of(images=nearly), train) == {"exact_copies": 0}
+    assert metric.compute(features_of(images=nearly), train)["memorised"] == pytest.approx(0.505, abs=0.005)
+    assert metric.compute(test, train)["memorised"] == pytest.approx(0.01, abs=0.001)
 
 
 def test_a_collapse_lowers_recall_and_coverage_and_leaves_precision(real):
     train, test, _ = real
     few = collapsed(test)
-    whole, narrow = (precision_recall(samples, train) | density_coverage(samples, train) for samples in (test, few))
+    whole, narrow = (
+        PrecisionRecall().compute(samples, train) | DensityCoverage().compute(samples, train) for samples in (test, few)
+    )
     assert narrow["precision"] > whole["precision"] - 0.1
     assert narrow["recall"] < 0.1 < 0.8 < whole["recall"]
     assert narrow["coverage"] < 0.3 < 0.9 < whole["coverage"]
-    assert near_duplicates(few, train)["near_duplicates"] == 1
-    assert near_duplicates(test, train)["near_duplicates"] < 0.03
-    assert variance_ratio(few, train)["variance_ratio"] < 0.8 < variance_ratio(test, train)["variance_ratio"]
+    assert NearDuplicates().compute(few, train)["near_duplicates"] == 1
+    assert NearDuplicates().compute(test, train)["near_duplicates"] < 0.03
+    assert (
+        VarianceRatio().compute(few, train)["variance_ratio"]
+        < 0.8
+        < VarianceRatio().compute(test, train)["variance_ratio"]
+    )
 
 
 def test_wrong_labels_leave_fid_and_ruin_intra_class_fid(real):
     train, test, _ = real
     shuffled = test._replace(labels=(test.labels + 1) % 10)
     assert frechet_distance(shuffled, train) == frechet_distance(test, train)
-    right, wrong = intra_class_distance(test, train), intra_class_distance(shuffled, train)
+    right, wrong = IntraClassDistance().compute(test, train), IntraClassDistance().compute(shuffled, train)
     assert wrong["intra_fid_mean"] > 20 * right["intra_fid_mean"]
     by_class = class_distances(test, train)
     assert len(by_class) == 10
-    assert max(by_class.values()) == right["intra_fid_worst"]
-    assert by_class["class_fid/3"] == pytest.approx(frechet_distance(test.of_class(3), train.of_class(3))["fid"])
+    assert max(by_class) == right["intra_fid_worst"]
+    assert by_class[3] == pytest.approx(frechet_distance(test.of_class(3), train.of_class(3)))
 
 
-def test_real_images_in_the_role_of_samples_land_on_the_floor(real):
+def every_metric() -> dict[str, Metric]:
+    return instantiate(compose("evaluate", ["metrics=all"]).metrics, _convert_="all")
+
+
+def test_held_out_real_images_have_the_values_of_real_images(real):
     train, test, extractor = real
-    suite = Suite(train, test, extractor, "all", 1000)
-    assert suite.measure(test) == suite.floor
-    assert set(suite.metrics) == set(METRICS) - {"inception_score"}
-    assert list(suite.floor)[:3] == ["fid_digits_1k", "kid_digits_1k", "kid_deviation_digits_1k"]
-    assert list(suite.floor)[-1] == "class_agreement_digits_1k/9"
-    assert next(iter(Suite(train, test, extractor, ["fid"], 150, "test").floor)) == "fid_digits_150_test"
+    suite = Suite(extractor, every_metric(), RealImages(train, test, 1000))
+    assert suite.measure(test) == suite.real
+    assert set(every_metric()) - set(suite.metrics) == {"inception_score"}
+    assert list(suite.real.values)[:3] == ["fid", "kid", "kid_deviation"]
+    assert list(suite.real.class_values) == ["class_fid", "class_agreement"]
+    assert [len(values) for values in suite.real.class_values.values()] == [10, 10]
+    assert set(suite.descriptions) == {*suite.real.values, *suite.real.class_values}
+
+
+def test_every_value_is_described_for_people_once():
+    names = [entry.name for metric in every_metric().values() for entry in metric.values]
+    assert len(names) == len(set(names))
+    titles = [describe(name).title for name in names]
+    assert len(titles) == len(set(titles))
+    for name in names:
+        about = describe(name)
+        assert about.sentence.endswith("."), name
+        assert about.advice or "deviation" in name, name
+        assert (about.target is not None) == (about.direction == "near"), name
+    assert describe("kid").needs == "1,000 samples"
+    assert describe("label_agreement").advice == "higher is better"
+
+
+def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):
+    train, test, extractor = real
+    caplog.set_level("INFO")
+    suite = Suite(extractor, every_metric(), RealImages(train, test, 15))
+    left_out = set(every_metric()) - set(suite.metrics)
+    assert left_out == {"kid", "inception_score", "intra_fid", "variance_ratio", "class_fid"}
+    (line,) = [record.message for record in caplog.records]
+    assert "kid (needs 1,000 samples, found 15)" in line
+    assert "intra_fid (needs 2 of each class, class 1 has 1)" in line
+    assert "inception_score (needs Inception features)" in line
+    assert set(suite.measure(test.spread(15)).values) == set(suite.real.values)
+    caplog.clear()
+    of_one_class = test.at(torch.arange(15))
+    assert "label_agreement_worst" not in suite.measure(of_one_class).values
+    assert "class_agreement (needs 1 of each class, class 1 has 0)" in caplog.text
+    with pytest.raises(CganError, match="none of those chosen can be computed"):
+        Suite(extractor, {"kid": KernelDistance()}, RealImages(train, test, 15))
+
+
+def test_a_metric_of_ones_own_is_described_and_computed(real):
+    class Ink(Metric):
+        values = (Description("ink", "Ink", "Mean grey level.", "near", target=33.0),)
+
+        def compute(self, samples, reference):
+            return {"ink": float(samples.images.float().mean())}
+
+    class Fake(Ink):
+        """A second metric with the same value."""
+
+    train, test, extractor = real
+    suite = Suite(extractor, {"mine": Ink()}, RealImages(train, test, 1000))
+    assert suite.measure(test).values == {"ink": pytest.approx(float(test.images.float().mean()))}
+    assert describe("ink").advice == "near 33 is best"
+    with pytest.raises(CganError, match="two of mine, other have a value called ink"):
+        Suite(extractor, {"mine": Ink(), "other": Fake()}, RealImages(train, test, 1000))
+
+
+def test_features_that_misread_real_images_are_refused(real):
+    train, test, extractor = real
+    transposed = extract(extractor, test.images.transpose(2, 3), test.labels)
+    with pytest.raises(
+        CganError, match=r"read only \d+% of the held-out real images rightly; .*inverted or transposed"
+    ):
+        Suite(extractor, {"fid": FrechetDistance()}, RealImages(train, transposed, 1000))
+
+
+def test_the_protocol_names_all_that_must_be_shared(real):
+    train, test, extractor = real
+    suite = Suite(extractor, {"fid": FrechetDistance()}, RealImages(train, test, 150, "test"))
+    protocol = suite.protocol("mnist5k", 3, "raw")
+    assert (protocol.features, protocol.features_hash) == ("digits", "18d99f18fc3f0368")
+    assert protocol.tag("fid") == "fid_digits_150_test"
+    assert replace(protocol, n=10000, reference="train").tag("fid") == "fid_digits_10k"
 
 
 def test_a_part_of_a_sorted_split_has_all_classes(real):
@@ -161,6 +261,7 @@ def test_a_part_of_a_sorted_split_has_all_classes(real):
 def test_batch_size_changes_no_value(real):
     train, test, extractor = real
     images, labels = Mnist5k(100).load("test")
-    suite = Suite(train, test, extractor, ["fid", "precision_recall", "label_agreement"], 1000)
-    odd = suite.measure(look(extractor, images, labels, batch_size=77))
-    assert odd == pytest.approx(suite.floor, rel=1e-4)
+    chosen = {"fid": FrechetDistance(), "precision_recall": PrecisionRecall(), "agreement": LabelAgreement()}
+    suite = Suite(extractor, chosen, RealImages(train, test, 1000))
+    odd = suite.measure(extract(extractor, images, labels, batch_size=77))
+    assert odd.values == pytest.approx(suite.real.values, rel=1e-4)

@@ -6,11 +6,12 @@ from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.metrics import digits
 from cgan.metrics.classifier import accuracy, jitter
-from cgan.metrics.digits import DigitFeatures, DigitNet, fused
-from cgan.metrics.distances import frechet_distance
-from cgan.metrics.extractors import extractor_for
-from cgan.metrics.labels import label_agreement
-from cgan.metrics.looks import Look, labels_like, look
+from cgan.metrics.digits import DigitExtractor, DigitNet, fused
+from cgan.metrics.distances import FrechetDistance, frechet_distance
+from cgan.metrics.features import Features, extract, labels_like
+from cgan.metrics.inception import InceptionExtractor
+from cgan.metrics.labels import LabelAgreement
+from cgan.metrics.metric import RealImages
 from cgan.metrics.suite import Suite
 from cgan.spec import DataSpec
 
@@ -18,18 +19,18 @@ SPEC = Mnist5k().spec
 
 
 @pytest.fixture(scope="module")
-def extractor() -> DigitFeatures:
-    return DigitFeatures()
+def extractor() -> DigitExtractor:
+    return DigitExtractor()
 
 
 @pytest.fixture(scope="module")
-def seen(extractor) -> Look:
-    """What the extractor sees of 1,000 real digits."""
-    return look(extractor, *Mnist5k(100).load("test"))
+def seen(extractor) -> Features:
+    """1,000 real digits."""
+    return extract(extractor, *Mnist5k(100).load("test"))
 
 
 def test_the_extractor_reads_real_digits(seen):
-    assert label_agreement(seen, seen)["label_agreement"] >= 0.995
+    assert LabelAgreement().compute(seen, seen)["label_agreement"] >= 0.995
 
 
 def test_the_extractor_stays_frozen_and_in_eval_mode(extractor):
@@ -45,8 +46,8 @@ def test_folding_batch_norm_changes_no_number():
         net(torch.randn(8, 1, 28, 28))
     net.eval()
     images = torch.randn(4, 1, 28, 28)
-    wanted = net(images)
-    torch.testing.assert_close(fused(net)(images), wanted, rtol=1e-4, atol=1e-5)
+    expected = net(images)
+    torch.testing.assert_close(fused(net)(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_other_weights_are_refused(tmp_path):
@@ -54,70 +55,62 @@ def test_other_weights_are_refused(tmp_path):
     changed[-1] ^= 1
     (tmp_path / "digits.safetensors").write_bytes(changed)
     with pytest.raises(CganError, match="SHA-256"):
-        DigitFeatures(tmp_path / "digits.safetensors")
+        DigitExtractor(tmp_path / "digits.safetensors")
     with pytest.raises(CganError, match="cannot read"):
-        DigitFeatures(tmp_path / "none.safetensors")
+        DigitExtractor(tmp_path / "none.safetensors")
 
 
-def gaussian(n: int, mean: float, scale: float) -> Look:
+def gaussian(n: int, mean: float, scale: float) -> Features:
     """Features whose sample mean and covariance are exactly `mean` and `scale` squared times the identity."""
     torch.manual_seed(n)
     x = torch.randn(n, 3, dtype=torch.float64)
     x = x - x.mean(0)
     x = x @ torch.linalg.inv(torch.linalg.cholesky(x.T @ x / (n - 1)).T)
-    return Look(torch.zeros(n, dtype=torch.long), (x * scale + mean), torch.zeros(n, 10), torch.zeros(n, 1, 1, 1))
+    return Features(torch.zeros(n, dtype=torch.long), (x * scale + mean), torch.zeros(n, 10), torch.zeros(n, 1, 1, 1))
 
 
 def test_frechet_distance_of_known_gaussians():
     """|m1 - m2|^2 + d (s1 - s2)^2 for isotropic Gaussians."""
-    distance = frechet_distance(gaussian(300, 1.0, 3.0), gaussian(500, -1.0, 1.0))["fid"]
+    distance = frechet_distance(gaussian(300, 1.0, 3.0), gaussian(500, -1.0, 1.0))
     assert distance == pytest.approx(3 * 2**2 + 3 * (3 - 1) ** 2, rel=1e-4)
-    assert frechet_distance(gaussian(300, 1.0, 3.0), gaussian(300, 1.0, 3.0))["fid"] == pytest.approx(0, abs=1e-4)
+    assert frechet_distance(gaussian(300, 1.0, 3.0), gaussian(300, 1.0, 3.0)) == pytest.approx(0, abs=1e-4)
 
 
 def test_label_agreement_counts_matches():
     logits = F.one_hot(torch.tensor([2, 2, 5, 1]), 10).float()
-    samples = Look(torch.tensor([2, 3, 5, 0]), torch.zeros(4, 1), logits, torch.zeros(4, 1, 1, 1))
-    assert label_agreement(samples, samples) == {"label_agreement": 0.5}
+    samples = Features(torch.tensor([2, 3, 5, 0]), torch.zeros(4, 1), logits, torch.zeros(4, 1, 1, 1))
+    assert LabelAgreement().compute(samples, samples) == {"label_agreement": 0.5}
 
 
-def test_wanted_labels_follow_the_reference_histogram():
+def test_requested_labels_follow_the_reference_histogram():
     reference = torch.tensor([0] * 60 + [1] * 30 + [3] * 10)
     assert labels_like(reference, 10).bincount().tolist() == [6, 3, 0, 1]
     assert labels_like(reference, 7).bincount().tolist() == [4, 2, 0, 1]
     assert len(labels_like(reference, 333)) == 333
 
 
-def test_values_name_their_protocol(extractor, seen):
-    suite = Suite(seen, seen, extractor, ["fid", "label_agreement"], 1000)
-    values = suite.measure(seen)
-    assert set(values) == {"fid_digits_1k", "label_agreement_digits_1k"}
-    assert values["fid_digits_1k"] == pytest.approx(0, abs=1e-3)
-    assert "fid_digits_150" in Suite(seen, seen, extractor, ["fid"], 150).measure(seen.spread(150))
-
-
 def test_blurred_digits_are_further_than_real_ones(extractor, seen):
     images, labels = Mnist5k(100).load("test")
     blurred = F.avg_pool2d(images.float(), 5, 1, 2).byte()
-    far = frechet_distance(look(extractor, blurred, labels), seen)["fid"]
-    other = look(extractor, *(part[:1000] for part in Mnist5k(100).load("train")))
+    far = frechet_distance(extract(extractor, blurred, labels), seen)
+    other = extract(extractor, *(part[:1000] for part in Mnist5k(100).load("train")))
     assert far > 5
-    assert far > frechet_distance(seen.spread(500), seen)["fid"]
-    assert frechet_distance(other, seen)["fid"] > 5  # the first 1,000 training digits are zeros, ones and twos
+    assert far > frechet_distance(seen.spread(500), seen)
+    assert frechet_distance(other, seen) > 5  # the first 1,000 training digits are zeros, ones and twos
 
 
-def test_measuring_refuses_what_it_cannot_judge(extractor, seen):
-    with pytest.raises(CganError, match="no metric 'fidd'"):
-        Suite(seen, seen, extractor, ["fidd"], 10)
+def test_measuring_refuses_what_it_cannot_measure(extractor, seen):
+    suite = Suite(extractor, {"fid": FrechetDistance()}, RealImages(seen, seen, 10))
     with pytest.raises(CganError, match="expected 10 samples, found 9"):
-        Suite(seen, seen, extractor, ["fid"], 10).measure(seen.spread(9))
+        suite.measure(seen.spread(9))
     spoilt = seen.spread(10)._replace(features=torch.full((10, 64), float("nan")))
     with pytest.raises(CganError, match="not finite"):
-        Suite(seen, seen, extractor, ["fid"], 10).measure(spoilt)
-    with pytest.raises(CganError, match="digits or inception"):
-        extractor_for("lenet", SPEC)
-    with pytest.raises(CganError, match="quality=none"):
-        extractor_for("digits", DataSpec("faces", (3, 64, 64), ("a", "b")))
+        suite.measure(spoilt)
+    with pytest.raises(CganError, match="n=1001: expected 2 to 1000"):
+        Suite(extractor, {"fid": FrechetDistance()}, RealImages(seen, seen, 1001))
+    extractor.check(SPEC)
+    with pytest.raises(CganError, match="features=inception, or train with quality=none"):
+        extractor.check(DataSpec("faces", (3, 64, 64), ("a", "b")))
 
 
 def test_jitter_moves_images_and_keeps_their_range():
@@ -148,5 +141,5 @@ def test_inception_weights_out_of_reach_are_one_clear_line(tmp_path, monkeypatch
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(CganError, match=r"weights-inception-2015-12-05-6726825d\.pth.*by hand") as caught:
-        extractor_for("inception", SPEC)
+        InceptionExtractor()
     assert str(tmp_path) in str(caught.value)

@@ -22,11 +22,13 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
+from test_evaluation_record import record
 
 import cgan
 from cgan.checkpoint import load_generator, save_generator
 from cgan.config import CONF
 from cgan.networks import GENERATORS
+from cgan.records.evaluation import Entry, to_json
 from cgan.sampling.directions import measure
 from cgan.serving.service import Service
 from cgan.serving.training import LOSSES, Trainings
@@ -51,8 +53,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.manual_seed(0)
     generator = GENERATORS["MLPGenerator"](num_classes=10, img_shape=(1, 28, 28), hidden=[16])
     generator.spec = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
-    measured = {"values": {"fid_digits_10k": 12.5}, "floor": {}, "source": "a test"}
-    save_generator(generator, root / "logs" / "exports" / "untrained", {"measured": measured})
+    measured = to_json(record(Entry("untrained", {"fid": 12.5})))
+    save_generator(generator, root / "logs" / "exports" / "untrained", {"evaluation": measured})
     save_generator(generator, root / "logs" / "exports" / "damaged")
     (root / "logs" / "exports" / "damaged" / "config.json").write_text("{")
     yield root
@@ -234,7 +236,7 @@ def test_compare_shows_models_with_equal_seeds_and_their_values(opened: Open, se
     other = page.get_by_role("img", name="4 by pretrained/mlp, seed 3", exact=True)
     assert np.array_equal(pixels(other), service.draw("pretrained/mlp", [4], [3])[0, 0].numpy())
     values = next(model.values for model in service.models() if model.name == "pretrained/mlp")
-    expect(page.get_by_role("table")).to_contain_text(f"{values['fid_digits_10k']:.4g}")
+    expect(page.get_by_role("table")).to_contain_text(f"{values['fid']:.4g}")
     page.get_by_role("combobox", name="Models").click()
     page.get_by_role("option", name="exports/untrained").click()
     page.keyboard.press("Escape")  # while its list is open, the rest of the page is hidden from roles

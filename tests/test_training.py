@@ -13,7 +13,7 @@ from cgan import draw, load_generator
 from cgan.checkpoint import read_description
 from cgan.config import CONF
 from cgan.files import read_lines
-from cgan.metrics.digits import DigitFeatures
+from cgan.metrics.digits import DigitExtractor
 from cgan.tasks import sample, train
 
 
@@ -55,7 +55,7 @@ def test_a_short_real_training_draws_readable_digits(finished):
     """Chance is 10 %; six epochs on 4,500 real digits are enough for well above it."""
     generator = load_generator(finished / "checkpoints" / "best.ckpt")
     labels = torch.arange(10).repeat_interleave(20)
-    _, logits = DigitFeatures()(draw(generator, labels, seed=1))
+    _, logits = DigitExtractor()(draw(generator, labels, seed=1))
     assert (logits.argmax(1) == labels).double().mean() > 0.3
 
 
@@ -75,11 +75,11 @@ def test_a_run_leaves_its_pictures_numbers_and_checkpoints(finished):
     assert not (fixed["z"][9] == fixed["z"][10]).any()
 
 
-def test_curves_run_over_images_seen_and_stand_beside_their_floor(finished):
+def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finished):
     rows = read_lines(finished / "metrics.jsonl")
     quality = [row for row in rows if "quality/fid_digits_500" in row]
     assert [row["images_seen"] for row in quality] == [4480 * epoch for epoch in range(1, 7)]
-    (agreement,) = {row["floor/label_agreement_digits_500"] for row in quality}
+    (agreement,) = {row["real/label_agreement_digits_500"] for row in quality}
     assert agreement > 0.98
     assert quality[-1]["quality/fid_digits_500"] < quality[0]["quality/fid_digits_500"]
     board = EventAccumulator(str(finished)).Reload()
@@ -90,11 +90,9 @@ def test_curves_run_over_images_seen_and_stand_beside_their_floor(finished):
     assert board.Images("samples")[-1].step == quality[-1]["images_seen"]
     assert "custom_scalars__config__" in board.Tags()["tensors"]
     best = min(row["quality/fid_digits_500"] for row in quality)
-    assert json.loads((finished / "result.json").read_text())["fid_digits_500"] == best
+    assert json.loads((finished / "result.json").read_text())["fid"] == best
     hparams = [EventAccumulator(str(path)).Reload() for path in finished.glob("events*")]
-    final = [
-        board.Scalars("hp/fid_digits_500")[0].value for board in hparams if "hp/fid_digits_500" in str(board.Tags())
-    ]
+    final = [board.Scalars("hp/fid")[0].value for board in hparams if "hp/fid" in str(board.Tags())]
     assert final == [pytest.approx(best)]
 
 
@@ -115,10 +113,10 @@ def test_epochs_that_are_not_judged_pass_without_a_word(composed, tmp_path):
 
 
 def test_all_metrics_choose_a_best_epoch_too(composed, tmp_path):
-    cfg = composed("train", "model=light", "model.generator.width=4", *TINY, "quality.metrics=all", "quality.n=300")
+    cfg = composed("train", "model=light", "model.generator.width=4", *TINY, "metrics=all", "quality.n=300")
     result = train.run(cfg)
     assert result.best == tmp_path / "checkpoints" / "best.ckpt"
-    assert {"fid_digits_300", "coverage_digits_300"} <= result.values.keys()
+    assert {"fid", "coverage"} <= result.values.keys()
 
 
 @pytest.mark.parametrize("key", ["quality.every_n_epochs", "callbacks.sample_grid.every_n_epochs"])

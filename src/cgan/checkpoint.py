@@ -130,7 +130,7 @@ def save_generator(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    write_file(folder / "model.safetensors", save(state))
+    write_file(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
     write_file(folder / "config.json", (json.dumps(described, indent=2) + "\n").encode())
 
 

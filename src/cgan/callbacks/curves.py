@@ -94,19 +94,21 @@ class Curves(pl.Callback):
 
 
 def draw_curves(metrics: Path, out: Path) -> None:
-    """Draw a run's ``metrics.jsonl``: losses, logits and each quality value with its floor, over images seen."""
+    """Draw a run's ``metrics.jsonl`` over images seen: losses, logits, quality beside that of real images."""
     rows = read_lines(metrics)
     quality = sorted({tag for row in rows for tag in row if tag.startswith("quality/")})
     panels = {title: PANELS[title] for title in list(PANELS)[:2]}
-    panels |= {tag.removeprefix("quality/"): [tag, tag.replace("quality/", "floor/")] for tag in quality}
+    panels |= {tag.removeprefix("quality/"): [tag, tag.replace("quality/", "real/")] for tag in quality}
     lines = -(-len(panels) // 2)
     figure = Figure(figsize=(11, 3.2 * lines), layout="constrained")
     for axes, (title, tags) in zip(figure.subplots(lines, 2, squeeze=False).flat, panels.items(), strict=False):
         for tag in tags:
             points = [(row["images_seen"], row[tag]) for row in rows if tag in row]
-            style = {"color": "grey", "linestyle": "--"} if tag.startswith("floor/") else {}
+            style = {"color": "grey", "linestyle": "--"} if tag.startswith("real/") else {}
             if points:
-                axes.plot(*zip(*points, strict=True), label=tag.split("/", 1)[-1] if not style else "floor", **style)
+                axes.plot(
+                    *zip(*points, strict=True), label=tag.split("/", 1)[-1] if not style else "real images", **style
+                )
         axes.set(title=title, xlabel="real images seen")
         if title.startswith("fid"):
             axes.set_yscale("log")

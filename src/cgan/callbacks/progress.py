@@ -5,7 +5,6 @@ from typing import Any
 import lightning.pytorch as pl
 from tqdm import tqdm
 
-from cgan.callbacks.quality import Quality
 from cgan.module import ConditionalGAN
 
 
@@ -40,9 +39,7 @@ class Progress(pl.callbacks.ProgressBar):
         assert isinstance(pl_module, ConditionalGAN)
         if self.bar.update(pl_module.images_seen - self.bar.n):
             words = {name: f"{float(outputs[name]):.3f}" for name in ("d_loss", "g_loss") if name in outputs}
-            quality = next((callback for callback in trainer.callbacks if isinstance(callback, Quality)), None)  # type: ignore[attr-defined]
-            if quality and quality.history:
-                words |= {tag: f"{value:.3g}" for tag, value in quality.history[-1].items()}
+            words |= {name: f"{float(value):.3g}" for name, value in trainer.callback_metrics.items() if name == "fid"}
             self.bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
             self.bar.set_postfix(words, refresh=False)
 

@@ -1,118 +1,216 @@
-"""How good the samples are, by the same suite as evaluate.py, beside the same numbers for real test images."""
+"""How good the samples are, by the same metrics as evaluate.py, beside the same numbers for real test images."""
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from cgan.callbacks.protocol import GAN, gan
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
 from cgan.errors import CganError
-from cgan.metrics.cache import look_path, recall, remember
-from cgan.metrics.extractors import extractor_for
-from cgan.metrics.looks import Look, labels_like, look
-from cgan.metrics.suite import Suite
-from cgan.module import ConditionalGAN
+from cgan.machine import describe_machine
+from cgan.metrics.cache import cache_path, keep_features, read_features
+from cgan.metrics.features import Extractor, Features, extract, labels_like
+from cgan.metrics.metric import Metric, RealImages
+from cgan.metrics.suite import Measured, Suite
+from cgan.metrics.values import describe
+from cgan.records.evaluation import FILE, REAL, CurvePoint, Entry, EvaluationRecord, write_evaluation
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
 from cgan.tracking import log_values, tensorboard
 
+EVALUATED = "evaluated_epoch"
+"""The metric that tells other callbacks, by ``trainer.callback_metrics``, in which epoch quality was evaluated last."""
+SCORE = "fid"
+
+
+class Evaluated(NamedTuple):
+    """One evaluation of the run.
+
+    Attributes:
+        point: Its place on the curve, with the values.
+        class_values: Lists with one number per class, by value name.
+        seconds: Training alone until then.
+    """
+
+    point: CurvePoint
+    class_values: dict[str, list[float | None]]
+    seconds: float
+
 
 class Quality(pl.Callback):
-    """Judge samples of the averaged generator against the training split; the test split gives the floor.
+    """Evaluate samples of the averaged generator against the training split, beside images of the test split.
 
-    Values are logged as ``quality/TAG`` and their floors as ``floor/TAG``. On several devices each draws and looks at
-    its share of the images; the values are those of one process, to rounding.
+    Loggers get ``quality/TAG`` and ``real/TAG``; other callbacks get the values by name in
+    ``trainer.callback_metrics``, those of real images as ``real/NAME``; the run folder gets ``evaluation.json`` with
+    the values of the best epoch and the curve of all epochs. On several devices each draws and reads its share of the
+    images; the values are those of one process, to rounding.
 
     Args:
-        features: The extractor: ``digits`` or ``inception``.
-        metrics: Names from :data:`cgan.metrics.suite.METRICS`, or ``all``.
-        n: Samples per evaluation; at most as many as the test split has images, so that the floor is for the same n.
-        every_n_epochs: Distance of two evaluations; the last epoch is always judged.
-        seed: Names the samples.
+        features: The extractor.
+        metrics: By name.
+        n: Samples per evaluation; at most as many as the test split has images, so that both are for the same n.
+        every_n_epochs: Distance of two evaluations; the last epoch is always evaluated.
+        seed: Seed of the samples.
+
+    Attributes:
+        history: All evaluations so far.
 
     Raises:
         CganError: ``every_n_epochs`` is no count.
     """
 
-    def __init__(self, features: str, metrics: list[str] | str, n: int, every_n_epochs: int, seed: int) -> None:
+    def __init__(
+        self, features: Extractor, metrics: Mapping[str, Metric], n: int, every_n_epochs: int, seed: int
+    ) -> None:
         if every_n_epochs < 1:
             raise CganError(f"quality.every_n_epochs={every_n_epochs}: expected a count from 1, or quality=none")
-        self.features = features
-        self.metrics = [metrics] if isinstance(metrics, str) else metrics
+        self.extractor = features
+        self.metrics = metrics
         self.n = n
         self.every_n_epochs = every_n_epochs
         self.seed = seed
-        self.history: list[dict[str, float]] = []
+        self.history: list[Evaluated] = []
+        self._protocol_before: dict[str, Any] | None = None
+        self._seconds = {"training": 0.0, "evaluating": 0.0}
+        self._epoch_started_at: float | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the reference and the test images once."""
+        """Extract the features of the reference and of the test images once."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
-        self.extractor = extractor_for(self.features, data.spec).to(pl_module.device)
-        reference, test = self._look_at_real(trainer, data.train), self._look_at_real(trainer, data.test)
-        self.suite = Suite(reference, test, self.extractor, self.metrics, min(self.n, len(test.labels)))
-        self.labels = labels_like(reference.labels, self.suite.n)
+        self.extractor.check(data.spec)
+        self.extractor.to(pl_module.device)
+        reference, test = self._real_features(trainer, data.train), self._real_features(trainer, data.test)
+        self.suite = Suite(self.extractor, self.metrics, RealImages(reference, test, min(self.n, len(test.labels))))
+        self.labels = labels_like(reference.labels, self.suite.real_images.n)
+        self.protocol = self.suite.protocol(data.spec.name, self.seed, "ema")
+        if self._protocol_before not in (None, asdict(self.protocol)):
+            self.history = []  # measured otherwise before the resumption: not comparable
         if board := tensorboard(pl_module):
-            charts = {tag: [f"quality/{tag}", f"floor/{tag}"] for tag in self.suite.floor}
-            board.add_charts("Quality against the training split; floor: real test images", charts)
+            tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
+            charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}
+            board.add_charts("Quality of samples (quality/), beside real test images (real/)", charts)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock also where a resumed run goes on within an epoch, whose start has been."""
+        self._epoch_started_at = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._epoch_started_at = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge and log."""
-        assert isinstance(pl_module, ConditionalGAN)
+        """Evaluate, log and rewrite ``evaluation.json``."""
+        self._seconds["training"], self._epoch_started_at = self._training_seconds(), None
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
-        start = time.perf_counter()
+        start, module = time.perf_counter(), gan(pl_module)
         # One process's rounding decides for all, so that they agree on which checkpoint is the best.
-        values = trainer.strategy.broadcast(self.suite.measure(self._look_at_samples(trainer, pl_module)))
+        measured: Measured = trainer.strategy.broadcast(self.suite.measure(self._sample_features(trainer, module)))
         seconds = time.perf_counter() - start
-        self.history.append(values)
-        quality = {f"quality/{tag}": value for tag, value in values.items()}
-        floor = {f"floor/{tag}": value for tag, value in self.suite.floor.items()}
-        log_values(pl_module, {**quality, **floor, "time/quality_s": seconds})
-        if "fid" in self.suite.metrics:  # ModelCheckpoint's name for it; charts get the tag with the protocol only
-            pl_module.log("fid", values[self.suite.tag("fid")], logger=False)
+        self._seconds["evaluating"] += seconds
+        point = CurvePoint(module.images_seen, measured.values, epoch, round(sum(self._seconds.values()), 3))
+        self.history.append(Evaluated(point, measured.class_values, round(self._seconds["training"], 3)))
+        self._log(pl_module, measured, epoch, seconds)
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            hardware = describe_machine(pl_module.device, trainer.world_size)
+            write_evaluation(folder / FILE, self.record(folder.name, module, hardware))
+
+    @property
+    def best(self) -> Evaluated | None:
+        """The evaluation with the smallest Fréchet distance, else the last one; None before the first."""
+        scored = [entry for entry in self.history if SCORE in entry.point.values]
+        if scored:
+            return min(scored, key=lambda entry: entry.point.values[SCORE])
+        return self.history[-1] if self.history else None
+
+    def record(self, name: str, module: GAN, hardware: str) -> EvaluationRecord:
+        """Return the run's evaluation record; its values are those of the best epoch."""
+        best, generator = self.best, module.ema.generator
+        assert best is not None
+        entry = Entry(
+            name,
+            best.point.values,
+            best.class_values,
+            file=f"checkpoints/{'best' if SCORE in best.point.values else 'last'}.ckpt",
+            network=type(generator).__name__,
+            parameters=sum(weight.numel() for weight in generator.parameters()),
+            trained_on=module.spec.name,
+            images_seen=best.point.images_seen,
+            epoch=best.point.epoch,
+            seconds=best.seconds,
+            hardware=hardware,
+            curve=[evaluated.point for evaluated in self.history],
+        )
+        real = Entry(REAL, *self.suite.real)
+        return EvaluationRecord(
+            self.protocol, real, [entry], self.suite.descriptions, list(module.spec.class_names), hardware=hardware
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all values so far: the best epoch of a resumed run may lie before the interruption."""
-        return {"history": list(self.history)}
+        return {
+            "history": [{**entry._asdict(), "point": asdict(entry.point)} for entry in self.history],
+            "protocol": asdict(self.protocol),
+            "seconds": {**self._seconds, "training": self._training_seconds()},
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on behind the values so far."""
-        self.history = list(state_dict["history"])
+        """Continue after the values so far."""
+        self.history = [Evaluated(**{**one, "point": CurvePoint(**one["point"])}) for one in state_dict["history"]]
+        self._protocol_before, self._seconds = state_dict["protocol"], dict(state_dict["seconds"])
 
-    def _look_at_samples(self, trainer: pl.Trainer, module: ConditionalGAN) -> Look:
+    def _training_seconds(self) -> float:
+        running = 0.0 if self._epoch_started_at is None else time.perf_counter() - self._epoch_started_at
+        return self._seconds["training"] + running
+
+    def _log(self, pl_module: pl.LightningModule, measured: Measured, epoch: int, seconds: float) -> None:
+        """Send tags to the loggers, and values by name to the other callbacks."""
+        tags = {f"quality/{self.protocol.tag(name)}": value for name, value in measured.values.items()}
+        tags |= {f"real/{self.protocol.tag(name)}": value for name, value in self.suite.real.values.items()}
+        log_values(pl_module, {**tags, "time/quality_s": seconds})
+        values = {**measured.values, **{f"real/{name}": value for name, value in self.suite.real.values.items()}}
+        for name, value in {**values, EVALUATED: float(epoch)}.items():
+            pl_module.log(name, value, logger=False)
+
+    def _sample_features(self, trainer: pl.Trainer, module: GAN) -> Features:
         z = latents(self.labels, module.ema.generator.z_dim, self.seed)
         share = share_of_rank(len(self.labels), trainer)
         images = render(module.ema.generator, z[share], self.labels[share])
-        return gathered(look(self.extractor, images, self.labels[share]), len(self.labels), trainer)
+        return gathered(extract(self.extractor, images, self.labels[share]), len(self.labels), trainer)
 
-    def _look_at_real(self, trainer: pl.Trainer, split: Split) -> Look:
-        path = look_path(self.extractor, split.images)
-        seen = recall(path, *split)
-        if not trainer.strategy.reduce_boolean_decision(seen is not None, all=True):
-            share = share_of_rank(len(split.labels), trainer)
-            seen = gathered(look(self.extractor, split.images[share], split.labels[share]), len(split.labels), trainer)
+    def _real_features(self, trainer: pl.Trainer, split: Split) -> Features:
+        path = cache_path(self.extractor, split.images)
+        found = read_features(path, *split)
+        if not trainer.strategy.reduce_boolean_decision(found is not None, all=True):
+            share, count = share_of_rank(len(split.labels), trainer), len(split.labels)
+            found = gathered(extract(self.extractor, split.images[share], split.labels[share]), count, trainer)
             if trainer.is_global_zero:
-                remember(path, seen)
-        assert seen is not None
-        return seen
+                keep_features(path, found)
+        assert found is not None
+        return found
 
 
 def share_of_rank(count: int, trainer: pl.Trainer) -> Tensor:
-    """Return which of ``count`` images this rank sees: every world-size-th, wrapped so that all ranks have as many."""
+    """Return which of ``count`` images this rank reads: every world-size-th, wrapped so that all ranks have as many."""
     world = trainer.world_size
     rounds = -(-count // world)
     return (torch.arange(rounds) * world + trainer.global_rank) % count
 
 
-def gathered(share: Look, count: int, trainer: pl.Trainer) -> Look:
+def gathered(share: Features, count: int, trainer: pl.Trainer) -> Features:
     """Put the ranks' shares of ``count`` images together, in the images' own order."""
     if trainer.world_size == 1:
         return share
     device = trainer.strategy.root_device
     columns = (trainer.strategy.all_gather(column.to(device)).cpu() for column in share)  # (world, rounds, ...)
-    return Look(*(column.transpose(0, 1).flatten(0, 1)[:count] for column in columns))
+    return Features(*(column.transpose(0, 1).flatten(0, 1)[:count] for column in columns))

@@ -1,1 +1,1 @@
-"""Numbers about samples: features once, then statistics, then distances."""
+"""Numbers about images: features once, then statistics, then distances."""

@@ -1,9 +1,7 @@
-"""Looks at real images, kept between runs: one file per extractor's weights and data."""
+"""Features of real images, kept between runs: one file per extractor's weights and data."""
 
-import hashlib
 import logging
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,54 +10,42 @@ from torch import Tensor
 
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.metrics.base import Extractor
-from cgan.metrics.looks import Look, look
+from cgan.metrics.features import Extractor, Features, extract, hash_of
 
 log = logging.getLogger(__name__)
-FORMAT = 1
 
 
-def cached_look(extractor: Extractor, images: Tensor, labels: Tensor) -> Look:
-    """Look at real images, or remember what was seen; see :func:`cgan.metrics.looks.look`."""
-    path = look_path(extractor, images)
-    seen = recall(path, images, labels)
-    if seen is None:
-        seen = look(extractor, images, labels)
-        remember(path, seen)
-    return seen
+def cached_features(extractor: Extractor, images: Tensor, labels: Tensor) -> Features:
+    """Return the features of real images, from the cache if they are there; see :func:`extract`."""
+    path = cache_path(extractor, images)
+    found = read_features(path, images, labels)
+    if found is None:
+        found = extract(extractor, images, labels)
+        keep_features(path, found)
+    return found
 
 
-def look_path(extractor: Extractor, images: Tensor) -> Path:
+def cache_path(extractor: Extractor, images: Tensor) -> Path:
     """Return the file for these weights, this kind of device (its rounding differs) and these (N, C, H, W) images."""
-    state = extractor.state_dict()
-    seen_by = _hash(state[name] for name in sorted(state))
-    device = next(extractor.parameters()).device.type
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "cgan" / f"look{FORMAT}_{extractor.name}_{device}_{seen_by}_{_hash([images])}.safetensors"
+    parts = ["features", extractor.name, extractor.device.type, extractor.weights_hash(), hash_of([images])]
+    return root / "cgan" / f"{'_'.join(parts)}.safetensors"
 
 
-def recall(path: Path, images: Tensor, labels: Tensor) -> Look | None:
-    """Return the look in a file, None where there is none or the file is damaged."""
+def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None:
+    """Return the features in a file; None where there is no file or it is damaged."""
     try:
-        seen = load(path.read_bytes())
-        features, logits = seen["features"], seen["logits"]
+        stored = load(path.read_bytes())
+        features, logits = stored["features"], stored["logits"]
     except (OSError, SafetensorError, KeyError):
         return None
     sound = features.ndim == logits.ndim == 2 and len(features) == len(logits) == len(images)
-    return Look(labels, features, logits, images) if sound and bool(features.isfinite().all()) else None
+    return Features(labels, features, logits, images) if sound and bool(features.isfinite().all()) else None
 
 
-def remember(path: Path, seen: Look) -> None:
-    """Keep a look; a place that cannot be written costs time the next time and nothing else."""
+def keep_features(path: Path, found: Features) -> None:
+    """Write features; if that fails, the next run only takes longer."""
     try:
-        write_file(path, save({"features": seen.features.contiguous(), "logits": seen.logits.contiguous()}))
+        write_file(path, save({"features": found.features.contiguous(), "logits": found.logits.contiguous()}))
     except CganError as error:
         log.info("Not kept for the next time: %s", error)
-
-
-def _hash(tensors: Iterable[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Classification accuracy score: a classifier that has seen samples alone, tested on real images."""
+"""Classification accuracy score: a classifier trained on samples alone, tested on real images."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from cgan.metrics.classifier import accuracy, fit_classifier
+from cgan.metrics.features import Features
+from cgan.metrics.metric import Computed, Metric, RealImages
+from cgan.metrics.values import Description
 
 STEPS = 800
 BATCH_SIZE = 128
@@ -29,6 +32,46 @@ class Student(nn.Sequential):
             conv = nn.Conv2d(fan_in, fan_out, kernel_size=3, stride=1 if fan_in == 32 else 2, padding=1, bias=False)
             layers += [conv, nn.BatchNorm2d(fan_out), nn.ReLU()]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * 64, num_classes))
+
+
+class ClassificationAccuracy(Metric):
+    """Classification accuracy score: mean and deviation over three students.
+
+    The students of real images learn from as many images of the training split, for as long.
+    """
+
+    values = (
+        Description(
+            "cas",
+            "Classification accuracy score",
+            "Share of real test images that a classifier names rightly after it learned from generated images alone.",
+            "higher",
+            low=0,
+            high=1,
+            source="Ravuri & Vinyals 2019, arXiv:1905.10887",
+        ),
+        Description(
+            "cas_deviation",
+            "Classification accuracy score, deviation",
+            "How much the score varies over three classifiers.",
+            low=0,
+        ),
+    )
+    min_samples = BATCH_SIZE
+
+    def prepare(self, real: RealImages) -> None:
+        """Keep the splits by name: whichever is the reference, students are tested on ``test``."""
+        splits = real.reference, real.held_out
+        self.train, self.test = splits if real.split == "train" else splits[::-1]
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``cas`` and ``cas_deviation``."""
+        score = classification_accuracy(samples.images, samples.labels, self.test.images, self.test.labels)
+        return {"cas": score.mean, "cas_deviation": score.deviation}
+
+    def of_real(self, real: RealImages) -> Computed:
+        """Return the score of real training images."""
+        return self.compute(self.train.spread(real.n), real.reference)
 
 
 class CasScore(NamedTuple):
@@ -55,7 +98,7 @@ def classification_accuracy(
         labels: (N,) int64.
         test_images: (M, C, H, W) uint8, real.
         test_labels: (M,) int64.
-        seeds: Each names weights at the start, order and jitter.
+        seeds: Each sets initial weights, order and jitter.
     """
     _, channels, height, width = images.shape
     epochs = max(round(STEPS / (len(labels) // BATCH_SIZE)), 1)

@@ -12,7 +12,7 @@ from cgan.spec import to_float
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn by up to 10 degrees, scale by up to 10 % and shift by up to 2 pixels: (N, C, H, W) float, -1 outside."""
+    """Rotate by up to 10 degrees, scale by up to 10 % and shift by up to 2 pixels: (N, C, H, W) float, -1 outside."""
     count, _, height, width = images.shape
     turn, stretch, shift_x, shift_y = torch.rand(4, count, generator=generator).mul_(2).sub_(1)
     angle, scale = turn * math.radians(10), 1 + 0.1 * stretch
@@ -41,7 +41,7 @@ def fit_classifier(
         images: (N, C, H, W) uint8.
         labels: (N,) int64.
         epochs: Passes over the images.
-        seed: Names the order of the images and their jitter.
+        seed: Sets the order of the images and their jitter.
         batch_size: Images per step.
         learning_rate: Peak of the cycle.
         on_epoch_end: Called with the number of epochs done.
@@ -70,7 +70,7 @@ def accuracy(classifier: nn.Module, images: Tensor, labels: Tensor, batch_size: 
     """Return the share of uint8 ``images`` that ``classifier`` reads as their label; leaves it in eval mode."""
     classifier.eval()
     right = sum(
-        int((classifier(to_float(some)).argmax(1) == wanted).sum())
-        for some, wanted in zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        int((classifier(to_float(some)).argmax(1) == true).sum())
+        for some, true in zip(images.split(batch_size), labels.split(batch_size), strict=True)
     )
     return right / len(labels)

@@ -1,4 +1,4 @@
-"""The digit-feature extractor: a small classifier of MNIST digits whose last hidden layer is the metric's eye."""
+"""The digit-feature extractor: a small classifier of MNIST digits, whose last hidden layer gives the features."""
 
 import hashlib
 from pathlib import Path
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cgan.errors import CganError
-from cgan.metrics.base import Extractor
-from cgan.spec import to_float
+from cgan.metrics.features import Extractor
+from cgan.spec import DataSpec, to_float
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 WEIGHTS_SHA256 = "cb831a20e603b385653abb4f9d0ba0363285eed74d5cf645ab154d979f4c27b1"
@@ -19,7 +19,7 @@ NUM_FEATURES = 64
 
 
 class DigitNet(nn.Module):
-    """Four convolutions and two linear layers, about 190,000 weights; made and tested by ``cgan.tasks.extractor``."""
+    """Four convolutions and two linear layers, about 190,000 weights; trained by ``tools/extractor.py``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,15 +36,15 @@ class DigitNet(nn.Module):
         self.head = nn.Linear(NUM_FEATURES, 10)
 
     def features(self, images: Tensor) -> Tensor:
-        """Look: (N, 1, 28, 28) float in [-1, 1] -> (N, 64), the penultimate activations."""
+        """Map (N, 1, 28, 28) float in [-1, 1] to (N, 64), the penultimate activations."""
         return self.trunk(images)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Read: (N, 1, 28, 28) float in [-1, 1] -> (N, 10) logits."""
+        """Map (N, 1, 28, 28) float in [-1, 1] to (N, 10) logits."""
         return self.head(self.features(images))
 
 
-class DigitFeatures(Extractor):
+class DigitExtractor(Extractor):
     """The trained extractor, frozen, always in eval mode and in float32.
 
     Raises:
@@ -52,7 +52,7 @@ class DigitFeatures(Extractor):
     """
 
     name = "digits"
-    reads_labels = True
+    classes = "data"
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         super().__init__()
@@ -60,9 +60,21 @@ class DigitFeatures(Extractor):
         self.net.load_state_dict(_verified(weights))
         self.net.to(memory_format=torch.channels_last).requires_grad_(False)
 
+    def check(self, spec: DataSpec) -> None:
+        """Refuse all but 28x28 grey digits 0 to 9.
+
+        Raises:
+            CganError: The images of ``spec`` are something else.
+        """
+        if spec.img_shape != (1, 28, 28) or spec.class_names != tuple("0123456789"):
+            raise CganError(
+                f"features=digits reads 28x28 grey digits 0-9, {spec.name} has {spec.num_classes} classes of "
+                f"{spec.img_shape}: use features=inception, or train with quality=none"
+            )
+
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Look and read: (N, 1, 28, 28) uint8 -> features (N, 64) and logits (N, 10), both float32."""
+        """Map (N, 1, 28, 28) uint8 to features (N, 64) and logits (N, 10), both float32."""
         with torch.autocast(images.device.type, enabled=False):
             features = self.net.features(to_float(images))
             return features, self.net.head(features)

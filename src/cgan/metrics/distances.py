@@ -1,72 +1,185 @@
 """Distances between two sets of features, by torchmetrics: Fréchet, kernel, Inception score, and Fréchet per class."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.inception import InceptionScore
-from torchmetrics.image.kid import KernelInceptionDistance
 
-from cgan.metrics.looks import Look
+from cgan.metrics.features import Features
+from cgan.metrics.metric import Computed, Metric
+from cgan.metrics.values import Description
 
 KID_SUBSET = 1000
 IS_SPLITS = 10
 
 
-def frechet_distance(samples: Look, reference: Look) -> dict[str, float]:
-    """Fréchet distance between Gaussians fitted to the features (Heusel et al. 2017), in float64."""
+class FrechetDistance(Metric):
+    """Fréchet distance between Gaussians fitted to the features, in float64; see :func:`frechet_distance`."""
+
+    values = (
+        Description(
+            "fid",
+            "Fréchet distance",
+            "How far the generated images are from real ones, by mean and spread of their features; 0: no difference.",
+            "lower",
+            low=0,
+            source="Heusel et al. 2017, arXiv:1706.08500",
+        ),
+    )
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``fid``."""
+        return {"fid": frechet_distance(samples, reference)}
+
+
+class KernelDistance(Metric):
+    """Kernel distance, cubic and unbiased: mean and deviation over 100 subsets of 1,000."""
+
+    values = (
+        Description(
+            "kid",
+            "Kernel distance",
+            "How far the generated images are from real ones, without assuming a shape of the distributions; around 0, "
+            "also slightly below it, is no difference.",
+            "lower",
+            source="Bińkowski et al. 2018, arXiv:1801.01401",
+        ),
+        Description(
+            "kid_deviation",
+            "Kernel distance, deviation",
+            "How much the kernel distance varies over random subsets of 1,000 images.",
+            low=0,
+        ),
+    )
+    min_samples = KID_SUBSET
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``kid`` and ``kid_deviation``."""
+        from torchmetrics.image.kid import KernelInceptionDistance
+
+        with _quiet_and_seeded():
+            metric = KernelInceptionDistance(
+                feature=_GivenFeatures(samples.features.shape[1]), subset_size=KID_SUBSET, sync_on_compute=False
+            )
+            metric.update(reference.features.double(), real=True)
+            metric.update(samples.features.double(), real=False)
+            mean, deviation = metric.compute()
+        return {"kid": float(mean), "kid_deviation": float(deviation)}
+
+
+class InceptionScore(Metric):
+    """Inception score: mean and deviation over 10 splits; the reference is not used."""
+
+    values = (
+        Description(
+            "inception_score",
+            "Inception score",
+            "How surely a classifier of photographs names each image, and how many different names it gives in all.",
+            "higher",
+            low=1,
+            high=1008,
+            source="Salimans et al. 2016, arXiv:1606.03498",
+        ),
+        Description(
+            "inception_score_deviation",
+            "Inception score, deviation",
+            "How much the Inception score varies over ten parts of the samples.",
+            low=0,
+        ),
+    )
+    min_samples = 2 * IS_SPLITS
+    needs_classes = "imagenet"
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``inception_score`` and ``inception_score_deviation``."""
+        from torchmetrics.image import inception
+
+        with _quiet_and_seeded():
+            metric = inception.InceptionScore(
+                feature=_GivenFeatures(samples.logits.shape[1]), splits=IS_SPLITS, sync_on_compute=False
+            )
+            metric.update(samples.logits)
+            mean, deviation = metric.compute()
+        return {"inception_score": float(mean), "inception_score_deviation": float(deviation)}
+
+
+class ClassDistances(Metric):
+    """Fréchet distance of each class's samples to the reference images of that class."""
+
+    values = (
+        Description(
+            "class_fid",
+            "Fréchet distance per class",
+            "The Fréchet distance among the images of one class; few images raise it, so compare with real images of "
+            "the same class only.",
+            "lower",
+            low=0,
+            source="Miyato & Koyama 2018, arXiv:1802.05637",
+            per_class=True,
+        ),
+    )
+    min_per_class = 2
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``class_fid``, a list with one number per class."""
+        return {"class_fid": class_distances(samples, reference)}
+
+
+class IntraClassDistance(Metric):
+    """Mean and worst of the classes' Fréchet distances: unlike the distance over all classes they see a wrong label."""
+
+    values = (
+        Description(
+            "intra_fid_mean",
+            "Intra-class distance, mean",
+            "The Fréchet distance within a class, averaged over the classes; an image of the wrong class raises it.",
+            "lower",
+            low=0,
+            source="Miyato & Koyama 2018, arXiv:1802.05637",
+        ),
+        Description(
+            "intra_fid_worst",
+            "Intra-class distance, worst class",
+            "The Fréchet distance within the class where it is largest.",
+            "lower",
+            low=0,
+            source="Miyato & Koyama 2018, arXiv:1802.05637",
+        ),
+    )
+    min_per_class = 2
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``intra_fid_mean`` and ``intra_fid_worst``."""
+        distances = torch.tensor(class_distances(samples, reference), dtype=torch.float64)
+        present = distances[~distances.isnan()]
+        return {"intra_fid_mean": float(present.mean()), "intra_fid_worst": float(present.max())}
+
+
+def frechet_distance(samples: Features, reference: Features) -> float:
+    """Return ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the features' means and covariances, in float64."""
+    from torchmetrics.image.fid import FrechetInceptionDistance  # a second of imports that few need
+
     metric = FrechetInceptionDistance(feature=_GivenFeatures(samples.features.shape[1]), sync_on_compute=False)
-    for looked, real in ((reference, True), (samples, False)):
-        for features in looked.features.split(5000):  # float64 copies of a part at a time
+    for images, real in ((reference, True), (samples, False)):
+        for features in images.features.split(5000):  # float64 copies of a part at a time
             metric.update(features.double(), real=real)
-    return {"fid": float(metric.compute())}
+    return float(metric.compute())
 
 
-def kernel_distance(samples: Look, reference: Look) -> dict[str, float]:
-    """Kernel distance, cubic (Binkowski et al. 2018): mean and deviation over 100 subsets of 1000; unbiased."""
-    with _quiet_and_seeded():
-        metric = KernelInceptionDistance(
-            feature=_GivenFeatures(samples.features.shape[1]), subset_size=KID_SUBSET, sync_on_compute=False
-        )
-        metric.update(reference.features.double(), real=True)
-        metric.update(samples.features.double(), real=False)
-        mean, deviation = metric.compute()
-    return {"kid": float(mean), "kid_deviation": float(deviation)}
-
-
-def inception_score(samples: Look, reference: Look) -> dict[str, float]:
-    """Inception score (Salimans et al. 2016), mean and deviation over 10 splits; no use is made of the reference."""
-    with _quiet_and_seeded():
-        metric = InceptionScore(
-            feature=_GivenFeatures(samples.logits.shape[1]), splits=IS_SPLITS, sync_on_compute=False
-        )
-        metric.update(samples.logits)
-        mean, deviation = metric.compute()
-    return {"is": float(mean), "is_deviation": float(deviation)}
-
-
-def class_distances(samples: Look, reference: Look) -> dict[str, float]:
-    """Fréchet distance of each class's samples to the reference images of that class, as ``class_fid/LABEL``.
-
-    Small counts lift it: compare with the floor's value of the same class only.
-    """
-    return {
-        f"class_fid/{label}": frechet_distance(samples.of_class(label), reference.of_class(label))["fid"]
-        for label in reference.labels.unique().tolist()
-    }
-
-
-def intra_class_distance(samples: Look, reference: Look) -> dict[str, float]:
-    """Mean and worst of the classes' Fréchet distances: unlike the plain one it sees a wrong label."""
-    values = torch.tensor(list(class_distances(samples, reference).values()), dtype=torch.float64)
-    return {"intra_fid_mean": float(values.mean()), "intra_fid_worst": float(values.max())}
+def class_distances(samples: Features, reference: Features) -> list[float]:
+    """Return the Fréchet distance of each class, NaN for a class without reference images."""
+    present = set(reference.labels.unique().tolist())
+    return [
+        frechet_distance(samples.of_class(label), reference.of_class(label)) if label in present else math.nan
+        for label in range(max(present) + 1)
+    ]
 
 
 class _GivenFeatures(nn.Module):
-    """Hands features that are known already to a torchmetrics metric."""
+    """Passes features that are computed already to a torchmetrics metric."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

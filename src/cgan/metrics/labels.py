@@ -1,34 +1,77 @@
-"""Does a sample show the class that was asked for? Read by the extractor's own classifier."""
+"""Does a sample show the requested class? Read by the extractor's own classifier."""
+
+import math
 
 import torch
 from torch import Tensor
 
-from cgan.metrics.looks import Look
+from cgan.metrics.features import Features
+from cgan.metrics.metric import Computed, Metric
+from cgan.metrics.values import Description
 
 
-def label_agreement(samples: Look, reference: Look) -> dict[str, float]:
-    """Share of samples that the extractor's own classifier reads as the class that was asked for.
+class LabelAgreement(Metric):
+    """Share of samples that the extractor's own classifier reads as the requested class.
 
-    The floor is the classifier's accuracy on real test images.
+    That of real images is the classifier's accuracy.
     """
-    right = samples.logits.argmax(1) == samples.labels
-    return {"label_agreement": float(right.double().mean())}
+
+    values = (
+        Description(
+            "label_agreement",
+            "Label agreement",
+            "Share of the images that a classifier reads as the class that was requested.",
+            "higher",
+            low=0,
+            high=1,
+        ),
+    )
+    needs_classes = "data"
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``label_agreement``."""
+        return {"label_agreement": float((samples.logits.argmax(1) == samples.labels).double().mean())}
 
 
-def class_agreement(samples: Look, reference: Look) -> dict[str, float]:
-    """Label agreement of each class, as ``class_agreement/LABEL``."""
-    table = confusion(samples)
-    share = table.diagonal().double() / table.sum(1)
-    return {f"class_agreement/{label}": float(share[label]) for label in reference.labels.unique().tolist()}
+class ClassAgreement(Metric):
+    """Label agreement of each class, and the lowest."""
+
+    values = (
+        Description(
+            "label_agreement_worst",
+            "Label agreement, worst class",
+            "Label agreement of the class where it is lowest.",
+            "higher",
+            low=0,
+            high=1,
+        ),
+        Description(
+            "class_agreement",
+            "Label agreement per class",
+            "Share of the images of one class that a classifier reads as that class.",
+            "higher",
+            low=0,
+            high=1,
+            per_class=True,
+        ),
+    )
+    min_per_class = 1
+    needs_classes = "data"
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``label_agreement_worst`` and ``class_agreement``, a list with one number per class."""
+        table = confusion(samples).double()
+        share = (table.diagonal() / table.sum(1)).tolist()[: int(reference.labels.max()) + 1]
+        return {"label_agreement_worst": min(x for x in share if not math.isnan(x)), "class_agreement": share}
 
 
-def confusion(samples: Look) -> Tensor:
-    """Count samples by class asked for (rows) and class read (columns): (K, K) int64."""
+def confusion(samples: Features) -> Tensor:
+    """Count samples by requested class (rows) and class read (columns): (K, K) int64."""
     classes = samples.logits.shape[1]
     pairs = samples.labels * classes + samples.logits.argmax(1)
     return pairs.bincount(minlength=classes**2).view(classes, classes)
 
 
-def confidence(samples: Look) -> Tensor:
-    """Return the probability that the classifier gives the class asked for, (N,) float64."""
+def confidence(samples: Features) -> Tensor:
+    """Return the probability that the classifier gives the requested class, (N,) float64."""
     return torch.softmax(samples.logits.double(), dim=1).gather(1, samples.labels[:, None]).squeeze(1)

@@ -5,37 +5,89 @@ All four compare equally many samples and reference images, with balls that reac
 
 import torch
 
-from cgan.metrics.looks import Look
+from cgan.metrics.features import Features
+from cgan.metrics.metric import Computed, Metric
 from cgan.metrics.neighbours import nearest
+from cgan.metrics.values import Description
 
 K = 5
 
 
-def precision_recall(samples: Look, reference: Look) -> dict[str, float]:
-    """Precision and recall of Kynkäänniemi et al. 2019 with k = 5, by torch-fidelity.
+class PrecisionRecall(Metric):
+    """Precision and recall with k = 5, by torch-fidelity.
 
     Precision: share of samples inside a real image's ball. Recall: share of real images inside a sample's ball.
     """
-    from torch_fidelity.metric_prc import prc_features_to_metric  # a second of imports that few need
 
-    real = reference.spread(len(samples.labels))
-    values = prc_features_to_metric(
-        samples.features, real.features, prc_neighborhood=K, prc_batch_size=1000, save_cpu_ram=True, verbose=False
+    values = (
+        Description(
+            "precision",
+            "Precision",
+            "Share of the generated images that resemble some real image.",
+            "higher",
+            low=0,
+            high=1,
+            source="Kynkäänniemi et al. 2019, arXiv:1904.06991",
+        ),
+        Description(
+            "recall",
+            "Recall",
+            "Share of the real images that resemble some generated image: what is missing was never learned.",
+            "higher",
+            low=0,
+            high=1,
+            source="Kynkäänniemi et al. 2019, arXiv:1904.06991",
+        ),
     )
-    return {"precision": values["precision"], "recall": values["recall"]}
+    min_samples = K + 1
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``precision`` and ``recall``."""
+        from torch_fidelity.metric_prc import prc_features_to_metric  # a second of imports that few need
+
+        real = reference.spread(len(samples.labels))
+        values = prc_features_to_metric(
+            samples.features, real.features, prc_neighborhood=K, prc_batch_size=1000, save_cpu_ram=True, verbose=False
+        )
+        return {"precision": values["precision"], "recall": values["recall"]}
 
 
-def density_coverage(samples: Look, reference: Look) -> dict[str, float]:
-    """Density and coverage of Naeem et al. 2020 with k = 5.
+class DensityCoverage(Metric):
+    """Density and coverage with k = 5.
 
-    Density: number of real images' balls that a sample lies in, over k; 1 is right, more means crowded. Coverage:
-    share of real images' balls that hold a sample.
+    Density: number of real images' balls that a sample lies in, over k. Coverage: share of real images' balls that
+    hold a sample.
     """
-    real = reference.spread(len(samples.labels)).features
-    radii = nearest(real, real, K, same=True).distances[:, -1]
-    inside, covered = 0, torch.zeros(len(real), dtype=torch.bool)
-    for some in samples.features.split(1000):
-        hits = torch.cdist(some, real) < radii
-        inside += int(hits.sum())
-        covered |= hits.any(dim=0)
-    return {"density": inside / (K * len(samples.labels)), "coverage": float(covered.double().mean())}
+
+    values = (
+        Description(
+            "density",
+            "Density",
+            "How crowded the surroundings of real images are with generated ones; above 1, typical images repeat.",
+            "near",
+            target=1,
+            low=0,
+            source="Naeem et al. 2020, arXiv:2002.09797",
+        ),
+        Description(
+            "coverage",
+            "Coverage",
+            "Share of the real images that have a generated image in their neighbourhood.",
+            "higher",
+            low=0,
+            high=1,
+            source="Naeem et al. 2020, arXiv:2002.09797",
+        ),
+    )
+    min_samples = K + 1
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``density`` and ``coverage``."""
+        real = reference.spread(len(samples.labels)).features
+        radii = nearest(real, real, K, same=True).distances[:, -1]
+        inside, covered = 0, torch.zeros(len(real), dtype=torch.bool)
+        for some in samples.features.split(1000):
+            hits = torch.cdist(some, real) < radii
+            inside += int(hits.sum())
+            covered |= hits.any(dim=0)
+        return {"density": inside / (K * len(samples.labels)), "coverage": float(covered.double().mean())}

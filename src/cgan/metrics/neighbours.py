@@ -1,4 +1,4 @@
-"""Nearest neighbours by exhaustive search, in parts: no more than about 100 MB of distances at a time."""
+"""Nearest neighbours by exhaustive search, in parts of about 100 MB of distances."""
 
 from typing import NamedTuple
 

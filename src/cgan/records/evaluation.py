@@ -110,7 +110,7 @@ class EvaluationRecord:
         return self.descriptions.get(name) or Description(name, name)
 
 
-class Found(NamedTuple):
+class FoundEvaluation(NamedTuple):
     """A generator's evaluation: the record, and the entry in it that is about the generator."""
 
     record: EvaluationRecord
@@ -199,7 +199,7 @@ class EvaluationIndex:
             self._stamps, self._newest_first = stamps, newest
         return self
 
-    def find(self, generator: Path) -> Found | None:
+    def find(self, generator: Path) -> FoundEvaluation | None:
         """Return the newest evaluation of a generator, else its run's own, else its export's; None: not evaluated.
 
         Args:
@@ -208,14 +208,14 @@ class EvaluationIndex:
         written = _changed(generator / "config.json" if generator.is_dir() else generator)
         for stamp, path, position in self._newest_first.get(generator.resolve(), []):
             if stamp >= written and (record := _read(path, stamp)):  # else the generator was written again since
-                return Found(record, record.entries[position])
+                return FoundEvaluation(record, record.entries[position])
         return _of_export(generator) if generator.is_dir() else _of_run(generator)
 
 
 _INDEXES: dict[Path, EvaluationIndex] = {}
 
 
-def find_evaluation(generator: Path, logs: Path = Path("logs")) -> Found | None:
+def find_evaluation(generator: Path, logs: Path = Path("logs")) -> FoundEvaluation | None:
     """Return what was measured of one generator, see :meth:`EvaluationIndex.find`; for many, use the index itself."""
     return _INDEXES.setdefault(logs.absolute(), EvaluationIndex(logs.absolute())).refresh().find(generator)
 
@@ -237,12 +237,12 @@ def _read(path: Path, changed: int) -> EvaluationRecord | None:
         return None  # damaged, or of another version: as if it were not there
 
 
-def _of_export(folder: Path) -> Found | None:
+def _of_export(folder: Path) -> FoundEvaluation | None:
     record = _read(folder / "config.json", _changed(folder / "config.json"))
-    return Found(record, record.entries[0]) if record and record.entries else None
+    return FoundEvaluation(record, record.entries[0]) if record and record.entries else None
 
 
-def _of_run(checkpoint: Path) -> Found | None:
+def _of_run(checkpoint: Path) -> FoundEvaluation | None:
     """Take the epoch that the checkpoint holds: the record's entry is that of ``best.ckpt``."""
     path = checkpoint.parent.parent / FILE
     record = _read(path, _changed(path))
@@ -250,14 +250,14 @@ def _of_run(checkpoint: Path) -> Found | None:
         return None
     entry = record.entries[0]
     if checkpoint.name == "best.ckpt":
-        return Found(record, entry)
+        return FoundEvaluation(record, entry)
     seen = _images_seen(checkpoint, _changed(checkpoint))
     if seen == entry.images_seen:
-        return Found(record, entry)
+        return FoundEvaluation(record, entry)
     for point in entry.curve:
         if point.images_seen == seen:
             other = replace(entry, values=point.values, class_values={}, confusion=[], images_seen=seen)
-            return Found(record, replace(other, epoch=point.epoch, seconds=None))
+            return FoundEvaluation(record, replace(other, epoch=point.epoch, seconds=None))
     return None
 
 

@@ -1,1 +1,1 @@
-"""From numbers and samples to what people look at: tables, plots, sheets of pictures."""
+"""From evaluation records and samples to what people look at: tables, plots, image grids."""

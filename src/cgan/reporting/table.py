@@ -1,92 +1,79 @@
-"""Values by tag, side by side: as text, as CSV, as Markdown."""
+"""Evaluation records as tables: text for a terminal, CSV, Markdown."""
 
 import csv
 import io
+import math
+from collections.abc import Sequence
 
-Columns = dict[str, dict[str, float]]
-"""Values by tag, by the name of what they judge; the floor is a column like the others."""
+from tabulate import tabulate
 
-GOALS = {
-    "fid": "lower",
-    "kid_deviation": "",
-    "kid": "lower",
-    "is_deviation": "",
-    "is": "higher",
-    "precision": "higher",
-    "recall": "higher",
-    "density": "1",
-    "coverage": "higher",
-    "intra_fid_mean": "lower",
-    "intra_fid_worst": "lower",
-    "label_agreement": "higher",
-    "cas_deviation": "",
-    "cas": "higher",
-    "variance_ratio_least": "1",
-    "variance_ratio": "1",
-    "memorised": "at most floor",
-    "exact_copies": "0",
-    "near_duplicates": "at most floor",
-    "class_fid": "lower",
-    "class_agreement": "higher",
-}
-"""What is good, by the beginning of the tag; the longer names come first."""
+from cgan.metrics.values import Description
+from cgan.records.evaluation import REAL, Entry, EvaluationRecord
 
 
-def goal(tag: str) -> str:
-    """Say which way a value is better: ``lower``, ``higher``, or what to be near; empty for deviations."""
-    return next((wish for name, wish in GOALS.items() if tag.startswith(f"{name}_")), "")
+def columns(record: EvaluationRecord) -> dict[str, Entry]:
+    """Return what stands side by side: the entries by name, and real images last."""
+    return {**{entry.name: entry for entry in record.entries}, REAL: record.real}
 
 
-def text_table(columns: Columns) -> str:
-    """Lay out the values of whole sets of samples, a column each, ready for a terminal."""
-    tags = [tag for tag in _tags(columns) if "/" not in tag]
-    rows = [["", *columns, "better"]]
-    rows += [[tag, *(_words(values.get(tag)) for values in columns.values()), goal(tag)] for tag in tags]
-    return _aligned(rows)
+def shown(record: EvaluationRecord, *, per_class: bool = False) -> list[Description]:
+    """Return the descriptions of all values in a record, of those in all or of those per class."""
+    found = [entry.class_values if per_class else entry.values for entry in columns(record).values()]
+    return [record.describe(name) for name in dict.fromkeys(name for values in found for name in values)]
 
 
-def class_table(columns: Columns, class_names: tuple[str, ...]) -> str:
-    """Lay out the values per class: a line per class, a column per set of samples and kind of value; may be empty."""
-    kinds = list(dict.fromkeys(tag.partition("/")[0] for tag in _tags(columns) if "/" in tag))
-    tables = []
-    for kind in kinds:
-        rows = [[kind, *columns]]
-        rows += [
-            [name, *(_words(values.get(f"{kind}/{label}")) for values in columns.values())]
-            for label, name in enumerate(class_names)
+def text_table(record: EvaluationRecord) -> str:
+    """Lay out values and, below them, values per class, ready for a terminal."""
+    sides = columns(record)
+    rows = [
+        [entry.title, *(number(side.values.get(entry.name)) for side in sides.values()), entry.advice]
+        for entry in shown(record)
+    ]
+    tables = [_text(["", *sides, ""], rows)]
+    for entry in shown(record, per_class=True):
+        found = [side.class_values.get(entry.name, []) for side in sides.values()]
+        rows = [
+            [name, *(number(values[label] if label < len(values) else None) for values in found)]
+            for label, name in enumerate(record.class_names)
         ]
-        tables.append(_aligned(rows))
+        tables.append(_text([entry.title, *sides], rows))
     return "\n\n".join(tables)
 
 
-def csv_table(columns: Columns) -> str:
-    """Return every value as CSV: a line per tag, a column per set of samples."""
+def csv_table(record: EvaluationRecord) -> str:
+    """Return every value as CSV: a line per value name, a column per entry; ``NAME/LABEL`` is a value of one class."""
+    sides = [_flat(entry) for entry in columns(record).values()]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["tag", *columns])
-    writer.writerows([tag, *(values.get(tag, "") for values in columns.values())] for tag in _tags(columns))
+    writer.writerow(["value", *columns(record)])
+    names = dict.fromkeys(name for values in sides for name in values)
+    writer.writerows([name, *(values.get(name, "") for values in sides)] for name in names)
     return out.getvalue()
 
 
-def markdown_table(rows: list[list[str]]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; the first row is the head."""
     head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+    return tabulate(body, head, tablefmt="github", disable_numparse=True)
 
 
-def _tags(columns: Columns) -> list[str]:
-    return list(dict.fromkeys(tag for values in columns.values() for tag in values))
+def number(value: float | None) -> str:
+    """Write a value for a table: four digits, ``-`` where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
-def _words(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _flat(entry: Entry) -> dict[str, float]:
+    per_class = {
+        f"{name}/{label}": value
+        for name, values in entry.class_values.items()
+        for label, value in enumerate(values)
+        if value is not None
+    }
+    return entry.values | per_class
 
 
-def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
-    return "\n".join(lines)
+def _text(head: list[str], rows: list[list[str]]) -> str:
+    align = ["left"] + ["right"] * (len(head) - 1)
+    if head[-1] == "":
+        align[-1] = "left"
+    return tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=align if rows else None)

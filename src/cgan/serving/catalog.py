@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.errors import CganError
-from cgan.measured import measured
+from cgan.records.evaluation import EvaluationIndex
 from cgan.spec import DataSpec
 
 
@@ -22,7 +22,7 @@ class Model:
         origin: ``pretrained generator``, ``exported generator`` or ``checkpoint``.
         network: The class of the network; empty when the file cannot be read.
         spec: Class names and image shape; None when the file cannot be read.
-        values: Measured values by tag, such as ``fid_digits_10k``; empty when nothing was measured.
+        values: Values by name, such as ``fid``; empty when it was not evaluated.
         error: Why it cannot be used; None when it can.
         path: The file or folder; for the service alone, never shown to clients.
     """
@@ -47,6 +47,7 @@ class Catalog:
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
+        self._evaluations = EvaluationIndex(logs)
         self._lock = threading.Lock()
         self._known: dict[tuple[Path, int], Model] = {}
         self._listing: list[Model] = []
@@ -74,6 +75,7 @@ class Catalog:
         inside = [folder for folder in folders if folder.resolve().is_relative_to(self.logs.resolve())]
         inside.sort(key=lambda folder: (_changed(folder), folder), reverse=True)
         listed = bundled + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
+        self._evaluations.refresh()
         known: dict[tuple[Path, int], Model] = {}
         self._listing = [self._describe(name, folder, known) for name, folder in listed]
         self._known = known
@@ -93,7 +95,8 @@ class Catalog:
             except CganError as error:
                 model = Model(name, origin, "", None, {}, without_paths(str(error), name, found.path), found.path)
         known[key] = model
-        return model if model.error else replace(model, values=measured(model.path, self.logs).values)
+        evaluation = None if model.error else self._evaluations.find(model.path)
+        return replace(model, values=evaluation.entry.values if evaluation else {})
 
 
 def without_paths(message: str, name: str, path: Path) -> str:

@@ -42,7 +42,7 @@ class ModelInfo(BaseModel):
     data: str | None = Field(examples=["mnist"])
     classes: list[str] = Field(examples=[list("0123456789")])
     img_shape: list[int] = Field(description="(C, H, W)", examples=[[1, 28, 28]])
-    values: dict[str, float] = Field(description="measured values by tag", examples=[{"fid_digits_10k": 0.51}])
+    values: dict[str, float] = Field(description="measured values by name", examples=[{"fid": 0.51}])
     error: str | None = Field(description="why it cannot be used", examples=[None])
 
     @classmethod

@@ -1,17 +1,18 @@
-"""Evaluation: from generators and pictures to numbers, tables, plots and sheets, beside real test images."""
+"""Evaluation: from generators and images to numbers, tables, plots and image grids, beside real test images."""
 
 import io
-import json
 import logging
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -20,224 +21,193 @@ from cgan.data.sources import Split
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.machine import describe_machine
-from cgan.metrics.cache import cached_look
-from cgan.metrics.cas import BATCH_SIZE, classification_accuracy
-from cgan.metrics.extractors import extractor_for
+from cgan.metrics.cache import cached_features
+from cgan.metrics.features import Extractor, Features, evenly, extract, labels_like
 from cgan.metrics.labels import confusion
-from cgan.metrics.looks import Look, evenly, labels_like, look
-from cgan.metrics.suite import Suite, choose, count_in_words, refuse_too_few
-from cgan.reporting.plots import confusion_matrices, overview
-from cgan.reporting.sheets import (
-    extremes_sheet,
-    first_sheet,
-    interpolation_sheet,
-    neighbours_sheet,
-    style_sheet,
+from cgan.metrics.metric import Metric, RealImages
+from cgan.metrics.suite import Measured, Suite
+from cgan.records.evaluation import FILE, REAL, Entry, EvaluationRecord, relative_file, write_evaluation
+from cgan.reporting.image_grids import (
+    class_grid,
+    extremes_grid,
+    interpolation_grid,
+    neighbours_grid,
+    style_grid,
     to_png,
 )
-from cgan.reporting.table import Columns, class_table, csv_table, text_table
+from cgan.reporting.plots import confusion_matrices, overview
+from cgan.reporting.table import csv_table, text_table
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
 from cgan.spec import DataSpec
-from cgan.tasks.judged import Judged, collect, described
-from cgan.tracking import TensorBoard
+from cgan.tasks.candidates import Candidate, collect
 
 log = logging.getLogger(__name__)
-FLOOR = "floor"
-SHEET_ROWS = 10
+GRID_ROWS = 10
+SOFTWARE = ("torch", "torchmetrics", "torch-fidelity")
 
 
 class Evaluation(NamedTuple):
     """What an evaluation leaves behind.
 
     Attributes:
-        folder: ``evaluation.json`` and ``.csv``, ``overview.png``, ``confusion.png``, a folder of sheets for each.
-        columns: Values by tag, by name; the last column is the floor.
+        folder: ``evaluation.json`` and ``.csv``, ``overview.png``, ``confusion.png``, a folder of image grids for each.
+        record: All values.
     """
 
     folder: Path
-    columns: Columns
+    record: EvaluationRecord
 
 
 def run(cfg: DictConfig) -> Evaluation:
-    """Judge what ``cfg`` names and write everything into the folder of this job.
+    """Evaluate what ``cfg`` names and write everything into the folder of this job.
 
     Raises:
-        CganError: A wish cannot be met or an input is not sound; found out before any long work.
+        CganError: A request cannot be met or an input is not sound; found out before any long work.
     """
-    _refuse_wishes(cfg)
+    _refuse_requests(cfg)
     source = instantiate(cfg.data.source, _convert_="all")
     spec: DataSpec = source.spec
-    judged = collect(cfg, spec)
-    extractor = extractor_for(cfg.quality.features, spec).to(cfg.device)
-    metrics = choose(_names(cfg.quality.metrics), extractor, cfg.quality.n)
+    extractor: Extractor = instantiate(cfg.features).to(cfg.device)
+    extractor.check(spec)
+    metrics: dict[str, Metric] = instantiate(cfg.metrics, _convert_="all")
+    candidates = collect(cfg, spec)
     source.prepare()
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
-    n = min(cfg.quality.n, len(held_out.labels))
-    samples = [_planned(entry, reference.labels, n) for entry in judged]
-    for entry, labels in zip(judged, samples, strict=True):
-        refuse_too_few(metrics, labels, spec.num_classes, entry.source)
+    n = min(cfg.n, len(held_out.labels))
+    labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
 
-    with tqdm(total=(len(judged) + 1) * (len(metrics) + int(cfg.cas)), unit="step", dynamic_ncols=True) as bar:
-        bar.set_description("looking at real images")
-        real = cached_look(extractor, *reference), cached_look(extractor, *held_out)
-        suite = Suite(*real, extractor, metrics, n, cfg.reference)
-        looks = {}
-        for entry, labels in zip(judged, samples, strict=True):
-            bar.set_description(f"{entry.name}: drawing")
-            images = _images(entry, labels, cfg.quality.seed, cfg.batch_size)
-            looks[entry.name] = look(extractor, images, labels, cfg.batch_size)
-        looks[FLOOR] = suite.test.spread(n)
-        columns = {name: _measured(name, seen, suite, splits if cfg.cas else None, bar) for name, seen in looks.items()}
+    with tqdm(total=(len(candidates) + 1) * len(metrics), unit="step", dynamic_ncols=True) as bar:
+        bar.set_description("reading real images")
+        real = RealImages(
+            cached_features(extractor, *reference), cached_features(extractor, *held_out), n, cfg.reference
+        )
+        suite = Suite(extractor, metrics, real)
+        bar.total = (len(candidates) + 1) * len(suite.metrics)
+        samples = []
+        for candidate, requested in zip(candidates, labels, strict=True):
+            bar.set_description(f"{candidate.entry.name}: drawing")
+            images = _images(candidate, requested, cfg.seed, cfg.batch_size)
+            samples.append(extract(extractor, images, requested, cfg.batch_size))
+        entries = [
+            _filled(candidate.entry, _measured(candidate.entry.name, suite, features, bar), features, suite)
+            for candidate, features in zip(candidates, samples, strict=True)
+        ]
+        bar.set_description(REAL)
+        real_entry = _filled(Entry(REAL), suite.real, real.samples, suite)
+        bar.update(len(suite.metrics))
         bar.set_description("pictures")
-        sheets = {entry.name: _sheets(entry, looks[entry.name], suite.reference, cfg, spec) for entry in judged}
-        result = Evaluation(Path(HydraConfig.get().runtime.output_dir), columns)
-        _write(result, judged, looks, sheets, _protocol(cfg, spec, n), spec)
-    log.info("\n%s\n", "\n\n".join(filter(None, [text_table(columns), class_table(columns, spec.class_names)])))
-    log.info("Written: %s", result.folder)
-    return result
+        grids = [_grids(*pair, real.reference, cfg, spec) for pair in zip(candidates, samples, strict=True)]
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    record = EvaluationRecord(
+        suite.protocol(spec.name, cfg.seed, cfg.weights),
+        real_entry,
+        [_placed(entry, candidate, folder) for entry, candidate in zip(entries, candidates, strict=True)],
+        suite.descriptions,
+        list(spec.class_names),
+        {name: version(name) for name in SOFTWARE},
+        describe_machine(cfg.device),
+    )
+    _write(folder, record, grids)
+    log.info("\n%s\n", text_table(record))
+    log.info("Written: %s", folder)
+    return Evaluation(folder, record)
 
 
-def _measured(
-    name: str, looked: Look, suite: Suite, cas_splits: dict[str, Split] | None, bar: tqdm
-) -> dict[str, float]:
-    """Return every value of one column, by tag; the bar moves with each metric."""
+def _measured(name: str, suite: Suite, samples: Features, bar: tqdm) -> Measured:
+    """Return the values of one candidate; the bar moves with each metric."""
 
     def done(metric: str) -> None:
         bar.set_description(f"{name}: {metric}", refresh=False)
         bar.update()
 
-    values = suite.measure(looked, done)
-    if cas_splits:
-        bar.set_description(f"{name}: cas")
-        values |= _cas(name, looked, cas_splits)
-        done("cas")
-    return values
+    return suite.measure(samples, done)
 
 
-def _cas(name: str, looked: Look, splits: dict[str, Split]) -> dict[str, float]:
-    """Teach with samples; the floor's students learn from as many real training images for as long."""
-    images, labels, n = looked.images, looked.labels, len(looked.labels)
-    if name == FLOOR:
-        images, labels = (column[evenly(len(column), n)] for column in splits["train"])
-    score, count = classification_accuracy(images, labels, *splits["test"]), count_in_words(n)
-    return {f"cas_student_{count}_test": score.mean, f"cas_deviation_student_{count}_test": score.deviation}
+def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -> Entry:
+    table = confusion(samples).tolist() if suite.extractor.classes == "data" else []
+    return replace(entry, values=measured.values, class_values=measured.class_values, confusion=table)
 
 
-def _refuse_wishes(cfg: DictConfig) -> None:
-    if not cfg.quality or "features" not in cfg.quality:
-        raise CganError("quality: expected quality=digits or quality=inception; there is nothing to measure")
-    for name, least in (("n", 2), ("seed", 0), ("batch_size", 1)):
-        if not isinstance(cfg[name], int) or isinstance(cfg[name], bool) or cfg[name] < least:
-            raise CganError(f"{name}={cfg[name]}: expected a whole number from {least}")
-    for name, choices in (("weights", ("ema", "raw")), ("reference", ("train", "test")), ("cas", (True, False))):
+def _placed(entry: Entry, candidate: Candidate, folder: Path) -> Entry:
+    return replace(entry, file=relative_file(candidate.path, folder)) if candidate.path else entry
+
+
+def _refuse_requests(cfg: DictConfig) -> None:
+    for name, smallest in (("n", 2), ("seed", 0), ("batch_size", 1)):
+        if not isinstance(cfg[name], int) or isinstance(cfg[name], bool) or cfg[name] < smallest:
+            raise CganError(f"{name}={cfg[name]}: expected a whole number from {smallest}")
+    for name, choices in (("weights", ("ema", "raw")), ("reference", ("train", "test"))):
         if cfg[name] not in choices:
-            raise CganError(f"{name}={cfg[name]}: expected {' or '.join(str(choice).lower() for choice in choices)}")
-    if cfg.cas and cfg.n < BATCH_SIZE:
-        raise CganError(f"n={cfg.n}: cas=true needs at least {BATCH_SIZE} samples to learn from")
+            raise CganError(f"{name}={cfg[name]}: expected {' or '.join(choices)}")
+    for name in ("features", "metrics"):
+        if not cfg.get(name):
+            raise CganError(f"{name}: nothing is chosen; leave it out for the default")
     if cfg.device != "cpu" and not torch.cuda.is_available():
         raise CganError(f"device={cfg.device}: this machine has no such device that torch can use; use device=cpu")
 
 
-def _names(metrics: Any) -> list[str] | str:
-    return [str(name) for name in metrics] if isinstance(metrics, ListConfig) else str(metrics)
-
-
-def _planned(entry: Judged, reference: Tensor, n: int) -> Tensor:
-    """Return the labels of the ``n`` images that will be judged."""
-    if entry.pictures is None:
+def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
+    """Return the labels of the ``n`` images that will be measured."""
+    if candidate.images is None:
         return labels_like(reference, n)
-    found = len(entry.pictures.labels)
+    found = len(candidate.images.labels)
     if found < n:
-        raise CganError(f"images={entry.source}: {n} pictures are needed, found {found}; set n={found} or give more")
-    return entry.pictures.labels[evenly(found, n)]
+        raise CganError(
+            f"images={candidate.entry.source}: {n} images are needed, found {found}; set n={found} or give more"
+        )
+    return candidate.images.labels[evenly(found, n)]
 
 
-def _images(entry: Judged, labels: Tensor, seed: int, batch_size: int) -> Tensor:
-    if entry.generator is not None:
-        return render(entry.generator, latents(labels, entry.generator.z_dim, seed), labels, batch_size)
-    assert entry.pictures is not None
-    return entry.pictures.images[evenly(len(entry.pictures.labels), len(labels))]
+def _images(candidate: Candidate, labels: Tensor, seed: int, batch_size: int) -> Tensor:
+    if candidate.generator is not None:
+        return render(candidate.generator, latents(labels, candidate.generator.z_dim, seed), labels, batch_size)
+    assert candidate.images is not None
+    return candidate.images.images[evenly(len(candidate.images.labels), len(labels))]
 
 
-def _sheets(entry: Judged, looked: Look, reference: Look, cfg: DictConfig, spec: DataSpec) -> dict[str, bytes]:
-    """Draw the pictures that explain the values of one column, by file name."""
-    names, seed = list(spec.class_names), cfg.quality.seed
-    sheets = {"neighbours.png": neighbours_sheet(looked, reference, names)}
-    if looked.logits.shape[1] == spec.num_classes:
-        sheets["extremes.png"] = extremes_sheet(looked, names)
-    if entry.generator is not None:
-        sheets["samples.png"] = style_sheet(entry.generator, names, rows=SHEET_ROWS, seed=seed)
-        sheets["interpolation.png"] = interpolation_sheet(entry.generator, names, seed=seed)
+def _grids(
+    candidate: Candidate, samples: Features, reference: Features, cfg: DictConfig, spec: DataSpec
+) -> dict[str, bytes]:
+    """Draw the image grids that explain the values of one candidate, by file name."""
+    names = list(spec.class_names)
+    grids = {"neighbours.png": neighbours_grid(samples, reference, names)}
+    if samples.logits.shape[1] == spec.num_classes:
+        grids["extremes.png"] = extremes_grid(samples, names)
+    if candidate.generator is not None:
+        grids["samples.png"] = style_grid(candidate.generator, names, rows=GRID_ROWS, seed=cfg.seed)
+        grids["interpolation.png"] = interpolation_grid(candidate.generator, names, seed=cfg.seed)
     else:
-        sheets["samples.png"] = first_sheet(looked, names, rows=SHEET_ROWS)
-    return {name: to_png(sheet) for name, sheet in sheets.items()}
+        grids["samples.png"] = class_grid(samples, names, rows=GRID_ROWS)
+    return {name: to_png(grid) for name, grid in grids.items()}
 
 
-def _protocol(cfg: DictConfig, spec: DataSpec, n: int) -> dict[str, Any]:
-    """Say all that two evaluations must share for their values to be compared, and what computed them."""
-    return {
-        "data": spec.name,
-        "features": cfg.quality.features,
-        "reference": cfg.reference,
-        "n": n,
-        "seed": cfg.quality.seed,
-        "weights": cfg.weights,
-        "software": {name: version(name) for name in ("torch", "torchmetrics", "torch-fidelity")},
-        "machine": describe_machine(cfg.device),
-    }
-
-
-def _write(
-    result: Evaluation,
-    judged: list[Judged],
-    looks: dict[str, Look],
-    sheets: dict[str, dict[str, bytes]],
-    protocol: dict[str, Any],
-    spec: DataSpec,
-) -> None:
-    """Write tables, plots and sheets, and the same into TensorBoard."""
-    folder, columns = result
-    plots = {"overview.png": overview(columns, FLOOR, spec.class_names)}
-    tables = {name: confusion(looked) for name, looked in looks.items() if looked.logits.shape[1] == spec.num_classes}
-    if tables:
-        plots["confusion.png"] = confusion_matrices(tables, spec.class_names)
-    content = {
-        "protocol": protocol,
-        "floor": columns[FLOOR],
-        "floor_confusion": tables[FLOOR].tolist() if tables else None,
-        "judged": [
-            {
-                "name": entry.name,
-                "source": entry.source,
-                **described(entry),
-                "values": columns[entry.name],
-                "confusion": tables[entry.name].tolist() if tables else None,
-            }
-            for entry in judged
-        ],
-    }
-    write_file(folder / "evaluation.json", (json.dumps(content, indent=2) + "\n").encode())
-    write_file(folder / "evaluation.csv", csv_table(columns).encode())
-    pictures = {f"{name}/{file}": png for name, drawn in sheets.items() for file, png in drawn.items()} | plots
-    for file, png in pictures.items():
+def _write(folder: Path, record: EvaluationRecord, grids: list[dict[str, bytes]]) -> None:
+    """Write the record, tables, plots and image grids, and the same into TensorBoard."""
+    write_evaluation(folder / FILE, record)
+    write_file(folder / "evaluation.csv", csv_table(record).encode())
+    plots = {"overview.png": overview(record)}
+    if matrices := confusion_matrices(record):
+        plots["confusion.png"] = matrices
+    for file, png in plots.items():
         write_file(folder / file, png)
-    for entry in judged:
-        _log(folder, entry, columns, protocol, {**sheets[entry.name], **plots})
+    for entry, drawn in zip(record.entries, grids, strict=True):
+        for file, png in drawn.items():
+            write_file(folder / entry.name / file, png)
+        _log(folder, record, entry, {**drawn, **plots})
 
 
-def _log(folder: Path, entry: Judged, columns: Columns, protocol: dict[str, Any], pictures: dict[str, bytes]) -> None:
-    """Give each column a run of its own in TensorBoard: its values, its line among the HParams, its pictures."""
-    board = TensorBoard(save_dir=folder, name="tensorboard", version=entry.name, default_hp_metric=False)
-    values, floor = columns[entry.name], columns[FLOOR]
+def _log(folder: Path, record: EvaluationRecord, entry: Entry, pictures: dict[str, bytes]) -> None:
+    """Give each candidate a run of its own in TensorBoard: its values, its line among the HParams, its images."""
+    board = TensorBoardLogger(save_dir=folder, name="tensorboard", version=entry.name, default_hp_metric=False)
+    values = {record.protocol.tag(name): value for name, value in entry.values.items()}
+    real = {record.protocol.tag(name): value for name, value in record.real.values.items()}
     board.log_metrics({f"quality/{tag}": value for tag, value in values.items()}, step=0)
-    board.log_metrics({f"floor/{tag}": value for tag, value in floor.items()}, step=0)
-    words = {
-        key: value for key, value in {**protocol, **described(entry)}.items() if isinstance(value, int | float | str)
-    }
-    whole = {f"hp/{tag}": value for tag, value in values.items() if "/" not in tag}
-    board.log_hyperparams({"name": entry.name, "source": entry.source, **words}, whole)
+    board.log_metrics({f"real/{tag}": value for tag, value in real.items()}, step=0)
+    known = {**vars(record.protocol), **vars(entry)}
+    plain = {key: value for key, value in known.items() if isinstance(value, int | float | str)}
+    board.log_hyperparams(plain, {f"hp/{tag}": value for tag, value in values.items()})
     for file, png in pictures.items():
         board.experiment.add_image(
             file.removesuffix(".png"), np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), 0, dataformats="HWC"

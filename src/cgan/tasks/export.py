@@ -3,6 +3,7 @@
 import json
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from omegaconf import DictConfig
 from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.measured import NOTHING, Measured, measured
 from cgan.networks import Generator
+from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_json
 from cgan.sampling.draw import draw
-from cgan.tasks.judged import origin_of
+from cgan.tasks.candidates import origin_of
 from cgan.tasks.model_card import Licences, model_card
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def run(cfg: DictConfig) -> Path:
     """Write the generator that ``cfg`` names and return where.
 
     Raises:
-        CganError: A wish cannot be met, or what was written does not draw as the original does.
+        CganError: A request cannot be met, or what was written does not draw as the original does.
     """
     if cfg.format not in FORMATS:
         raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
@@ -43,13 +44,13 @@ def run(cfg: DictConfig) -> Path:
     found = find_generator(cfg.ckpt)
     generator = load_generator(found.path, weights=cfg.weights)
     rounded = cfg.half and round_to_half(generator)
-    known = measured(found.path) if cfg.weights == "ema" and not rounded else NOTHING
+    evaluation = find_evaluation(found.path) if cfg.weights == "ema" and not rounded else None
     log.info("Exporting the %s %s", found.origin, found.path)
     if cfg.format == "onnx":
         export_onnx(generator, out)
     else:
         licences = Licences(str(cfg.license), str(cfg.data_license or "not stated"))
-        export_folder(generator, out, known, origin_of(found), licences, half=cfg.half)
+        export_folder(generator, out, origin_of(found, generator), evaluation, licences, half=cfg.half)
     log.info("Exported: %s", out)
     return out
 
@@ -83,17 +84,24 @@ def round_to_half(generator: Generator) -> bool:
 
 
 def export_folder(
-    generator: Generator, out: Path, known: Measured, origin: dict[str, Any], licences: Licences, *, half: bool = False
+    generator: Generator,
+    out: Path,
+    origin: Entry,
+    found: FoundEvaluation | None,
+    licences: Licences,
+    *,
+    half: bool = False,
 ) -> None:
     """Write ``config.json``, ``model.safetensors`` and ``README.md``, the layout of the Hugging Face hub.
 
     Raises:
         CganError: The folder cannot be written, or does not draw the same pictures.
     """
+    training = {"command": origin.command, "seconds": origin.seconds, "hardware": origin.hardware}
     extra = {
-        "images_seen": origin.get("images_seen"),
-        "training": {key: origin[key] for key in ("command", "seconds", "hardware") if key in origin},
-        "measured": known._asdict(),
+        "images_seen": origin.images_seen,
+        "training": {key: value for key, value in training.items() if value is not None},
+        "evaluation": _of_this_alone(found) if found else None,
         "license": licences.weights,
         "data_license": licences.data,
     }
@@ -103,7 +111,13 @@ def export_folder(
         if not torch.equal(draw(load_generator(trial), labels), draw(generator, labels)):
             raise CganError(f"{out}: the exported generator would draw other pictures than the original: not written")
     save_generator(generator, out, extra, half=half)
-    write_file(out / "README.md", model_card(generator, known, origin, licences).encode())
+    write_file(out / "README.md", model_card(generator, origin, found, licences).encode())
+
+
+def _of_this_alone(found: FoundEvaluation) -> dict[str, Any]:
+    """Return the record without other entries, and without what has no meaning in another place."""
+    entry = replace(found.entry, source=None, file=None, curve=[])
+    return to_json(replace(found.record, entries=[entry]))
 
 
 def export_onnx(generator: Generator, out: Path) -> None:
@@ -136,8 +150,8 @@ def export_onnx(generator: Generator, out: Path) -> None:
     )
     assert program is not None
     model = program.model_proto
-    words = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
-    onnx.helper.set_model_props(model, words)
+    metadata = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
+    onnx.helper.set_model_props(model, metadata)
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for count in (1, 7, 64):

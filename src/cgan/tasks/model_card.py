@@ -1,32 +1,22 @@
 """The README of an exported generator: what it is, how good, under which licence, how to load it."""
 
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cgan.measured import Measured
+import yaml
+
 from cgan.networks import Generator
+from cgan.records.evaluation import Entry, FoundEvaluation
+from cgan.reporting.table import markdown_table, number
 
 _CARD = """\
 ---
-license: {licence}
-library_name: cgan
-tags: [gan, image-generation, {data}]
-datasets: [{data}]
----
+{front}---
 # {network} for {data}
 
-A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a class go in, a picture of
+A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a class go in, an image of
 {height} x {width} pixels and {channels} channel(s) in [-1, 1] comes out.
 
-| | |
-| --- | --- |
-| Classes | {classes} |
-| Weights | {weights:,} |
-| Training images seen | {seen} |
-| Training time | {time} |
-| Made by | {command} |
-| Licence | {licence} |
-| Licence of the training data | {data_licence} |
+{facts}
 
 ## Draw
 
@@ -34,23 +24,23 @@ A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a cl
 from cgan import draw, load_generator
 
 generator = load_generator("THIS_FOLDER")
-images = draw(generator, [0, 1, 1], seed=0)  # (3, {channels}, {height}, {width}) uint8
+images = draw(generator, {classes}, seed=0)  # ({count}, {channels}, {height}, {width}) uint8
 ```
 
 ```
 python sample.py classes=all n=10 ckpt=THIS_FOLDER
 ```
 
-`config.json` names the network and its sizes, `model.safetensors` holds the weights; nothing in either is code.
+`config.json` names the network and its sizes, `model.safetensors` holds the weights; neither contains code.
 
-## Measured
+## Evaluation
 
-{measured}
+{evaluation}
 
 ## Limits
 
-It draws what {data} shows and nothing else. Pictures of one class can look like another; the share that a classifier
-reads as the class asked for is `label_agreement`, where measured.
+It draws what {data} shows and nothing else. An image can look like another class than the requested one; the label
+agreement, where measured, is the share that a classifier reads as requested.
 """
 
 
@@ -59,56 +49,73 @@ class Licences(NamedTuple):
 
     Attributes:
         weights: An identifier such as ``mit``.
-        data: Of the pictures that the generator learned from, in words.
+        data: Of the images that the generator learned from, in words.
     """
 
     weights: str
     data: str
 
 
-def model_card(generator: Generator, known: Measured, origin: dict[str, Any], licences: Licences) -> str:
+def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | None, licences: Licences) -> str:
     """Write the model card.
 
     Args:
         generator: With its spec.
-        known: What was measured.
-        origin: Where known, ``images_seen``, ``seconds`` of training, ``hardware`` and ``command``.
+        origin: What is known of its making.
+        found: Its evaluation, if there is one.
         licences: Of the weights and of the data.
     """
     spec = generator.spec
     assert spec is not None
     channels, height, width = spec.img_shape
+    front = {
+        "license": licences.weights,
+        "library_name": "cgan",
+        "tags": ["gan", "image-generation", spec.name],
+        "datasets": [spec.name],
+    }
+    shown = list(spec.class_names[:3])
     return _CARD.format(
-        licence=licences.weights,
-        data_licence=licences.data,
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         data=spec.name,
         network=type(generator).__name__,
         z_dim=generator.z_dim,
         channels=channels,
         height=height,
         width=width,
-        classes=", ".join(spec.class_names),
-        weights=sum(weight.numel() for weight in generator.parameters()),
-        seen=f"{origin['images_seen']:,}" if "images_seen" in origin else "not recorded",
-        time=_duration(origin),
-        command=f"`{origin['command']}`" if "command" in origin else "not recorded",
-        measured=_table(known),
+        classes=shown,
+        count=len(shown),
+        facts=_facts(origin, ", ".join(spec.class_names), licences),
+        evaluation=_evaluation(found),
     )
 
 
-def _duration(origin: dict[str, Any]) -> str:
-    if "seconds" not in origin:
-        return "not recorded"
-    return f"{origin['seconds'] / 60:.0f} minutes on {origin.get('hardware', 'hardware that was not recorded')}"
+def _facts(origin: Entry, classes: str, licences: Licences) -> str:
+    time = None
+    if origin.seconds is not None:
+        time = f"{origin.seconds / 60:.0f} minutes on {origin.hardware or 'hardware that was not recorded'}"
+    rows = {
+        "Classes": classes,
+        "Weights": f"{origin.parameters:,}",
+        "Training images seen": None if origin.images_seen is None else f"{origin.images_seen:,}",
+        "Training time": time,
+        "Made by": f"`{origin.command}`" if origin.command else None,
+        "Licence": licences.weights,
+        "Licence of the training data": licences.data,
+    }
+    return markdown_table([["", ""], *([name, value or "not recorded"] for name, value in rows.items())])
 
 
-def _table(known: Measured) -> str:
-    if not known.values:
-        return "Nothing was measured before the export; `python evaluate.py ckpt=THIS_FOLDER` does."
-    rows = [f"| `{tag}` | {_short(value)} | {_short(known.floor.get(tag))} |" for tag, value in known.values.items()]
-    table = ["| Tag | This generator | Real test images |", "| --- | --- | --- |", *rows]
-    return f"By {known.source}.\n\n" + "\n".join(table)
-
-
-def _short(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.4g}"
+def _evaluation(found: FoundEvaluation | None) -> str:
+    if found is None or not found.entry.values:
+        return "Not evaluated before the export; `python evaluate.py ckpt=THIS_FOLDER` does it."
+    protocol, real = found.record.protocol, found.record.real.values
+    rows = [["", "This generator", "Real images", "", "Meaning"]]
+    for name, value in found.entry.values.items():
+        about = found.record.describe(name)
+        rows.append([about.title, number(value), number(real.get(name)), about.advice, about.sentence])
+    how = (
+        f"{protocol.n:,} samples (seed {protocol.seed}) in {protocol.features} features, compared with the "
+        f"{protocol.reference} split of {protocol.data}; real images are those of the other split."
+    )
+    return f"{how}\n\n{markdown_table(rows)}"

@@ -119,7 +119,7 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float
         raise CganError(lines[-1])
     score = json.loads((folder / "result.json").read_text())["score"]
     if score is None:
-        raise CganError("a study needs the Fréchet distance: use quality=digits")
+        raise CganError("a study needs the Fréchet distance: leave out quality=none")
     return score
 
 

@@ -17,13 +17,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from cgan.callbacks.checkpoints import LastCheckpoint
-from cgan.callbacks.quality import Quality
+from cgan.callbacks.quality import SCORE, Quality
 from cgan.callbacks.signals import Signals
 from cgan.checkpoint import read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
+from cgan.metrics.values import describe
 from cgan.module import ConditionalGAN
 from cgan.seeding import mix
 from cgan.spec import DataSpec
@@ -44,7 +45,7 @@ class TrainResult(NamedTuple):
     Attributes:
         folder: The run folder.
         best: The checkpoint of the best epoch, if quality was measured.
-        values: The best quality values by tag.
+        values: The quality values of the best epoch, by name.
     """
 
     folder: Path
@@ -54,7 +55,7 @@ class TrainResult(NamedTuple):
     @property
     def score(self) -> float | None:
         """The best Fréchet distance: what a sweep minimises."""
-        return next((value for tag, value in self.values.items() if tag.startswith("fid")), None)
+        return self.values.get(SCORE)
 
 
 def run(cfg: DictConfig) -> TrainResult:
@@ -162,13 +163,13 @@ def optional(choice: DictConfig | None) -> Any:
 
 def best_checkpoint(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
     """Keep ``best.ckpt`` by the Fréchet distance, where that is measured."""
-    if quality is None or not {"all", "fid"} & set(quality.metrics):
+    if quality is None or SCORE not in {entry.name for metric in quality.metrics.values() for entry in metric.values}:
         return []
     return [
         ModelCheckpoint(
             dirpath=folder / "checkpoints",
             filename="best",
-            monitor="fid",
+            monitor=SCORE,
             mode="min",
             save_on_train_epoch_end=True,
             enable_version_counter=False,
@@ -205,13 +206,10 @@ def opening_words(module: ConditionalGAN, folder: Path, batch_size: int, devices
 
 def summarise(folder: Path, quality: Quality | None) -> TrainResult:
     """Pick the best epoch's quality values."""
-    best = folder / "checkpoints" / "best.ckpt"
-    if quality is None or not quality.history:
+    if quality is None or (evaluated := quality.best) is None:
         return TrainResult(folder, None, {})
-    order = next((tag for tag in quality.history[-1] if tag.startswith("fid")), None)
-    judged = [row for row in quality.history if order in row]  # before a resumption the protocol may have been another
-    values = min(judged, key=lambda row: row[order]) if order else quality.history[-1]
-    return TrainResult(folder, best if best.exists() else None, values)
+    best = folder / "checkpoints" / "best.ckpt"
+    return TrainResult(folder, best if best.exists() else None, evaluated.point.values)
 
 
 def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
@@ -223,14 +221,14 @@ def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) 
         if isinstance(logger, TensorBoard):
             logger.log_hyperparams(
                 {**words, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size},
-                {f"hp/{tag}": value for tag, value in result.values.items()},
+                {f"hp/{name}": value for name, value in result.values.items()},
             )
 
 
 def closing_words(result: TrainResult) -> str:
     """Say how good the best epoch is, where the pictures lie and what to type next."""
     folder = shlex.quote(str(result.folder))
-    values = ", ".join(f"{tag} {value:.4g}" for tag, value in result.values.items())
+    values = ", ".join(f"{describe(name).title} {value:.4g}" for name, value in result.values.items())
     return "\n".join(
         [
             f"Best epoch: {values}" if values else "Quality was not measured.",

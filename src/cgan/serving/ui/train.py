@@ -101,12 +101,12 @@ def _headline(seen: Watched) -> None:
 
 
 def _values(seen: Watched) -> None:
-    quality, reference = seen.latest("quality/"), seen.latest("floor/")
+    quality, reference = seen.latest("quality/"), seen.latest("real/")
     loss, speed = seen.latest("loss/"), seen.latest("speed/")
     with st.container(horizontal=True):
         for tag, value in quality.items():
             name = tag.removeprefix("quality/")
-            real = reference.get(f"floor/{name}")
+            real = reference.get(f"real/{name}")
             st.metric(name, f"{value:.3g}", help=f"Real test images: {real:.3g}" if real is not None else None)
         if loss:
             st.metric("D loss", f"{loss['loss/d']:.3f}")
@@ -118,7 +118,7 @@ def _values(seen: Watched) -> None:
 def _images(seen: Watched) -> None:
     _chart(seen, "loss", {"loss/d": "discriminator", "loss/g": "generator", "loss/penalty": "penalty"})
     distance = next((tag for tag in seen.latest("quality/fid")), "")
-    _chart(seen, "Fréchet distance", {distance: "generated", distance.replace("quality", "floor"): "real test images"})
+    _chart(seen, "Fréchet distance", {distance: "generated", distance.replace("quality", "real"): "real test images"})
     if seen.grid:
         st.image(seen.grid.read_bytes(), caption=f"The same ten latents after epoch {int(seen.grid.stem[6:])}")
 

@@ -1,4 +1,4 @@
-"""Make the digit-feature extractor's weights: ``python -m cgan.tasks.extractor OUT.safetensors [MNIST_ROOT]``."""
+"""Make the digit-feature extractor's weights: ``python tools/extractor.py OUT.safetensors [MNIST_ROOT]``."""
 
 import hashlib
 import sys

@@ -1,4 +1,4 @@
-"""Sheets of pictures that explain a value: samples, best and worst, nearest training images, interpolations."""
+"""Image grids that explain a value: samples, best and worst, nearest training images, interpolations."""
 
 import io
 
@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cgan.metrics.features import Features
 from cgan.metrics.labels import confidence
-from cgan.metrics.looks import Look
 from cgan.metrics.neighbours import nearest, pixels
 from cgan.networks.base import Generator
 from cgan.sampling.draw import render
@@ -16,46 +16,50 @@ from cgan.sampling.interpolate import morph
 from cgan.sampling.noise import fixed_latents
 
 
-def style_sheet(generator: Generator, class_names: list[str], *, rows: int, seed: int) -> Image.Image:
-    """A row per handwriting, a column per class: the same latents for every generator with this ``z_dim``."""
+def style_grid(generator: Generator, class_names: list[str], *, rows: int, seed: int) -> Image.Image:
+    """A row per latent, a column per class: the same latents for every generator with this ``z_dim``."""
     classes = len(class_names)
     z = fixed_latents(rows, generator.z_dim, seed).repeat_interleave(classes, dim=0)
     return image_grid(render(generator, z, torch.arange(classes).repeat(rows)), classes, column_names=class_names)
 
 
-def first_sheet(looked: Look, class_names: list[str], *, rows: int) -> Image.Image:
-    """The first pictures of each class, a column per class; a class with fewer leaves white cells."""
-    cells = torch.full((rows, len(class_names), *looked.images.shape[1:]), 255, dtype=torch.uint8)
+def class_grid(samples: Features, class_names: list[str], *, rows: int) -> Image.Image:
+    """The first images of each class, a column per class; a class with fewer leaves white cells."""
+    cells = torch.full((rows, len(class_names), *samples.images.shape[1:]), 255, dtype=torch.uint8)
     for label in range(len(class_names)):
-        first = looked.images[looked.labels == label][:rows]
+        first = samples.images[samples.labels == label][:rows]
         cells[: len(first), label] = first
     return image_grid(cells.flatten(0, 1), len(class_names), column_names=class_names)
 
 
-def extremes_sheet(looked: Look, class_names: list[str], *, each: int = 8) -> Image.Image:
-    """Per class, the samples that the classifier is surest show it, and those where it is least sure."""
-    sure = confidence(looked)
+def extremes_grid(samples: Features, class_names: list[str], *, each: int = 8) -> Image.Image:
+    """Per class, the samples whose class the classifier is most certain of, and those where it is least certain."""
+    certainty = confidence(samples)
     shown = []
     for label in range(len(class_names)):
-        places = (looked.labels == label).nonzero().squeeze(1)
-        order = places[sure[places].argsort(descending=True, stable=True)]
-        shown += [_filled(looked.images[order[:each]], each), _filled(looked.images[order[-each:]], each)]
+        places = (samples.labels == label).nonzero().squeeze(1)
+        order = places[certainty[places].argsort(descending=True, stable=True)]
+        shown += [_filled(samples.images[order[:each]], each), _filled(samples.images[order[-each:]], each)]
     names = [*_title("best", each), *_title("worst", each)]
     return image_grid(torch.cat(shown), 2 * each, column_names=names, row_names=class_names)
 
 
-def neighbours_sheet(looked: Look, reference: Look, class_names: list[str], *, per_class: int = 2) -> Image.Image:
+def neighbours_grid(
+    samples: Features, reference: Features, class_names: list[str], *, per_class: int = 2
+) -> Image.Image:
     """The first samples of each class, each followed by its six nearest training images in pixels."""
-    chosen = torch.cat([(looked.labels == label).nonzero().squeeze(1)[:per_class] for label in range(len(class_names))])
-    found = nearest(pixels(looked.images[chosen]), pixels(reference.images), k=6).places
-    rows = torch.cat([looked.images[chosen][:, None], reference.images[found]], dim=1)
+    chosen = torch.cat(
+        [(samples.labels == label).nonzero().squeeze(1)[:per_class] for label in range(len(class_names))]
+    )
+    found = nearest(pixels(samples.images[chosen]), pixels(reference.images), k=6).places
+    rows = torch.cat([samples.images[chosen][:, None], reference.images[found]], dim=1)
     names = ["sample", *_title("nearest", 6)]
-    row_names = [class_names[label] for label in looked.labels[chosen].tolist()]
+    row_names = [class_names[label] for label in samples.labels[chosen].tolist()]
     return image_grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)
 
 
-def interpolation_sheet(generator: Generator, class_names: list[str], *, seed: int, frames: int = 11) -> Image.Image:
-    """Each class into the next one with one handwriting; then one handwriting into another within each class."""
+def interpolation_grid(generator: Generator, class_names: list[str], *, seed: int, frames: int = 11) -> Image.Image:
+    """Each class into the next one with one latent; then one latent into another within each class."""
     here, there = fixed_latents(2, generator.z_dim, seed)
     labels = range(len(class_names))
     between = [morph(generator, (here, here), (label, (label + 1) % len(labels)), frames) for label in labels]
@@ -65,10 +69,10 @@ def interpolation_sheet(generator: Generator, class_names: list[str], *, seed: i
     return image_grid(torch.cat([*between, *within]), frames, row_names=names)
 
 
-def to_png(sheet: Image.Image) -> bytes:
-    """Return a sheet as PNG."""
+def to_png(image: Image.Image) -> bytes:
+    """Return an image as PNG."""
     out = io.BytesIO()
-    sheet.save(out, format="PNG")
+    image.save(out, format="PNG")
     return out.getvalue()
 
 

@@ -1,0 +1,110 @@
+"""What every metric has: descriptions of its values, what it needs, and a function of two sets of features."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from cgan.metrics.features import Extractor, Features
+from cgan.metrics.values import Description, register_value
+
+Computed = dict[str, float | list[float]]
+"""Numbers by value name; a list has one number per class, NaN for a class without images."""
+
+
+_CLASSES = {"data": "features that read the classes of the data", "imagenet": "Inception features"}
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """The real images of an evaluation.
+
+    Attributes:
+        reference: The split that samples are compared with.
+        held_out: The other split; ``n`` of it in the role of samples give the values of real images.
+        n: Number of samples.
+        split: Name of the reference: ``train`` or ``test``.
+    """
+
+    reference: Features
+    held_out: Features
+    n: int
+    split: str = "train"
+
+    @cached_property
+    def samples(self) -> Features:
+        """``n`` held-out images."""
+        return self.held_out.spread(self.n)
+
+
+class Metric(ABC):
+    """One or more numbers that compare samples with reference images. Defining a subclass registers its values.
+
+    A metric of your own: set :attr:`values`, write :meth:`compute`, and name the class by ``_target_`` in a YAML of the
+    config group ``metrics``, under a key of its own: ``my_metric: {_target_: my_module.MyMetric}``.
+
+    Attributes:
+        values: Descriptions of the numbers that :meth:`compute` returns.
+        min_samples: Number of samples below which there is no value.
+        min_per_class: The same for each class of the reference.
+        needs_classes: Which classes the extractor's logits must tell apart: ``data``, ``imagenet``, or None for any.
+    """
+
+    values: ClassVar[Sequence[Description]]
+    min_samples: ClassVar[int] = 2
+    min_per_class: ClassVar[int] = 0
+    needs_classes: ClassVar[Literal["data", "imagenet"] | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "values" in cls.__dict__:
+            cls.values = tuple(replace(entry, needs=entry.needs or cls.needs()) for entry in cls.values)
+            for entry in cls.values:
+                register_value(entry)
+
+    @abstractmethod
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return the numbers by value name.
+
+        Args:
+            samples: Features of the images that are measured.
+            reference: Features of the whole reference split.
+        """
+
+    def prepare(self, real: RealImages) -> None:
+        """Compute once what every call of :meth:`compute` needs of the real images; the default needs nothing."""
+        return
+
+    def of_real(self, real: RealImages) -> Computed:
+        """Return the numbers of held-out real images in the role of the samples."""
+        return self.compute(real.samples, real.reference)
+
+    @classmethod
+    def needs(cls) -> str:
+        """Say what it takes to compute the values."""
+        needs = [_CLASSES[cls.needs_classes]] if cls.needs_classes else []
+        needs += [f"{cls.min_samples:,} samples"] if cls.min_samples > 2 else []
+        needs += [f"{cls.min_per_class} of each class"] if cls.min_per_class else []
+        return ", ".join(needs)
+
+    def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor) -> str | None:
+        """Say what is missing for a value; None: nothing.
+
+        Args:
+            extractor: What makes the features.
+            labels: (N,) classes of the samples.
+            reference: (M,) classes of the reference images.
+        """
+        if self.needs_classes not in (None, extractor.classes):
+            return f"needs {_CLASSES[self.needs_classes]}"
+        if len(labels) < self.min_samples:
+            return f"needs {self.min_samples:,} samples, found {len(labels):,}"
+        counts = reference.bincount()
+        for label in counts.nonzero().flatten().tolist():
+            found = min(int((labels == label).sum()), int(counts[label]))
+            if found < self.min_per_class:
+                return f"needs {self.min_per_class} of each class, class {label} has {found}"
+        return None

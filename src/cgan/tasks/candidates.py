@@ -1,0 +1,153 @@
+"""What is to be evaluated: generators and images made elsewhere, found and checked before any long work."""
+
+import json
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, ListConfig
+
+from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, read_description
+from cgan.data.pictures import read_pictures
+from cgan.data.sources import Split
+from cgan.errors import CganError
+from cgan.networks import Generator
+from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation
+from cgan.spec import DataSpec
+
+log = logging.getLogger(__name__)
+PRIVATE = ("hydra", "ckpt", "data.root", "run_name")
+"""Overrides that say where a run was made and not what it is."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A generator or a set of images.
+
+    Attributes:
+        entry: Its name (unique), source and origin, without values.
+        generator: Ready to draw; None for images.
+        path: The generator's file or folder; None for images.
+        images: None for a generator.
+    """
+
+    entry: Entry
+    generator: Generator | None = None
+    path: Path | None = None
+    images: Split | None = None
+
+
+def collect(cfg: DictConfig, spec: DataSpec) -> list[Candidate]:
+    """Load what ``cfg`` names by ``ckpt``, ``runs`` and ``images``, in this order.
+
+    Raises:
+        CganError: Something is missing, damaged or does not fit ``spec``.
+    """
+    images = _listed(cfg.images)
+    sources = _listed(cfg.ckpt) + (runs_in(Path(cfg.runs)) if cfg.runs is not None else [])
+    if not sources and not images:
+        sources = [str(find_generator(None).path)]
+    found = [find_generator(source) for source in sources]
+    names = _names(cfg.names, [_names_of(entry) for entry in found] + [(Path(p).stem, Path(p).name) for p in images])
+    candidates = []
+    for name, source, one in zip(names, sources, found, strict=False):
+        generator = _load(source, one, cfg, spec)
+        entry = replace(origin_of(one, generator), name=name, source=source)
+        candidates.append(Candidate(entry, generator, one.path))
+    for name, source in zip(names[len(found) :], images, strict=True):
+        candidates.append(Candidate(Entry(name, source=source), images=read_pictures(Path(source), spec)))
+    return candidates
+
+
+def runs_in(folder: Path) -> list[str]:
+    """Return every run folder under ``folder``, sorted.
+
+    Raises:
+        CganError: There is none.
+    """
+    runs = {path.parent.parent for path in folder.glob("**/checkpoints/*.ckpt")}
+    if not runs:
+        raise CganError(f"runs={folder}: expected run folders with checkpoints in it, found none")
+    return [str(run) for run in sorted(runs)]
+
+
+def origin_of(found: Found, generator: Generator) -> Entry:
+    """Return what the files tell of a generator's making; what they do not tell is left out."""
+    assert generator.spec is not None
+    size = sum(weight.numel() for weight in generator.parameters())
+    entry = Entry(found.path.name, network=type(generator).__name__, parameters=size, trained_on=generator.spec.name)
+    if found.path.is_dir():
+        described = json.loads((found.path / "config.json").read_text())
+        training = described.get("training", {})
+        known = {key: training.get(key) for key in ("command", "seconds", "hardware")}
+        return replace(entry, images_seen=described.get("images_seen"), **known)
+    described, run = read_description(found.path), found.path.parent.parent
+    seen = described["images_seen"]
+    known = {"images_seen": seen, "hardware": described.get("hardware"), "command": training_command(run)}
+    try:
+        own = read_evaluation(run / FILE).entries[0]
+    except (CganError, IndexError):
+        return replace(entry, **known)  # trained without evaluations
+    same = own.images_seen == seen
+    return replace(
+        entry, **known, curve=own.curve, epoch=own.epoch if same else None, seconds=own.seconds if same else None
+    )
+
+
+def training_command(run: Path) -> str | None:
+    """Return the command that made a run, without the places it was made in."""
+    stored = run / ".hydra" / "overrides.yaml"
+    if not stored.is_file():
+        return None
+    overrides = yaml.safe_load(stored.read_text()) or []
+    kept = [str(entry) for entry in overrides if not str(entry).lstrip("+~").startswith(PRIVATE)]
+    return " ".join(["python train.py", *kept])
+
+
+def _load(source: str, found: Found, cfg: DictConfig, spec: DataSpec) -> Generator:
+    generator = load_generator(found.path, weights=cfg.weights, device=cfg.device)
+    own = generator.spec
+    assert own is not None
+    if (own.img_shape, own.class_names) != (spec.img_shape, spec.class_names):
+        raise CganError(
+            f"ckpt={source}: it draws {own.name} ({own.num_classes} classes of {own.img_shape}), {spec.name} "
+            f"has {spec.num_classes} classes of {spec.img_shape}; set data= to what it was trained on"
+        )
+    if not all(weight.isfinite().all() for weight in generator.state_dict().values()):
+        raise CganError(f"ckpt={source}: its weights hold NaN or infinity; training diverged, name another checkpoint")
+    if own.name != spec.name:
+        log.info("%s was trained on %s and is compared with %s", source, own.name, spec.name)
+    return generator
+
+
+def _listed(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(entry) for entry in value] if isinstance(value, ListConfig | list) else [str(value)]
+
+
+def _names_of(found: Found) -> tuple[str, str]:
+    """Return a short name for a generator, and a longer one in case that it is not the only one."""
+    if found.path.is_dir():
+        long = f"{found.path.parent.name}-{found.path.name}"
+        return (long if found.path.parent == PRETRAINED else found.path.name), long
+    run = found.path.absolute().parent.parent.name if found.path.parent.name == "checkpoints" else ""
+    return run or found.path.stem, f"{run}-{found.path.stem}".lstrip("-")
+
+
+def _names(chosen: Any, known: list[tuple[str, str]]) -> list[str]:
+    """Choose a name for each: what the user said, else the short one where it is the only one, else the long one."""
+    if chosen is not None:
+        given = _listed(chosen)
+        if len(given) != len(known) or len({*given, REAL}) != len(given) + 1:
+            raise CganError(f"names={given}: expected {len(known)} different names, one for each that is evaluated")
+        return given
+    taken = Counter([short for short, _ in known] + [REAL])
+    names: list[str] = []
+    for short, long in known:
+        name = short if taken[short] == 1 else long
+        names.append(f"{name}-{len(names) + 1}" if name in names else name)
+    return names

@@ -1,0 +1,114 @@
+"""The leaderboard, from evaluation records: ``python tools/baselines.py [docs/evaluations] [docs/baselines.md]``."""
+
+import math
+import sys
+from pathlib import Path
+
+from cgan.errors import CganError
+from cgan.files import write_file
+from cgan.metrics.values import Protocol
+from cgan.records.evaluation import Entry, EvaluationRecord, read_evaluation
+from cgan.reporting.table import markdown_table, number
+
+HEAD = """# Baselines
+
+Written by `python tools/baselines.py` from the records of `evaluate.py` in `{folder}`; do not edit by hand.
+Rows of one table share data and protocol; the last row has the values of real images in the role of the samples.
+Time to train counts training alone, up to the checkpoint that was evaluated.
+"""
+SHOWN = (
+    "fid",
+    "label_agreement",
+    "intra_fid_worst",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "variance_ratio",
+    "memorised",
+    "near_duplicates",
+    "cas",
+)
+
+
+def run(folder: Path, out: Path) -> str:
+    """Write the leaderboard of all evaluation records in ``folder`` to ``out`` and return its text.
+
+    Raises:
+        CganError: There is no record, one is damaged, or real images of one protocol have different values.
+    """
+    groups: dict[Protocol, list[EvaluationRecord]] = {}
+    for record in read_all(folder):
+        groups.setdefault(record.protocol, []).append(record)
+    parts = [HEAD.format(folder=folder.as_posix())]
+    parts += [_section(protocol, groups[protocol]) for protocol in sorted(groups, key=str)]
+    text = "\n".join(parts)
+    write_file(out, text.encode())
+    return text
+
+
+def read_all(folder: Path) -> list[EvaluationRecord]:
+    """Read every record in a folder.
+
+    Raises:
+        CganError: There is none, or one is damaged.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise CganError(f"{folder.absolute()}: expected evaluation.json files of evaluate.py, found none")
+    return [read_evaluation(path) for path in paths]
+
+
+def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
+    real = group[0].real
+    for record in group[1:]:
+        _refuse_other_reference(real, record.real, protocol)
+    entries = sorted((entry for record in group for entry in record.entries), key=_distance)
+    shown = [group[0].describe(name) for name in SHOWN if name in real.values]
+    head = ["", "Network", "Parameters", "Images seen", "Time to train", "Hardware"]
+    rows = [[*head, *(entry.title for entry in shown)]]
+    rows += [[*_origin(entry), *(number(entry.values.get(one.name)) for one in shown)] for entry in [*entries, real]]
+    commands = [f"- {entry.name}: `{entry.command}`" for entry in entries if entry.command]
+    how = (
+        f"Reference: the {protocol.reference} split; seed {protocol.seed}, {protocol.weights} weights, features "
+        f"{protocol.features_hash}."
+    )
+    meanings = [f"- *{entry.title}* ({entry.advice}): {entry.sentence}" for entry in shown]
+    title = f"## {protocol.data}, {protocol.features} features, {protocol.n:,} samples"
+    return "\n".join([title, "", how, "", markdown_table(rows), "", *meanings, "", *commands, ""])
+
+
+def _refuse_other_reference(real: Entry, other: Entry, protocol: Protocol) -> None:
+    for name, value in real.values.items():
+        found = other.values.get(name, value)
+        if not math.isclose(value, found, rel_tol=1e-3, abs_tol=1e-4):
+            raise CganError(
+                f"values of real images of {protocol.data} differ ({name}: {value:.5g} and {found:.5g}): their records "
+                "are of other data or another version; evaluate again"
+            )
+
+
+def _distance(entry: Entry) -> float:
+    return entry.values.get("fid", math.inf)
+
+
+def _origin(entry: Entry) -> list[str]:
+    return [
+        entry.name,
+        entry.network or "-",
+        f"{entry.parameters:,}" if entry.parameters else "-",
+        f"{entry.images_seen:,}" if entry.images_seen else "-",
+        f"{entry.seconds / 60:.1f} min" if entry.seconds else "-",
+        entry.hardware or "-",
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        given = [Path(argument) for argument in sys.argv[1:]]
+        defaults = [Path("docs/evaluations"), Path("docs/baselines.md")]
+        folder, out = (given + defaults[len(given) :])[:2]
+        run(folder, out)
+    except CganError as error:
+        sys.exit(f"error: {error}")
+    print(f"Written: {out}")
