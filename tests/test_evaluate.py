@@ -93,7 +93,7 @@ def test_generators_and_real_images_side_by_side(composed, tmp_path, monkeypatch
         rows = list(csv.reader(file))
     assert rows[0] == ["value", "a", "b", "real_digits", "real images"]
     assert float(rows[1][1]) == a.values["fid"]
-    assert rows[-1][0] == "class_agreement/9"
+    assert rows[-1][0] == "class_fid/9"
     for name, grids in {"a": 4, "real_digits": 3, ".": 2}.items():
         pictures = sorted((out / name).glob("*.png"))
         assert len(pictures) == grids

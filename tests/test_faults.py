@@ -117,8 +117,8 @@ def test_collapse_is_warned_of(tmp_path: Path) -> None:
     """A generator that never learns: its labels mean nothing and, nearly untrained, its pictures are all alike."""
     frozen = ["optimizer.g.lr=0", "callbacks.collapse.evaluations=2", "trainer.max_epochs=3", "~callbacks.curves"]
     run = train(*TINY, *frozen, "hydra.run.dir=run", cwd=tmp_path)
-    assert run.words().count("Warning: the pictures of a class are nearly all the same, for 2 evaluations") >= 1
-    assert "does not listen to its labels, for 3 evaluations" in run.words()
+    assert run.words().count("Warning: the images of a class are nearly all the same, for 2 evaluations") >= 1
+    assert "ignores its labels, for 3 evaluations" in run.words()
     board = EventAccumulator(str(tmp_path / "run"))
     board.Reload()
     assert [event.value for event in board.Scalars("warnings/collapse")] == [0.0, 2.0, 2.0]

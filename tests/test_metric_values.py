@@ -178,7 +178,7 @@ def test_held_out_real_images_have_the_values_of_real_images(real):
     assert suite.measure(test) == suite.real
     assert set(every_metric()) - set(suite.metrics) == {"inception_score"}
     assert list(suite.real.values)[:3] == ["fid", "kid", "kid_deviation"]
-    assert list(suite.real.class_values) == ["class_fid", "class_agreement"]
+    assert list(suite.real.class_values) == ["class_agreement", "class_fid"]
     assert [len(values) for values in suite.real.class_values.values()] == [10, 10]
     assert set(suite.descriptions) == {*suite.real.values, *suite.real.class_values}
 

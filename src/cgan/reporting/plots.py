@@ -15,7 +15,8 @@ BARS_PER_LINE = 4
 
 def overview(record: EvaluationRecord) -> bytes:
     """Draw a panel of bars per value, real images as a dashed line, and a heat map per value per class; as PNG."""
-    bars, maps = shown(record), shown(record, per_class=True)
+    bars = [description for description in shown(record) if description.direction != "none"]  # no mere deviations
+    maps = shown(record, per_class=True)
     lines = -(-len(bars) // BARS_PER_LINE)
     map_height = 1.0 + 0.35 * (len(record.entries) + 1)
     bar_height = 1.4 + 0.24 * (len(record.entries) + 1)
