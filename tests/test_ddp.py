@@ -126,7 +126,7 @@ def rank(number: int, port: str, out: Path) -> None:
         lr_schedule=Constant(),
         penalty_schedule=Constant(),
         d_steps=2,
-        mismatch=0.0,
+        matching_aware=0.0,
         fake_labels="uniform",
         gradient_clip=1.0,
         ema_half_life_images=100,
@@ -135,7 +135,7 @@ def rank(number: int, port: str, out: Path) -> None:
         seed=3,
     )
     seen: dict[str, list[torch.Tensor]] = {"weights": [], "images": [], "noise": [], "dropout": []}
-    draw = module._draw_noise
+    draw = module._draw_inputs
 
     class Watch(pl.Callback):
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -144,7 +144,12 @@ def rank(number: int, port: str, out: Path) -> None:
             seen["images"].append(batch[0].clone())
             seen["dropout"].append(torch.rand(3))
 
-    module._draw_noise = lambda labels: seen["noise"].append(draw(labels)) or seen["noise"][-1]  # type: ignore[method-assign]
+    def watched(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z, fake_labels = draw(labels)
+        seen["noise"].append(z)
+        return z, fake_labels
+
+    module._draw_inputs = watched  # type: ignore[method-assign]
     trainer = pl.Trainer(
         accelerator="cpu", devices=2, strategy=AveragedGradients(), max_epochs=1, limit_train_batches=6,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

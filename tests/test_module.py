@@ -134,15 +134,23 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
 @pytest.mark.parametrize(
     "choices",
     [
-        ["loss=relativistic", "penalty=r1r2", "model.discriminator.dropout=0", "augment=translate", "gan.mismatch=0.3"],
+        [
+            "loss=relativistic",
+            "penalty=r1r2",
+            "model.discriminator.dropout=0",
+            "augment=translate",
+            "gan.matching_aware=0.3",
+        ],
+        ["loss=bce", "model.discriminator.dropout=0", "regulariser=mode_seeking"],
         ["loss=wgan", "penalty=wgan_gp", "model.discriminator.dropout=0"],
         ["loss=bce", "model.discriminator.dropout=0"],
     ],
-    ids=["relativistic-r1r2-translate-mismatch", "wgan-gp", "bce"],
+    ids=["relativistic-r1r2-translate-matching-aware", "mode-seeking", "wgan-gp", "bce"],
 )
 def test_compiled_steps_agree_with_eager_ones(composed, split, choices):
     """Plain descent: Adam would turn the rounding of a gradient that is 0, as of a relativistic bias, into a step."""
     few = Split(split.images[:48], split.labels[:48])
+    choices = [*choices, "model.discriminator.dropout=0"]
     eager, compiled = (
         trained(composed, few, f"compile={mode}", *choices, *PLAIN_DESCENT) for mode in ("false", "true")
     )
@@ -159,7 +167,7 @@ def test_compiled_steps_agree_with_eager_ones(composed, split, choices):
         (["loss=relativistic", "gan.fake_labels=uniform"], r"gan\.fake_labels=batch"),
         (["gan.fake_labels=random"], "batch or uniform"),
         (["gan.d_steps=0"], "at least 1"),
-        (["gan.mismatch=-1"], "expected 0, or above"),
+        (["gan.matching_aware=-1"], "expected 0, or above"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused_when_the_run_is_built(composed, overrides, words):

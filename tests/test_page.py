@@ -301,7 +301,7 @@ def test_every_pair_of_network_and_loss_builds(model: str, loss: str, composed: 
     cfg = composed("train", *overrides)
     assert cfg.trainer.max_epochs == 3
     module = build_module(cfg, DataSpec("mnist", (1, 28, 28), tuple("0123456789")))
-    assert type(module.game.loss).__module__ == "cgan.losses.adversarial"
+    assert type(module.loss).__module__ == "cgan.losses.adversarial"
 
 
 def test_the_defaults_of_train_equal_the_quickstart(composed: Callable) -> None:

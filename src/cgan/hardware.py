@@ -1,7 +1,8 @@
-"""What torch does not find out by itself: the cores that were given to this process, and the faster matrix product."""
+"""What computes: its name, the cores given to this process, the faster matrix product; torch finds none by itself."""
 
 import math
 import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -79,6 +80,21 @@ def compile_mode(choice: bool | str) -> str | None:
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++", "cl")):
         raise CganError("compile=true needs a C++ compiler: install g++, name one in CXX, or leave compile out")
     return mode
+
+
+def describe_hardware(device: torch.device | str, devices: int = 1) -> str:
+    """Name what computes, for example ``2 CPU cores (AMD EPYC 7763)`` or ``1 x NVIDIA H200``."""
+    if torch.device(device).type == "cuda":
+        return f"{devices} x {torch.cuda.get_device_name(device)}"
+    return f"{available_cores()} CPU cores ({_processor()})"
+
+
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    for line in listed.read_text().splitlines() if listed.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def product_error() -> float:

@@ -1,7 +1,8 @@
-"""The algorithm: two networks, two optimisers, one averaged generator."""
+"""The algorithm: a discriminator and a generator that learn in turns, and an average of the generator."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -12,18 +13,21 @@ from torch import Tensor, nn
 from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
 from cgan.errors import CganError
-from cgan.losses.adversarial import AdversarialLoss
-from cgan.losses.game import Game
-from cgan.losses.penalties import Pair, Penalty
+from cgan.losses.adversarial import BCE, AdversarialLoss
+from cgan.losses.penalties import Batch, Penalty, discriminate
+from cgan.losses.regularisers import Regulariser
 from cgan.networks.base import Discriminator, Generator
-from cgan.schedules import Schedule
+from cgan.schedules import Constant, Schedule
 from cgan.seeding import mix, seed_global_streams
 from cgan.spec import DataSpec
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
+ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 LR_EXPONENTS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
 Chunk = tuple[Tensor, Tensor]
 """``steps_per_batch`` batches: images (K, B, C, H, W) in [-1, 1] and labels (K, B) int64."""
+Statistics = dict[str, Tensor]
+"""Scalars to log, by name."""
 
 
 class ConditionalGAN(pl.LightningModule):
@@ -32,20 +36,27 @@ class ConditionalGAN(pl.LightningModule):
     Every random number of a step follows from ``(seed, step)``: a step gives the same result in a resumed run, in
     chunks of any length, and whatever callbacks draw in between.
 
+    >>> data = ImageData(Mnist5k())  # doctest: +SKIP
+    >>> sizes = {"num_classes": 10, "img_shape": (1, 28, 28)}  # doctest: +SKIP
+    >>> gan = ConditionalGAN(LightGenerator(**sizes), LightDiscriminator(**sizes), data.spec)  # doctest: +SKIP
+    >>> Trainer(max_epochs=5).fit(gan, data)  # doctest: +SKIP
+
     Args:
         generator: Draws images of given classes.
-        discriminator: Judges images of given classes.
+        discriminator: Tells real from generated images of given classes.
         spec: The data set; it travels in the checkpoint.
-        loss: The adversarial game.
+        loss: The adversarial loss; binary cross-entropy by default.
         penalty: A gradient penalty on the discriminator.
+        regulariser: A term of the generator's loss.
         augment: A differentiable augmentation of all that the discriminator sees, ``(images) -> images``.
-        d_optimizer: Builds the discriminator's optimiser from its parameters.
+        d_optimizer: Builds the discriminator's optimiser from its parameters; Adam(2e-4, betas 0.5, 0.999) by default.
         g_optimizer: Builds the generator's optimiser from its parameters.
         lr_schedule: Factor on both learning rates over the run.
         penalty_schedule: Factor on the penalty over the run.
         d_steps: Discriminator steps per generator step, each on its own batch.
-        mismatch: Weight of a second game for the discriminator, right labels against wrong ones; 0 leaves it out.
-        fake_labels: ``batch`` gives fakes the labels of the real batch, ``uniform`` draws them.
+        matching_aware: Weight of real images with wrong labels as further negatives for the discriminator
+            (Reed et al. 2016, section 4.2); 0 leaves them out.
+        fake_labels: ``batch`` gives generated images the labels of the real batch, ``uniform`` draws them.
         gradient_clip: Largest gradient norm per network.
         ema_half_life_images: Half-life of the averaged generator in images.
         ema_ramp: Upper bound of that half-life as a share of the images seen.
@@ -58,25 +69,26 @@ class ConditionalGAN(pl.LightningModule):
 
     def __init__(
         self,
-        *,
         generator: Generator,
         discriminator: Discriminator,
         spec: DataSpec,
-        loss: AdversarialLoss,
-        penalty: Penalty | None,
-        augment: Callable[[Tensor], Tensor] | None,
-        d_optimizer: OptimizerFactory,
-        g_optimizer: OptimizerFactory,
-        lr_schedule: Schedule,
-        penalty_schedule: Schedule,
-        d_steps: int,
-        mismatch: float,
-        fake_labels: Literal["batch", "uniform"],
-        gradient_clip: float | None,
-        ema_half_life_images: float,
-        ema_ramp: float,
-        lr_scaling: Literal["none", "linear", "sqrt"],
-        seed: int,
+        *,
+        loss: AdversarialLoss | None = None,
+        penalty: Penalty | None = None,
+        regulariser: Regulariser | None = None,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        d_optimizer: OptimizerFactory = ADAM,
+        g_optimizer: OptimizerFactory = ADAM,
+        lr_schedule: Schedule | None = None,
+        penalty_schedule: Schedule | None = None,
+        d_steps: int = 1,
+        matching_aware: float = 0.0,
+        fake_labels: Literal["batch", "uniform"] = "batch",
+        gradient_clip: float | None = None,
+        ema_half_life_images: float = 20_000,
+        ema_ramp: float = 0.05,
+        lr_scaling: Literal["none", "linear", "sqrt"] = "none",
+        seed: int = 1,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -85,12 +97,16 @@ class ConditionalGAN(pl.LightningModule):
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.ema = GeneratorEMA(generator, ema_half_life_images, ema_ramp)
         self.spec = spec
-        self.game = Game(self._critic, loss, penalty, augment, mismatch=mismatch, num_classes=spec.num_classes)
+        self.loss = loss or BCE()
+        self.penalty = penalty
+        self.regulariser = regulariser
+        self.augment = augment or nn.Identity()
         self.d_optimizer = d_optimizer
         self.g_optimizer = g_optimizer
-        self.lr_schedule = lr_schedule
-        self.penalty_schedule = penalty_schedule
+        self.lr_schedule = lr_schedule or Constant()
+        self.penalty_schedule = penalty_schedule or Constant()
         self.d_steps = d_steps
+        self.matching_aware = matching_aware
         self.fake_labels = fake_labels
         self.gradient_clip = gradient_clip
         self.lr_scaling = lr_scaling
@@ -100,14 +116,99 @@ class ConditionalGAN(pl.LightningModule):
         self.images_seen = 0
         self._refuse_misfits()
 
-    def compile_step(self, mode: str = "default") -> None:
-        """Compile the generator and both sides of the game; results stay, up to float rounding and dropout's choices.
+    # The algorithm
+
+    def alternate(self, real: Tensor, labels: Tensor, seed: int) -> Statistics:
+        """Update the discriminator, the generator and its average once (Goodfellow et al. 2014, algorithm 1).
 
         Args:
-            mode: As in ``torch.compile``; ``reduce-overhead`` uses CUDA graphs.
+            real: (B, C, H, W) in [-1, 1].
+            labels: (B,) their classes.
+            seed: Names every random number of the step.
         """
-        self.generator.compile(mode=mode)
-        self.game.compile(mode)
+        d_opt, g_opt = self._begin_step(real.device, seed)
+        z, fake_labels = self._draw_inputs(labels)
+        update_generator = (self.steps + 1) % self.d_steps == 0
+        with torch.set_grad_enabled(update_generator):
+            fake = self.generator(z, fake_labels)
+
+        # Discriminator: tell the real from the generated images.
+        with _frozen(g_opt):
+            d_loss, stats = self.d_objective(Batch(real, labels, fake.detach(), fake_labels), self._penalty_factor())
+            self._minimise(d_loss, d_opt)
+
+        # Generator: make the discriminator take the same generated images for real ones.
+        if update_generator:
+            with _frozen(d_opt):
+                g_loss, g_stats = self.g_objective(Batch(real, labels, fake, fake_labels), z)
+                self._minimise(g_loss, g_opt)
+            stats |= g_stats
+
+        # Average: follow the generator.
+        self.steps += 1
+        self.images_seen += len(real) * self.trainer.world_size
+        self.ema.update(len(real) * self.trainer.world_size, self.images_seen)
+        return {name: value.detach() for name, value in stats.items()}
+
+    def d_objective(self, batch: Batch, penalty_factor: Tensor) -> tuple[Tensor, Statistics]:
+        """Return what the discriminator minimises, and its parts: a function of tensors, which can be compiled.
+
+        Args:
+            batch: Images and classes; ``fake`` is detached.
+            penalty_factor: Scalar factor on the penalty.
+        """
+        batch = self._augmented(batch)
+        stats = {}
+        if self.penalty is None:
+            real_logits, fake_logits = discriminate(self.logits, batch)
+        else:
+            real_logits, fake_logits, penalty = self.penalty(self.logits, batch)
+            stats["penalty"] = penalty * penalty_factor
+        stats |= {"d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
+        objective = stats["d_loss"] = self.loss.d_loss(real_logits, fake_logits)
+        if self.penalty is not None:
+            objective = objective + stats["penalty"]
+        if self.matching_aware:
+            mismatched_logits = self.logits(batch.real, self._other_labels(batch.labels))
+            stats["d_mismatched"] = mismatched_logits.mean()
+            objective = objective + self.matching_aware * self.loss.d_loss(real_logits, mismatched_logits)
+        return objective, stats
+
+    def g_objective(self, batch: Batch, z: Tensor) -> tuple[Tensor, Statistics]:
+        """Return what the generator minimises, and its parts: a function of tensors, which can be compiled.
+
+        Args:
+            batch: Images and classes; ``fake`` carries its graph.
+            z: (B, z_dim), the latents of ``fake``.
+        """
+        seen = self._augmented(batch)
+        if self.loss.needs_real_logits:
+            real_logits, fake_logits = discriminate(self.logits, seen)
+            g_loss = self.loss.g_loss(fake_logits, real_logits)
+        else:
+            g_loss = self.loss.g_loss(self.logits(seen.fake, seen.fake_labels))
+        if self.regulariser is None:
+            return g_loss, {"g_loss": g_loss}
+        regulariser = self.regulariser(self.generator, z, batch.fake_labels, batch.fake)
+        return g_loss + regulariser, {"g_loss": g_loss, "regulariser": regulariser}
+
+    def logits(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Discriminate: (N, C, H, W) and (N,) -> (N,) in float32, also when the networks run in bfloat16."""
+        return self.discriminator(images, labels).float()
+
+    # Lightning's hooks
+
+    def training_step(self, batch: Chunk, batch_idx: int) -> Statistics:
+        """Train on each batch of the chunk and return the mean of every number worth watching.
+
+        Gradient norms are of the chunk's last step, after clipping: one per step would cost more than it shows. A
+        network that has not learned yet has none.
+        """
+        seeds = [mix(self.seed, self.steps + k) for k in range(len(batch[1]))]  # in a row: far faster than one per step
+        steps = [self.alternate(real, labels, seed) for real, labels, seed in zip(*batch, seeds, strict=True)]
+        steps[-1] |= _grad_norms(d_grad_norm=self.discriminator, g_grad_norm=self.generator)
+        seen = {name for step in steps for name in step}
+        return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Build the discriminator's and the generator's optimiser, in this order."""
@@ -124,99 +225,13 @@ class ConditionalGAN(pl.LightningModule):
         """Average the weights where they now lie."""
         self.ema.follow(self.generator)
 
-    def training_step(self, batch: Chunk, batch_idx: int) -> dict[str, Tensor]:
-        """Train on each batch of the chunk and return the mean of every number worth watching.
-
-        Gradient norms are of the chunk's last step, after clipping: one per step would cost more than it shows. A
-        network that has not learned yet has none.
-        """
-        seeds = [mix(self.seed, self.steps + k) for k in range(len(batch[1]))]  # in a row: far faster than one per step
-        steps = [self._gan_step(real, labels, seed) for real, labels, seed in zip(*batch, seeds, strict=True)]
-        steps[-1] |= _grad_norms(d_grad_norm=self.discriminator, g_grad_norm=self.generator)
-        seen = {name for step in steps for name in step}
-        return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}
-
-    def progress(self) -> float:
-        """The share of the run's images that was seen, 0 to 1."""
-        total = self.total_images()
-        return min(self.images_seen / total, 1.0) if total else 0.0
-
-    def total_images(self) -> int | None:
-        """The number of images of the whole run, or None where the run has no end."""
-        loader, epochs = self.trainer.train_dataloader, self.trainer.max_epochs
-        assert isinstance(loader, Batches)
-        images_per_epoch = loader.steps_per_epoch * loader.batch_size * self.trainer.world_size
-        return epochs * images_per_epoch if epochs and epochs > 0 else None
-
-    def _gan_step(self, real: Tensor, labels: Tensor, seed: int) -> dict[str, Tensor]:
-        d_opt, g_opt = self._both_optimizers()
-        seed_global_streams(real.device, seed)
-        self._apply_schedules(d_opt, g_opt)
-        fake_labels, z = self._draw_labels(labels), self._draw_noise(labels)
-        if rank := self.trainer.global_rank:  # dropout and augmentation differ between ranks
-            seed_global_streams(real.device, mix(self.seed, self.steps, rank))
-        generator_learns = (self.steps + 1) % self.d_steps == 0
-        with torch.set_grad_enabled(generator_learns):
-            fake = self.generator(z, fake_labels)
-
-        # The discriminator learns real from fake.
-        with _frozen(g_opt):
-            factor = torch.full((), self.penalty_schedule(self.progress()), device=real.device)
-            judged = self.game.discriminator(Pair(real, labels, fake.detach(), fake_labels), factor)
-            stats = self._update(d_opt, judged)
-
-        # The generator learns to fool it, with the very images that were just judged.
-        if generator_learns:
-            with _frozen(d_opt):
-                stats |= self._update(g_opt, self.game.generator(Pair(real, labels, fake, fake_labels)))
-
-        self.steps += 1
-        global_batch = len(real) * self.trainer.world_size
-        self.images_seen += global_batch
-        self.ema.update(global_batch, self.images_seen)
-        return stats
-
-    def _both_optimizers(self) -> list[LightningOptimizer]:
-        optimizers = self.optimizers()
-        assert isinstance(optimizers, list)
-        return optimizers
-
-    def _critic(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Judge in float32, also when the networks run in bfloat16."""
-        return self.discriminator(images, labels).float()
-
-    def _update(self, optimizer: LightningOptimizer, stats: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take one optimiser step on ``stats["loss"]``; return the other numbers."""
-        loss = stats.pop("loss")
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        optimizer.step()
-        return {name: value.detach() for name, value in stats.items()}
-
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip here: under mixed precision with a scaler, gradients are unscaled only from this point on."""
         if self.gradient_clip is not None:
             self.clip_gradients(optimizer, gradient_clip_val=self.gradient_clip, gradient_clip_algorithm="norm")
 
-    def _apply_schedules(self, *optimizers: LightningOptimizer) -> None:
-        factor = self.lr_schedule(self.progress())
-        for optimizer, initial_lr in zip(optimizers, self._initial_lrs, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = initial_lr * factor
-
-    def _draw_noise(self, labels: Tensor) -> Tensor:
-        """Draw the global batch's latents and keep this rank's share: no two ranks train on the same noise."""
-        world, rank = self.trainer.world_size, self.trainer.global_rank
-        return torch.randn(len(labels) * world, self.generator.z_dim, device=labels.device)[rank::world]
-
-    def _draw_labels(self, labels: Tensor) -> Tensor:
-        if self.fake_labels == "batch":
-            return labels
-        world, rank = self.trainer.world_size, self.trainer.global_rank
-        return torch.randint(self.spec.num_classes, (len(labels) * world,), device=labels.device)[rank::world]
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the checkpoint explain itself: what the generator is and what it draws, in plain values."""
+        """Let the checkpoint describe itself: what the generator is and what it draws, in plain values."""
         checkpoint["cgan"] = {
             "network": type(self.generator).__name__,
             "config": self.generator.config,
@@ -230,6 +245,71 @@ class ConditionalGAN(pl.LightningModule):
         self.steps = checkpoint["cgan"]["steps"]
         self.images_seen = checkpoint["cgan"]["images_seen"]
 
+    # The run
+
+    def compile_step(self, mode: str = "default") -> None:
+        """Compile the generator and both objectives; results stay, up to float rounding and dropout's choices.
+
+        Args:
+            mode: As in ``torch.compile``; ``reduce-overhead`` uses CUDA graphs.
+        """
+        torch._inductor.config.fallback_random = True  # random numbers stay those of the eager step
+        self.generator.compile(mode=mode)
+        self.d_objective = torch.compile(self.d_objective, mode=mode)  # type: ignore[method-assign]
+        self.g_objective = torch.compile(self.g_objective, mode=mode)  # type: ignore[method-assign]
+
+    def progress(self) -> float:
+        """The share of the run's images that was seen, 0 to 1."""
+        total = self.total_images()
+        return min(self.images_seen / total, 1.0) if total else 0.0
+
+    def total_images(self) -> int | None:
+        """The number of images of the whole run, or None where the run has no end."""
+        loader, epochs = self.trainer.train_dataloader, self.trainer.max_epochs
+        assert isinstance(loader, Batches)
+        images_per_epoch = loader.steps_per_epoch * loader.batch_size * self.trainer.world_size
+        return epochs * images_per_epoch if epochs and epochs > 0 else None
+
+    def _begin_step(self, device: torch.device, seed: int) -> list[LightningOptimizer]:
+        """Start the random streams at ``seed``, set the learning rates, return the optimisers: D's, then G's."""
+        seed_global_streams(device, seed)
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        factor = self.lr_schedule(self.progress())
+        for optimizer, initial_lr in zip(optimizers, self._initial_lrs, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = initial_lr * factor
+        return optimizers
+
+    def _draw_inputs(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the latents and classes of the global batch and keep this rank's share: ranks never share a latent.
+
+        Dropout and augmentation, which come later in the step, differ between ranks too.
+        """
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        count, device = len(labels) * world, labels.device
+        if self.fake_labels == "uniform":
+            labels = torch.randint(self.spec.num_classes, (count,), device=device)[rank::world]
+        z = torch.randn(count, self.generator.z_dim, device=device)[rank::world]
+        if rank:
+            seed_global_streams(device, mix(self.seed, self.steps, rank))
+        return z, labels
+
+    def _penalty_factor(self) -> Tensor:
+        return torch.full((), self.penalty_schedule(self.progress()), device=self.device)
+
+    def _augmented(self, batch: Batch) -> Batch:
+        return batch._replace(real=self.augment(batch.real), fake=self.augment(batch.fake))
+
+    def _other_labels(self, labels: Tensor) -> Tensor:
+        """Draw for each label one of the others."""
+        return (labels + torch.randint_like(labels, 1, self.spec.num_classes)) % self.spec.num_classes
+
+    def _minimise(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
     def _refuse_misfits(self) -> None:
         if self.fake_labels not in ("batch", "uniform"):
             raise CganError(f"gan.fake_labels={self.fake_labels}: expected batch or uniform")
@@ -237,16 +317,15 @@ class ConditionalGAN(pl.LightningModule):
             raise CganError(f"gan.lr_scaling={self.lr_scaling}: expected {', '.join(LR_EXPONENTS)}")
         if self.d_steps < 1:
             raise CganError(f"gan.d_steps={self.d_steps}: expected at least 1")
-        if self.game.mismatch < 0 or (self.game.mismatch and self.spec.num_classes < 2):
-            raise CganError(f"gan.mismatch={self.game.mismatch}: expected 0, or above with at least two classes")
-        loss, penalty = self.game.loss, self.game.penalty
-        pairs = loss.needs_real_logits or (penalty is not None and penalty.needs_shared_labels)
+        if self.matching_aware < 0 or (self.matching_aware and self.spec.num_classes < 2):
+            raise CganError(f"gan.matching_aware={self.matching_aware}: expected 0, or above with at least two classes")
+        pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
         if pairs and self.fake_labels != "batch":
             raise CganError("this loss or penalty compares images of one class: set gan.fake_labels=batch")
         unstable = (nn.modules.batchnorm._BatchNorm, nn.Dropout)
-        if penalty and any(isinstance(layer, unstable) for layer in self.discriminator.modules()):
+        if self.penalty and any(isinstance(layer, unstable) for layer in self.discriminator.modules()):
             raise CganError(
-                "a gradient penalty needs a discriminator that judges each image by itself: "
+                "a gradient penalty needs a discriminator that treats each image by itself: "
                 "set model.discriminator.dropout=0 and use no batch norm, or choose penalty=none"
             )
 
@@ -264,7 +343,7 @@ def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _grad_norms(**networks: nn.Module) -> dict[str, Tensor]:
+def _grad_norms(**networks: nn.Module) -> Statistics:
     """Return the norm of the gradients that the last backward pass left in each network, where it left any."""
     gradients = {
         name: [weight.grad for weight in network.parameters() if weight.grad is not None]

@@ -14,7 +14,7 @@ from cgan.callbacks.protocol import GAN, gan
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
 from cgan.errors import CganError
-from cgan.machine import describe_machine
+from cgan.hardware import describe_hardware
 from cgan.metrics.cache import cache_path, keep_features, read_features
 from cgan.metrics.features import Extractor, Features, extract, labels_like
 from cgan.metrics.metric import Metric, RealImages
@@ -122,7 +122,7 @@ class Quality(pl.Callback):
         self._log(pl_module, measured, epoch, seconds)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
-            hardware = describe_machine(pl_module.device, trainer.world_size)
+            hardware = describe_hardware(pl_module.device, trainer.world_size)
             write_evaluation(folder / FILE, self.record(folder.name, module, hardware))
 
     @property

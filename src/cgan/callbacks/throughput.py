@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from cgan.machine import describe_machine
+from cgan.hardware import describe_hardware
 from cgan.module import ConditionalGAN
 from cgan.tracking import log_values
 
@@ -48,4 +48,4 @@ class Throughput(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Name the machine: a time to train means nothing without it."""
-        checkpoint["hardware"] = describe_machine(pl_module.device, trainer.world_size)
+        checkpoint["hardware"] = describe_hardware(pl_module.device, trainer.world_size)

@@ -1,1 +1,1 @@
-"""Adversarial losses and gradient penalties: pure functions of logits and images."""
+"""Adversarial losses, gradient penalties, regularisers of the generator: functions of logits, images and networks."""

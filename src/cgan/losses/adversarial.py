@@ -1,4 +1,4 @@
-"""Adversarial losses: each class keeps the two sides of one game together, as means over raw logits.
+"""Adversarial losses: each class holds both sides of one objective, as means over raw logits.
 
 ``softplus(-t) = -log sigmoid(t)``, so no loss needs a sigmoid layer.
 """
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class AdversarialLoss(Protocol):
-    """The two sides of a game; logits are (N,) float32, losses are scalars."""
+    """Both sides of an adversarial objective; logits are (N,) float32, losses are scalars to minimise."""
 
     needs_real_logits: bool
     """Whether the generator's side compares with real logits of the same labels."""
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return what the discriminator minimises."""
 
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    def g_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Return what the generator minimises; only relativistic losses read ``real_logits``."""
 
 
@@ -30,11 +30,11 @@ class BCE:
 
     needs_real_logits = False
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Binary cross-entropy with targets 1 for real and 0 for fake."""
         return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    def g_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Binary cross-entropy with target 1 for fake."""
         return F.softplus(-fake_logits).mean()
 
@@ -44,11 +44,11 @@ class LeastSquares:
 
     needs_real_logits = False
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Squared distance to the targets 1 for real and 0 for fake."""
         return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
 
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    def g_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Squared distance to the target 1 for fake."""
         return (fake_logits - 1).square().mean() / 2
 
@@ -58,11 +58,11 @@ class Hinge:
 
     needs_real_logits = False
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Push real logits above 1 and fake logits below -1."""
         return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
 
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    def g_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Raise the fake logits."""
         return -fake_logits.mean()
 
@@ -72,11 +72,11 @@ class Wasserstein:
 
     needs_real_logits = False
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Negative estimate of the distance between real and fake."""
         return fake_logits.mean() - real_logits.mean()
 
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    def g_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Raise the fake logits."""
         return -fake_logits.mean()
 
@@ -89,11 +89,11 @@ class Relativistic:
 
     needs_real_logits = True
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Rank each real image above the fake of its pair."""
         return F.softplus(fake_logits - real_logits).mean()
 
-    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    def g_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Rank each fake image above the real one of its pair.
 
         Raises:

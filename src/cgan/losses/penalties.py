@@ -1,6 +1,6 @@
 """Gradient penalties on the discriminator.
 
-They assume that it judges each image by itself: no batch norm and no dropout. Gradients at images are taken by
+They assume that it treats each image by itself: no batch norm and no dropout. Input gradients are taken by
 ``torch.func.grad``: a penalty built on it compiles together with its network, ``autograd.grad`` would not.
 """
 
@@ -10,17 +10,17 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-Critic = Callable[[Tensor, Tensor], Tensor]
-"""``(images (N, C, H, W), labels (N,)) -> logits (N,)``."""
+Discriminate = Callable[[Tensor, Tensor], Tensor]
+"""A discriminator: ``(images (N, C, H, W), labels (N,)) -> logits (N,)``."""
 
 
-class Pair(NamedTuple):
-    """What the discriminator compares.
+class Batch(NamedTuple):
+    """Real and generated images with their classes.
 
     Attributes:
         real: (N, C, H, W) in [-1, 1].
         labels: (N,) classes of the real images.
-        fake: (N, C, H, W) in [-1, 1], without a graph where the discriminator learns.
+        fake: (N, C, H, W) in [-1, 1], detached where the discriminator learns.
         fake_labels: (N,) classes of the fake images.
     """
 
@@ -30,8 +30,8 @@ class Pair(NamedTuple):
     fake_labels: Tensor
 
 
-class Judged(NamedTuple):
-    """What the discriminator said.
+class Penalised(NamedTuple):
+    """Logits and what their gradients cost.
 
     Attributes:
         real_logits: (N,) raw.
@@ -45,33 +45,30 @@ class Judged(NamedTuple):
 
 
 class Penalty(Protocol):
-    """Judges a batch and says what its slopes cost."""
+    """A term of the discriminator's loss that depends on its input gradients."""
 
     needs_shared_labels: bool
     """Whether ``fake[i]`` must be of the same class as ``real[i]``."""
 
-    def __call__(self, critic: Critic, pair: Pair) -> Judged:
-        """Return the logits and a scalar to add to the discriminator's loss."""
+    def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
+        """Return the logits, which share their forward pass with the penalty, and the penalty."""
 
 
-def judge(critic: Critic, pair: Pair) -> tuple[Tensor, Tensor]:
-    """Judge real and fake in one pass, ``-> real_logits (N,), fake_logits (N,)``.
-
-    The discriminators treat each image by itself, so nothing leaks.
-    """
-    logits = critic(*_both(pair))
-    return logits[: len(pair.real)], logits[len(pair.real) :]
+def discriminate(discriminator: Discriminate, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return ``real_logits (N,), fake_logits (N,)`` from one forward pass over both halves."""
+    logits = discriminator(*_both(batch))
+    return logits[: len(batch.real)], logits[len(batch.real) :]
 
 
-def judge_with_slopes(critic: Critic, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def input_gradients(discriminator: Discriminate, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return logits (N,) and ``d logits[i] / d images[i]`` (N, C, H, W), differentiable once more in the weights."""
 
-    def score(images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = critic(images, labels)
+    def summed(images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = discriminator(images, labels)
         return logits.sum(), logits
 
-    slopes, logits = torch.func.grad(score, has_aux=True)(images.detach())
-    return logits, slopes
+    gradients, logits = torch.func.grad(summed, has_aux=True)(images.detach())
+    return logits, gradients
 
 
 class R1:
@@ -86,11 +83,11 @@ class R1:
     def __init__(self, gamma: float) -> None:
         self.gamma = gamma
 
-    def __call__(self, critic: Critic, pair: Pair) -> Judged:
+    def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
         """Penalise the gradient at real images."""
-        real_logits, slopes = judge_with_slopes(critic, pair.real, pair.labels)
-        fake_logits = critic(pair.fake, pair.fake_labels)
-        return Judged(real_logits, fake_logits, self.gamma / 2 * _squared_norms(slopes).mean())
+        real_logits, gradients = input_gradients(discriminator, batch.real, batch.labels)
+        fake_logits = discriminator(batch.fake, batch.fake_labels)
+        return Penalised(real_logits, fake_logits, self.gamma / 2 * _squared_norms(gradients).mean())
 
 
 class R1R2:
@@ -105,12 +102,12 @@ class R1R2:
     def __init__(self, gamma: float) -> None:
         self.gamma = gamma
 
-    def __call__(self, critic: Critic, pair: Pair) -> Judged:
+    def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
         """Penalise the gradient at real and at fake images, in one pass."""
-        logits, slopes = judge_with_slopes(critic, *_both(pair))
-        count = len(pair.real)
-        penalty = self.gamma / 2 * _squared_norms(slopes).sum() / count
-        return Judged(logits[:count], logits[count:], penalty)
+        logits, gradients = input_gradients(discriminator, *_both(batch))
+        count = len(batch.real)
+        penalty = self.gamma / 2 * _squared_norms(gradients).sum() / count
+        return Penalised(logits[:count], logits[count:], penalty)
 
 
 class WganGP:
@@ -125,19 +122,19 @@ class WganGP:
     def __init__(self, weight: float) -> None:
         self.weight = weight
 
-    def __call__(self, critic: Critic, pair: Pair) -> Judged:
-        """Penalise gradients whose length is not 1."""
-        mix = torch.rand(len(pair.real), 1, 1, 1, device=pair.real.device)
-        _, slopes = judge_with_slopes(critic, torch.lerp(pair.real, pair.fake, mix), pair.labels)
-        # The root's slope at 0 is infinite: a dead critic would give NaN.
-        norms = (_squared_norms(slopes) + 1e-12).sqrt()
-        return Judged(*judge(critic, pair), self.weight * (norms - 1).square().mean())
+    def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
+        """Penalise gradients whose norm is not 1."""
+        mix = torch.rand(len(batch.real), 1, 1, 1, device=batch.real.device)
+        _, gradients = input_gradients(discriminator, torch.lerp(batch.real, batch.fake, mix), batch.labels)
+        # The root's derivative at 0 is infinite: a discriminator without any gradient would give NaN.
+        norms = (_squared_norms(gradients) + 1e-12).sqrt()
+        return Penalised(*discriminate(discriminator, batch), self.weight * (norms - 1).square().mean())
 
 
-def _both(pair: Pair) -> tuple[Tensor, Tensor]:
-    return torch.cat([pair.real, pair.fake]), torch.cat([pair.labels, pair.fake_labels])
+def _both(batch: Batch) -> tuple[Tensor, Tensor]:
+    return torch.cat([batch.real, batch.fake]), torch.cat([batch.labels, batch.fake_labels])
 
 
-def _squared_norms(slopes: Tensor) -> Tensor:
+def _squared_norms(gradients: Tensor) -> Tensor:
     """Sum over pixels: (N, C, H, W) -> (N,)."""
-    return slopes.square().flatten(1).sum(1)
+    return gradients.square().flatten(1).sum(1)

@@ -1,8 +1,9 @@
-"""The two interfaces that every generator and every discriminator of this project has."""
+"""The interfaces of every generator and every discriminator, with what all of this project's networks share."""
 
 import inspect
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from cgan.errors import CganError
@@ -37,38 +38,60 @@ class _Described(nn.Module):
 class Generator(_Described):
     """Draw images of given classes from latents: ``forward(z, labels) = synthesize(z, embed(labels))``.
 
-    ``embed`` and ``synthesize`` are apart so that two digits can be blended by blending their embeddings.
+    ``embed`` and ``synthesize`` are apart so that two classes can be blended by blending their embeddings. A subclass
+    sets ``layers``, or defines ``synthesize`` itself.
+
+    Args:
+        z_dim: Length Z of a latent; latents are drawn from N(0, 1).
+        embed_dim: Length E of a class embedding.
+        num_classes: Number of classes K.
+        img_shape: (C, H, W).
 
     Attributes:
-        z_dim: Length of a latent; latents are drawn from N(0, 1).
         spec: The data set it was trained on; set where it is known.
+        layers: ``[z, embedding] (N, Z + E) -> (N, C, H, W)`` in [-1, 1].
     """
 
     spec: DataSpec | None = None
+    layers: nn.Module
 
-    def __init__(self, *, z_dim: int, num_classes: int, img_shape: tuple[int, int, int]) -> None:
+    def __init__(self, *, z_dim: int, embed_dim: int, num_classes: int, img_shape: tuple[int, int, int]) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
         self.z_dim = z_dim
+        self.embedding = nn.Embedding(num_classes, embed_dim)
 
     def embed(self, labels: Tensor) -> Tensor:
         """Look up the classes: (N,) int64 -> (N, E)."""
-        raise NotImplementedError
+        return self.embedding(labels)
 
     def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
-        """Draw: (N, z_dim) and (N, E) -> (N, C, H, W) in [-1, 1]."""
-        raise NotImplementedError
+        """Draw: (N, Z) and (N, E) -> (N, C, H, W) in [-1, 1]."""
+        return self.layers(torch.cat([z, embedding], dim=1))
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Draw: (N, z_dim) and (N,) int64 -> (N, C, H, W) in [-1, 1]."""
+        """Draw: (N, Z) and (N,) int64 -> (N, C, H, W) in [-1, 1]."""
         return self.synthesize(z, self.embed(labels))
 
 
 class Discriminator(_Described):
-    """Tell real from drawn images of given classes."""
+    """Tell real from generated images of given classes: ``head(features([image, label]), label)``.
+
+    A subclass sets the three parts, or defines ``forward`` itself; see :mod:`cgan.networks.conditioning`.
+
+    Attributes:
+        label: Puts the class beside the image; None where only the head reads it.
+        features: ``(N, C or C + 1, H, W) -> (N, F)``.
+        head: ``(N, F) and labels (N,) -> logits (N,)``.
+    """
+
+    label: nn.Module | None
+    features: nn.Module
+    head: nn.Module
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits, never a sigmoid."""
-        raise NotImplementedError
+        """Discriminate: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits, never a sigmoid."""
+        inputs = self.label(images, labels) if self.label else images
+        return self.head(self.features(inputs), labels)
 
 
 def divided(img_shape: tuple[int, int, int], by: int, who: str) -> tuple[int, int]:

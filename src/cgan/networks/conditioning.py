@@ -46,7 +46,7 @@ class LogitHead(nn.Module):
         self.linear = nn.Linear(features, 1)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Judge the features; the labels were seen at the input."""
+        """Return the logit of the features; the labels were seen at the input."""
         return self.linear(features).squeeze(1)
 
 
@@ -63,7 +63,7 @@ class ProjectionHead(LogitHead):
         self.scale = 1 / math.sqrt(features)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Judge the features against the embedding of their label."""
+        """Return the logit of the features, compared with the embedding of their label."""
         return super().forward(features, labels) + (self.projection(labels) * features).sum(1) * self.scale
 
 

@@ -1,6 +1,5 @@
 """The classic convolutional pair (Radford et al. 2016), conditional."""
 
-import torch
 from torch import Tensor, nn
 
 from cgan.networks.base import Discriminator, Generator, divided
@@ -44,10 +43,9 @@ class DCGANGenerator(Generator):
         embed_dim: int = 50,
         channels: tuple[int, int, int] = (256, 128, 64),
     ) -> None:
-        super().__init__(z_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
+        super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, width = divided(img_shape, 4, "model=dcgan")
         low, middle, high = channels
-        self.embedding = nn.Embedding(num_classes, embed_dim)
         self.layers = nn.Sequential(
             nn.Linear(z_dim + embed_dim, low * height * width, bias=False),
             nn.Unflatten(1, (low, height, width)),
@@ -63,14 +61,6 @@ class DCGANGenerator(Generator):
             nn.Tanh(),
         )
         init_weights(self)
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """Look up the classes: (N,) int64 -> (N, embed_dim)."""
-        return self.embedding(labels)
-
-    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
-        """Draw: (N, z_dim) and (N, embed_dim) -> (N, C, H, W) in [-1, 1]."""
-        return self.layers(torch.cat([z, embedding], dim=1))
 
 
 class DCGANDiscriminator(Discriminator):
@@ -110,8 +100,3 @@ class DCGANDiscriminator(Discriminator):
         self.head = logit_head(conditioning, channels[-1] * height * width, num_classes)
         init_weights(self)
         normalise_weights(self, norm)
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits."""
-        seen = self.label(images, labels) if self.label else images
-        return self.head(self.features(seen), labels)

@@ -1,7 +1,6 @@
 """A convolutional pair for CPUs: the work sits in small matrix products and cheap upsampling."""
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cgan.networks.base import Discriminator, Generator, divided
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
@@ -46,10 +45,9 @@ class LightGenerator(Generator):
         embed_dim: int = 32,
         width: int = 32,
     ) -> None:
-        super().__init__(z_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
+        super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, base_width = divided(img_shape, 4, "model=light")
         fine = 4 * img_shape[0]
-        self.embedding = nn.Embedding(num_classes, embed_dim)
         self.layers = nn.Sequential(
             nn.Linear(z_dim + embed_dim, 2 * width * height * base_width),
             nn.LeakyReLU(0.2),
@@ -61,14 +59,6 @@ class LightGenerator(Generator):
             nn.Conv2d(fine, img_shape[0], kernel_size=3, padding=1),
             nn.Tanh(),
         )
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """Look up the classes: (N,) int64 -> (N, embed_dim)."""
-        return self.embedding(labels)
-
-    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
-        """Draw: (N, z_dim) and (N, embed_dim) -> (N, C, H, W) in [-1, 1]."""
-        return self.layers(torch.cat([z, embedding], dim=1))
 
 
 class LightDiscriminator(Discriminator):
@@ -106,8 +96,3 @@ class LightDiscriminator(Discriminator):
         )
         self.head = logit_head(conditioning, hidden, num_classes)
         normalise_weights(self, norm)
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits."""
-        seen = self.label(images, labels) if self.label else images
-        return self.head(self.features(seen), labels)

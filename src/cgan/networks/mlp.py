@@ -3,7 +3,6 @@
 import math
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from cgan.networks.base import Discriminator, Generator
@@ -31,20 +30,13 @@ class MLPGenerator(Generator):
         embed_dim: int = 10,
         hidden: tuple[int, ...] = (256, 512, 1024),
     ) -> None:
-        super().__init__(z_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
-        self.embedding = nn.Embedding(num_classes, embed_dim)
+        super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise([z_dim + embed_dim, *hidden]):
             layers += [nn.Linear(fan_in, fan_out), nn.BatchNorm1d(fan_out), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], math.prod(img_shape)), nn.Tanh())
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """Look up the classes: (N,) int64 -> (N, embed_dim)."""
-        return self.embedding(labels)
-
-    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
-        """Draw: (N, z_dim) and (N, embed_dim) -> (N, C, H, W) in [-1, 1]."""
-        return self.layers(torch.cat([z, embedding], dim=1)).view(-1, *self.img_shape)
+        self.layers = nn.Sequential(
+            *layers, nn.Linear(hidden[-1], math.prod(img_shape)), nn.Tanh(), nn.Unflatten(1, self.img_shape)
+        )
 
 
 class MLPDiscriminator(Discriminator):
@@ -83,6 +75,6 @@ class MLPDiscriminator(Discriminator):
         normalise_weights(self, norm)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits."""
-        seen = self.label(images, labels) if self.label else images.flatten(1)
-        return self.head(self.features(seen), labels)
+        """Discriminate: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits."""
+        inputs = self.label(images, labels) if self.label else images.flatten(1)
+        return self.head(self.features(inputs), labels)

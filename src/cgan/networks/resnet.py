@@ -3,7 +3,6 @@
 import math
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from cgan.errors import CganError
@@ -62,7 +61,6 @@ class ResNetGenerator(Generator):
         embed_dim: int = 32,
         channels: tuple[int, ...] = (128, 64, 32),
     ) -> None:
-        super().__init__(z_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
         height, width = _smallest(img_shape, channels)
         layers: list[nn.Module] = [
             nn.Linear(z_dim + embed_dim, channels[0] * height * width),
@@ -76,17 +74,9 @@ class ResNetGenerator(Generator):
                 _Residual(fan_out),
             ]
         layers += [nn.LeakyReLU(0.2), nn.Conv2d(channels[-1], img_shape[0], kernel_size=3, padding=1), nn.Tanh()]
-        self.embedding = nn.Embedding(num_classes, embed_dim)
+        super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         self.layers = nn.Sequential(*layers)
         _keep_variance(self.layers)
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """Look up the classes: (N,) int64 -> (N, embed_dim)."""
-        return self.embedding(labels)
-
-    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
-        """Draw: (N, z_dim) and (N, embed_dim) -> (N, C, H, W) in [-1, 1]."""
-        return self.layers(torch.cat([z, embedding], dim=1))
 
 
 class ResNetDiscriminator(Discriminator):
@@ -125,11 +115,6 @@ class ResNetDiscriminator(Discriminator):
         _keep_variance(self.features)
         self.head = logit_head(conditioning, hidden, num_classes)
         normalise_weights(self, norm)
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Judge: (N, C, H, W) in [-1, 1] and (N,) int64 -> (N,) raw logits."""
-        seen = self.label(images, labels) if self.label else images
-        return self.head(self.features(seen), labels)
 
 
 def _smallest(img_shape: tuple[int, int, int], channels: tuple[int, ...]) -> tuple[int, int]:

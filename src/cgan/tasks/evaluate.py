@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cgan.data.sources import Split
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.machine import describe_machine
+from cgan.hardware import describe_hardware
 from cgan.metrics.cache import cached_features
 from cgan.metrics.features import Extractor, Features, evenly, extract, labels_like
 from cgan.metrics.labels import confusion
@@ -107,7 +107,7 @@ def run(cfg: DictConfig) -> Evaluation:
         suite.descriptions,
         list(spec.class_names),
         {name: version(name) for name in SOFTWARE},
-        describe_machine(cfg.device),
+        describe_hardware(cfg.device),
     )
     _write(folder, record, grids)
     log.info("\n%s\n", text_table(record))

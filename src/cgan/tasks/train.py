@@ -35,8 +35,19 @@ from cgan.tracking import JsonLines, TensorBoard
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
 # What TensorBoard's HParams tab shows: these groups by name, these sections by value.
-CHOICES = ("experiment", "data", "model", "loss", "penalty", "optimizer", "schedule", "augment", "trainer")
-SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "optimizer", "schedule")
+CHOICES = (
+    "experiment",
+    "data",
+    "model",
+    "loss",
+    "penalty",
+    "regulariser",
+    "optimizer",
+    "schedule",
+    "augment",
+    "trainer",
+)
+SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 
 class TrainResult(NamedTuple):
@@ -143,6 +154,7 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         spec=spec,
         loss=instantiate(cfg.loss),
         penalty=optional(cfg.penalty),
+        regulariser=optional(cfg.regulariser),
         augment=optional(cfg.augment),
         d_optimizer=instantiate(cfg.optimizer.d, _convert_="all"),
         g_optimizer=instantiate(cfg.optimizer.g, _convert_="all"),
