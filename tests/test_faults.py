@@ -90,11 +90,11 @@ def test_too_large_a_batch_says_what_to_lower(tmp_path: Path) -> None:
 
 @pytest.fixture
 def poison() -> list[str]:
-    return [*QUIET, "loss._target_=poisoned.Poisoned", "hydra.run.dir=run", "checkpoint.every_n_batches=1"]
+    return [*QUIET, "loss._target_=poisoned.Poisoned", "checkpoint.every_n_batches=1"]
 
 
 def test_guard_stops_at_the_batch(poison: list[str], tmp_path: Path) -> None:
-    run = start(*poison, "+loss.forever=false", "data.steps_per_batch=1", cwd=tmp_path)
+    run = start(*poison, "+loss.forever=false", "data.steps_per_batch=1", "hydra.run.dir=run", cwd=tmp_path)
     words = error_line(run)
     assert "training diverged in step 3: d_grad_norm=nan, d_loss=nan" in words
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
@@ -103,7 +103,7 @@ def test_guard_stops_at_the_batch(poison: list[str], tmp_path: Path) -> None:
 
 
 def test_guard_skips_and_goes_on(poison: list[str], tmp_path: Path) -> None:
-    run = train(*poison, "+loss.forever=false", "guard=skip", cwd=tmp_path)
+    run = train(*poison, "+loss.forever=false", "guard=skip", "hydra.run.dir=run", cwd=tmp_path)
     assert "Step 3: gradient norm of d is nan; its update is left out" in run.words()
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert all(weight.isfinite().all() for weight in state["state_dict"].values())

@@ -113,5 +113,6 @@ def draw_curves(metrics: Path, out: Path) -> None:
         if title.startswith("fid"):
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.has_data():
+            axes.legend()
     figure.savefig(out, dpi=80)

@@ -1,8 +1,11 @@
 """Training: from a configuration to a run folder."""
 
 import logging
+import os
 import shlex
 import signal
+import socket
+import time
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgan.callbacks.checkpoints import LastCheckpoint
 from cgan.callbacks.quality import SCORE, Quality
 from cgan.callbacks.signals import Signals
+from cgan.callbacks.status import Status
 from cgan.checkpoint import read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.data.datamodule import ImageData
@@ -26,6 +30,7 @@ from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import describe
 from cgan.module import ConditionalGAN
+from cgan.records.run import RunRecord
 from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.faults import in_plain_words
@@ -79,13 +84,15 @@ def run(cfg: DictConfig) -> TrainResult:
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
-    with in_plain_words(cfg):
-        return _run(cfg)
-
-
-def _run(cfg: DictConfig) -> TrainResult:
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
+    with Status(folder, run_record(cfg), checkpoint) as status, in_plain_words(cfg):
+        result = _run(cfg, folder, checkpoint, status)
+        status.write(score=result.score)
+    return result
+
+
+def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> TrainResult:
     resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     data = ImageData(
@@ -98,7 +105,7 @@ def _run(cfg: DictConfig) -> TrainResult:
     quality = optional(cfg.quality)
     last = LastCheckpoint(folder / "checkpoints", cfg.checkpoint.every_n_batches)
     with Signals(last) as signals:
-        trainer = build_trainer(cfg, quality, [last, signals], build_loggers(cfg, folder, resumed_at))
+        trainer = build_trainer(cfg, quality, [last, status, signals], build_loggers(cfg, folder, resumed_at))
         log.info(opening_words(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -111,6 +118,26 @@ def _run(cfg: DictConfig) -> TrainResult:
     if trainer.is_global_zero:
         log.info(closing_words(result))
     return result
+
+
+def run_record(cfg: DictConfig) -> RunRecord:
+    """Describe a run at its start."""
+    hydra = HydraConfig.get()
+    overrides = list(hydra.overrides.task)
+    limits = ("limit_train_batches", "fast_dev_run")
+    return RunRecord(
+        state="running",
+        command=shlex.join(["python", "train.py", *overrides]),
+        overrides=overrides,
+        data=str(hydra.runtime.choices.get("data")),
+        network=str(cfg.model.generator.get("_target_")).rpartition(".")[2],
+        debug=hydra.runtime.choices.get("debug") is not None or any(cfg.trainer.get(name) for name in limits),
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        hardware="",
+        started=time.time(),
+        updated=time.time(),
+    )
 
 
 def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], loggers: list[Any]) -> pl.Trainer:

@@ -1,0 +1,97 @@
+"""What a run is doing now, in ``run.json``."""
+
+import contextlib
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from cgan.callbacks.protocol import gan
+from cgan.errors import CganError
+from cgan.machine import describe_machine
+from cgan.records.run import RunRecord, claim, release, write_run
+
+SECONDS_BETWEEN_WRITES = 2.0
+
+
+class Status(Checkpoint):
+    """Keep a run's record: at its start, every two seconds of training, and at its end, whatever ends it.
+
+    A context manager around the whole run, so that an error before training is recorded as well; a kind of
+    ``Checkpoint`` because Lightning calls these after all others.
+
+    Args:
+        folder: The run folder, which belongs to this process from entering to leaving the context.
+        record: The run at its start.
+        checkpoint: What it goes on from, if it does.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord, checkpoint: str | Path | None) -> None:
+        self.folder = folder
+        self.record = record
+        self.checkpoint = checkpoint
+        self._written_at = self._started_at = 0.0
+        self._images_at_start = 0
+
+    def __enter__(self) -> Self:
+        if not rank_zero_only.rank:  # type: ignore[attr-defined]
+            claim(self.folder, self.checkpoint)
+            write_run(self.folder, self.record)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self.write(state="finished", seconds_left=None)
+        elif isinstance(error, Exception):
+            self.write(state="failed", seconds_left=None, message=_one_line(error))
+        else:  # KeyboardInterrupt, or the exit status of a signal
+            self.write(state="stopped", seconds_left=None, message=f"stopped by {_signal_name(error)}")
+        release(self.folder)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record how long the run is and what it runs on."""
+        self._started_at, self._images_at_start = time.monotonic(), gan(pl_module).images_seen
+        self.write(
+            hardware=describe_machine(pl_module.device, trainer.world_size),
+            epoch=trainer.current_epoch + 1,
+            epochs=trainer.max_epochs if trainer.max_epochs != -1 else None,
+            images_seen=self._images_at_start,
+            images_total=gan(pl_module).total_images(),
+        )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record the progress, at most every two seconds."""
+        seen, total = gan(pl_module).images_seen, self.record.images_total
+        self.record = replace(self.record, epoch=trainer.current_epoch + 1, images_seen=seen)
+        if time.monotonic() - self._written_at >= SECONDS_BETWEEN_WRITES:
+            speed = (seen - self._images_at_start) / (time.monotonic() - self._started_at)
+            self.write(seconds_left=round((total - seen) / speed, 1) if total and speed else None)
+
+    @rank_zero_only
+    def write(self, **changes: Any) -> None:
+        """Change the record and write it; a full disk is the checkpoint's to report."""
+        self.record = replace(self.record, updated=time.time(), **changes)
+        self._written_at = time.monotonic()
+        with contextlib.suppress(CganError):
+            write_run(self.folder, self.record)
+
+
+def _one_line(error: Exception) -> str:
+    known = error if isinstance(error, CganError) else error.__cause__
+    text = str(known) if isinstance(known, CganError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:500]
+
+
+def _signal_name(error: BaseException) -> str:
+    """Return the signal behind an exit status of 128 and more."""
+    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+        return signal.Signals(error.code - 128).name
+    return "SIGINT"

@@ -1,0 +1,187 @@
+"""``run.json``: what a run folder says of its run; and which process may write into the folder."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from cgan.errors import CganError
+from cgan.files import write_file
+
+FORMAT, VERSION = "cgan-run", 1
+STATES = ("running", "finished", "stopped", "failed")
+_RECORD, _LOCK = "run.json", "run.lock"
+_locks: dict[Path, int] = {}  # open files by run folder; the system releases a lock when its process ends
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run.
+
+    Attributes:
+        state: ``running``, ``finished``, ``stopped`` (by a signal, with a checkpoint) or ``failed``.
+        command: The command line to copy.
+        overrides: What was chosen, in Hydra's syntax.
+        data: The name of the data set.
+        network: The class of the generator.
+        debug: Whether the run was started with ``debug=`` or with a limit on its batches: its model is no model.
+        pid: The process, on ``host``.
+        host: The name of the computer.
+        hardware: What computes, for example ``2 CPU cores (AMD EPYC 7763)``; empty until training starts.
+        started: Unix time, seconds.
+        updated: Unix time of the last change, seconds.
+        epoch: The current epoch, from 1; 0 before training starts.
+        epochs: The number of epochs; None for a run without an end.
+        images_seen: Real images so far.
+        images_total: Real images of the whole run; None for a run without an end.
+        seconds_left: Estimate of the time to the end; None while not known.
+        message: Why the run stopped or failed, in one line.
+        score: The best Fréchet distance; None where it is not measured, or not yet.
+    """
+
+    state: str
+    command: str
+    overrides: list
+    data: str
+    network: str
+    debug: bool
+    pid: int
+    host: str
+    hardware: str
+    started: float | int
+    updated: float | int
+    epoch: int = 0
+    epochs: int | None = None
+    images_seen: int = 0
+    images_total: int | None = None
+    seconds_left: float | int | None = None
+    message: str = ""
+    score: float | int | None = None
+
+
+_KINDS = get_type_hints(RunRecord)
+
+
+def write_run(folder: Path, record: RunRecord) -> None:
+    """Write ``run.json``, whole or not at all.
+
+    Raises:
+        CganError: It cannot be written.
+    """
+    content = {"format": FORMAT, "version": VERSION, **asdict(record)}
+    write_file(folder / _RECORD, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_run(folder: Path) -> RunRecord | None:
+    """Read ``run.json``; None where there is none of this version, or another program wrote it.
+
+    A run whose process on this computer has ended without a last word (killed, power cut) is returned as ``failed``.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
+        if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
+            return None
+        record = RunRecord(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if record.state not in STATES or not all(isinstance(value, _KINDS[name]) for name, value in content.items()):
+        return None
+    if record.state == "running" and record.host == socket.gethostname() and not is_running(folder):
+        return replace(record, state="failed", seconds_left=None, message="its process was killed")
+    return record
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process, this one or another, trains in the folder now."""
+    try:
+        with (folder / _LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def new_folder(wanted: Path) -> Path:
+    """Make ``wanted``, or ``wanted_2``, ``wanted_3``, ... where that exists; no two processes get the same.
+
+    Raises:
+        CganError: It cannot be made.
+    """
+    folder, number = wanted, 1
+    while True:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}_{number}")
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+        else:
+            return folder
+
+
+def claim(folder: Path, checkpoint: str | Path | None) -> None:
+    """Take a run folder for this process until :func:`release`, or refuse; claiming it again is harmless.
+
+    Args:
+        folder: Made if needed.
+        checkpoint: The checkpoint that the run goes on from, if it does.
+
+    Raises:
+        CganError: Another process trains in the folder, it holds another run's checkpoints, or it cannot be written.
+    """
+    folder = folder.absolute()
+    if folder in _locks:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        _lock(handle, folder)
+        _refuse_other_run(folder, checkpoint)
+    except CganError:
+        os.close(handle)
+        raise
+    _locks[folder] = handle
+
+
+def release(folder: Path) -> None:
+    """Give a run folder back."""
+    if (handle := _locks.pop(folder.absolute(), None)) is not None:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    for _ in range(20):  # a reader holds the lock for a moment to see whether it is free
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            return None  # a file system without locks
+    raise CganError(f"{folder}: another training runs in this folder; name another with hydra.run.dir=FOLDER")
+
+
+def _refuse_other_run(folder: Path, checkpoint: str | Path | None) -> None:
+    goes_on_here = checkpoint is not None and folder in Path(checkpoint).absolute().parents
+    if goes_on_here or not any((folder / "checkpoints").glob("*.ckpt")):
+        return
+    record = read_run(folder)
+    state = record.state if record and record.state != "running" else "stopped"
+    raise CganError(
+        f"{folder}: this folder holds a {state} run; name another with hydra.run.dir=FOLDER, or go on with "
+        f"ckpt={folder}"
+    )
+
+
+def _cannot_write(folder: Path, error: OSError) -> CganError:
+    return CganError(f"cannot write {folder}: {error.strerror}; free space or choose another place")

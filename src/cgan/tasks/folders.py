@@ -1,0 +1,65 @@
+"""Every run gets a folder of its own, before Hydra writes the first file into it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict, read_write
+
+from cgan.config import quoted
+from cgan.errors import CganError
+from cgan.records.run import claim, new_folder
+from cgan.tasks.door import one_line_errors
+from cgan.tasks.resume import started_again
+
+
+class RunFolder(Callback):
+    """Hydra calls this before it makes a run's folder, whose name the clock gives or the user.
+
+    Two runs that start within a second get different folders; a folder that holds another run is refused.
+
+    Args:
+        owned: Whether a run keeps the folder to itself, as training does; a folder of samples may be written again.
+    """
+
+    def __init__(self, owned: bool = False) -> None:
+        self.owned = owned
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the folder, or claim the one that was typed.
+
+        Raises:
+            SystemExit: It is refused; of any other exception Hydra would make a warning.
+        """
+        with one_line_errors():
+            if not _typed(config, "hydra.run.dir"):
+                with read_write(config), open_dict(config):
+                    config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))
+            if self.owned and _is_first_process():
+                folder = Path(config.hydra.run.dir)
+                claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the sweep's folder, or refuse one that holds a sweep.
+
+        Raises:
+            SystemExit: It is refused.
+        """
+        with one_line_errors():
+            folder = Path(config.hydra.sweep.dir)
+            if not _typed(config, "hydra.sweep.dir"):
+                with read_write(config), open_dict(config):
+                    config.hydra.sweep.dir = str(new_folder(folder))
+                    config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(config.hydra.sweep.dir)}")
+            elif next(folder.glob("*/run.json"), None):
+                raise CganError(f"{folder}: this folder holds a sweep; name another with hydra.sweep.dir=FOLDER")
+
+
+def _typed(config: DictConfig, key: str) -> bool:
+    return any(override.partition("=")[0].lstrip("+") == key for override in config.hydra.overrides.hydra)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the first of the processes that train one model together."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
