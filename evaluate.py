@@ -1,17 +1,6 @@
-"""Evaluate generators and pictures: `python evaluate.py ckpt=logs/train/runs/X`."""
+"""Evaluate generators and images: `python evaluate.py ckpt=logs/train/runs/X`. The same as `cgan evaluate`."""
 
-from omegaconf import DictConfig
+from cgan.cli import run_task
 
-from cgan.tasks.door import door
-
-
-@door("evaluate")
-def main(cfg: DictConfig) -> None:
-    """Measure, write tables, plots and sheets, print the table."""
-    from cgan.tasks.evaluate import run
-
-    run(cfg)
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # fish looks for @hydra.main in a script before it completes its arguments
+    run_task("evaluate")

@@ -1,17 +1,6 @@
-"""Give a generator to others: `python export.py ckpt=... format=safetensors|onnx out=...`."""
+"""Export a generator: `python export.py ckpt=... format=safetensors out=...`. The same as `cgan export`."""
 
-from omegaconf import DictConfig
+from cgan.cli import run_task
 
-from cgan.tasks.door import door
-
-
-@door("export")
-def main(cfg: DictConfig) -> None:
-    """Export and check what was written."""
-    from cgan.tasks.export import run
-
-    run(cfg)
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # fish looks for @hydra.main in a script before it completes its arguments
+    run_task("export")

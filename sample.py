@@ -1,17 +1,6 @@
-"""Draw digits: `python sample.py 'digits=[3,7]' n=25 seed=0`."""
+"""Draw: `python sample.py 'classes=[3,7]' n=25 seed=0`. The same as `cgan sample`."""
 
-from omegaconf import DictConfig
+from cgan.cli import run_task
 
-from cgan.tasks.door import door
-
-
-@door("sample")
-def main(cfg: DictConfig) -> None:
-    """Draw and write the pictures."""
-    from cgan.tasks.sample import run
-
-    run(cfg)
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # fish looks for @hydra.main in a script before it completes its arguments
+    run_task("sample")

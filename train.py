@@ -1,22 +1,6 @@
-"""Train: `python train.py experiment=quickstart`. Every value of `conf/` can be overridden."""
+"""Train: `python train.py experiment=quickstart`. The same as `cgan train`."""
 
-import sys
+from cgan.cli import run_task
 
-from omegaconf import DictConfig
-
-from cgan.tasks.door import door, one_line_errors
-from cgan.tasks.resume import resumed_arguments
-
-
-@door("train")
-def main(cfg: DictConfig) -> float | None:
-    """Train and return the best Fréchet distance, for sweepers."""
-    from cgan.tasks.sweep import job
-
-    return job(cfg)
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        sys.argv[1:] = resumed_arguments(sys.argv[1:])
-    main()
+if __name__ == "__main__":  # fish looks for @hydra.main in a script before it completes its arguments
+    run_task("train")

@@ -13,8 +13,8 @@ import pytest
 from processes import ROOT, TINY, error_line, start, train
 
 from cgan.errors import CganError
-from cgan.tasks.study import open_study
-from cgan.tasks.study import run as study
+from cgan.tasks.search import open_study
+from cgan.tasks.search import run as search
 
 DROPPED = ("callbacks.", "data.batch_size", "trainer.max_epochs")
 FAST = [word for word in TINY if not word.startswith(DROPPED)] + ["trainer.max_epochs=1", "~callbacks.curves"]
@@ -68,7 +68,7 @@ def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
         "optimizer.g.lr=tag(log,interval(1e-4,1e-2))",
         "gan.fake_labels=choice(batch,uniform)",
     ]
-    words = f"from cgan.tasks.study import run; run('s', 2, {[*FAST, *space]!r}, studies=Path('.'), heartbeat=1)"
+    words = f"from cgan.tasks.search import run; run('s', 2, {[*FAST, *space]!r}, studies=Path('.'), heartbeat=1)"
     killed = subprocess.Popen(
         [sys.executable, "-c", f"from pathlib import Path; {words}"], cwd=tmp_path, start_new_session=True
     )
@@ -79,7 +79,7 @@ def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert killed.wait() == -signal.SIGKILL
     assert states(tmp_path / "s") == ["RUNNING"]
     time.sleep(4)  # longer than three heartbeats: so long no sign means dead
-    rows = study("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1)
+    rows = search("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1)
     assert sorted(states(tmp_path / "s")) == ["COMPLETE", "COMPLETE", "FAIL"]
     assert [row.error for row in rows] == [None, None, "it was killed"]
     first, second, dead = rows
@@ -89,12 +89,12 @@ def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert dead.overrides in (first.overrides, second.overrides)
     assert 1e-4 <= float(first.overrides["optimizer.g.lr"]) <= 1e-2
     assert len(table(tmp_path / "s")) == 4
-    assert study("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1) == rows
+    assert search("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1) == rows
 
 
 def test_a_study_needs_something_to_search(tmp_path: Path) -> None:
     with pytest.raises(CganError, match="nothing to search"):
-        study("s", 2, ["seed=1"], studies=tmp_path)
+        search("s", 2, ["seed=1"], studies=tmp_path)
 
 
 def test_a_sweep_without_failures_ends_well(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_study_prunes_a_run_that_is_worse_than_the_others(tmp_path: Path) -> N
     opened.add_trials([good] * 4)
     longer = [word for word in FAST if not word.startswith("trainer.max_epochs")]
     space = ["data.batch_size=8", "trainer.max_epochs=50", "gan.fake_labels=choice(batch)"]
-    study("s", 5, [*longer, *space], studies=tmp_path)
+    search("s", 5, [*longer, *space], studies=tmp_path)
     assert states(tmp_path / "s") == ["COMPLETE"] * 4 + ["PRUNED"]
     assert (tmp_path / "s" / "trial_0004" / "checkpoints" / "last.ckpt").exists()
     assert "Stopped by SIGTERM" in (tmp_path / "s" / "trial_0004" / "output.txt").read_text()

@@ -9,6 +9,8 @@ torch.Size([3, 1, 28, 28])
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from cgan.checkpoint import load_generator, save_generator
     from cgan.errors import CganError

@@ -21,13 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from cgan.checkpoint import load_generator
+from cgan.cli.errors import error_message
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
 from cgan.networks.base import Generator
 from cgan.sampling.draw import draw
 from cgan.sampling.grids import image_grid
-from cgan.tasks.door import in_words
 
 if TYPE_CHECKING:
     from cgan.tasks.evaluate import Evaluation
@@ -156,4 +156,6 @@ def _errors_for_users() -> Iterator[None]:
             raise end.__context__ from None
         raise
     except (HydraException, OmegaConfBaseException, OSError) as error:
-        raise CganError(in_words(error)) from error
+        if (message := error_message(error)) is None:
+            raise
+        raise CganError(message) from error

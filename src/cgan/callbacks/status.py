@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from cgan.callbacks.protocol import gan
 from cgan.errors import CganError
-from cgan.machine import describe_machine
+from cgan.hardware import describe_hardware
 from cgan.records.run import RunRecord, claim, release, write_run
 
 SECONDS_BETWEEN_WRITES = 2.0
@@ -58,7 +58,7 @@ class Status(Checkpoint):
         """Record how long the run is and what it runs on."""
         self._started_at, self._images_at_start = time.monotonic(), gan(pl_module).images_seen
         self.write(
-            hardware=describe_machine(pl_module.device, trainer.world_size),
+            hardware=describe_hardware(pl_module.device, trainer.world_size),
             epoch=trainer.current_epoch + 1,
             epochs=trainer.max_epochs if trainer.max_epochs != -1 else None,
             images_seen=self._images_at_start,

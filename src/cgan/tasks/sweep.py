@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +14,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from cgan.commands import command
 from cgan.files import write_file
-from cgan.tasks.door import in_words
 
 if TYPE_CHECKING:
     from cgan.tasks.train import TrainResult
@@ -38,13 +39,14 @@ class Row(NamedTuple):
     error: str | None
 
 
-def job(cfg: DictConfig) -> float | None:
-    """Train, by itself or as one job of a sweep, and return the score.
+def job(cfg: DictConfig, describe: Callable[[Exception], str]) -> float | None:
+    """Train, by itself or as one job of a sweep, and return the best Fréchet distance.
 
     A job of a sweep that fails leaves ``error.txt`` in its folder and returns NaN, so that the others run.
 
-    Raises:
-        CganError: A run by itself failed.
+    Args:
+        cfg: The composed configuration.
+        describe: Prints an error and returns it as one line.
     """
     from cgan.tasks.train import run  # Hydra imports this file at every start; torch may wait
 
@@ -53,9 +55,7 @@ def job(cfg: DictConfig) -> float | None:
     try:
         return finished(run(cfg)).score
     except Exception as error:
-        words = in_words(error)
-        log.error("error: %s", words)
-        write_file(Path(HydraConfig.get().runtime.output_dir) / "error.txt", words.encode())
+        write_file(Path(HydraConfig.get().runtime.output_dir) / "error.txt", describe(error).encode())
         return math.nan
 
 
@@ -114,8 +114,8 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
     scored = [row for row in ranked if row.score is not None]
     if scored:
         _draw(folder / "sweep.png", scored, varied)
-        best = " ".join(f"{key}={value}" for key, value in scored[0].overrides.items())
-        log.info("Best: python train.py %s\nPicture: %s", best, folder / "sweep.png")
+        best = command("train", *(f"{key}={value}" for key, value in scored[0].overrides.items()))
+        log.info("Best: %s\nPicture: %s", best, folder / "sweep.png")
     return ranked
 
 

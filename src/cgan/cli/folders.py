@@ -7,10 +7,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
+from cgan.cli.errors import one_line_errors
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.records.run import claim, new_folder
-from cgan.tasks.door import one_line_errors
 from cgan.tasks.resume import started_again
 
 

@@ -1,8 +1,8 @@
-r"""Hyperparameter search: ``python -m cgan.tasks.study NAME TRIALS [--workers N] OVERRIDE...``.
+r"""Hyperparameter search: ``cgan search NAME TRIALS [--workers N] OVERRIDE...``.
 
 Overrides are those of ``train.py``; those with a range or a choice are searched, in Hydra's own words for sweeps::
 
-    python -m cgan.tasks.study first 30 data=mnist5k trainer.max_epochs=10 \
+    cgan search first 30 data=mnist5k trainer.max_epochs=10 \
         'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'loss=choice(bce,hinge)' 'data.batch_size=range(32,129,32)'
 
 Every trial is a process of its own, so one that fails or is killed takes no other along. Unpromising trials are
@@ -10,7 +10,6 @@ pruned by their Fréchet distance. The study lies in ``logs/studies/NAME/study.d
 stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
 """
 
-import argparse
 import json
 import logging
 import signal
@@ -26,14 +25,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 from optuna.trial import TrialState
 
-from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.files import read_lines
-from cgan.tasks.door import one_line_errors
 from cgan.tasks.sweep import Row, report
 
 STUDIES = Path("logs/studies")
-TRAIN = CONF.parent / "train.py"
 log = logging.getLogger(__name__)
 
 
@@ -102,7 +98,7 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, str(TRAIN), *overrides, f"hydra.run.dir='{folder}'"], stdout=output, stderr=output
+            [sys.executable, "-m", "cgan", "train", *overrides, f"hydra.run.dir={folder}"], stdout=output, stderr=output
         )
         try:
             pruned = _watch(trial, process, folder)
@@ -167,21 +163,3 @@ def _row(trial: optuna.trial.FrozenTrial) -> Row:
     error = trial.user_attrs.get("error", "it was killed") if trial.state == TrialState.FAIL else None
     name = f"trial_{trial.number:04d}" + (" (pruned)" if trial.state == TrialState.PRUNED else "")
     return Row(name, overrides, trial.value if trial.state == TrialState.COMPLETE else None, error)
-
-
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser("python -m cgan.tasks.study", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("name", help="the study; a known name goes on")
-    parser.add_argument("trials", type=int, help="how many trials it has in the end")
-    parser.add_argument("--workers", type=int, default=1, help="trials at a time")
-    options, overrides = parser.parse_known_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like ctrl-C: the trial that runs is queued again
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        run(options.name, options.trials, overrides, options.workers)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,77 @@
+"""The commands that Hydra does not configure."""
+
+import importlib
+import inspect
+import logging
+import signal
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from typing import Any
+
+from cgan.commands import command
+from cgan.errors import CganError
+
+
+def app(arguments: list[str]) -> None:
+    """Open the web page: draw, compare and train in a browser.
+
+    It listens on http://127.0.0.1:8501. Options are those of `streamlit run`. Examples:
+      cgan app
+      cgan app --server.port 9000
+      cgan app --server.headless true          (open no browser)
+    """
+    if not _printed_help(app, arguments):
+        from importlib.resources import files
+
+        streamlit = _installed("streamlit.web.cli", "app")
+        page = str(files("cgan.serving.ui") / "app.py")
+        streamlit.main(["run", page, *arguments], prog_name="cgan app")
+
+
+def serve(arguments: list[str]) -> None:
+    """Serve the HTTP API: draw pictures by requests from other programs.
+
+    It listens on http://127.0.0.1:8000 and is documented at /docs. Options are those of `uvicorn`. Examples:
+      cgan serve
+      cgan serve --port 9000
+      cgan serve --host 0.0.0.0                (for other machines, too)
+    """
+    if not _printed_help(serve, arguments):
+        _installed("uvicorn", "api").main(["cgan.serving.api:app", *arguments], prog_name="cgan serve")
+
+
+def search(arguments: list[str]) -> None:
+    """Search hyperparameters: many trainings, the unpromising ones stopped early, ranked in a table."""
+    from cgan.cli.overrides import plain_words  # imports Hydra, which takes a moment
+
+    task = _installed("cgan.tasks.search", "sweep")
+    parser = ArgumentParser(command("search"), description=task.__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="the study; a known name goes on")
+    parser.add_argument("trials", type=int, help="how many trials it has in the end")
+    parser.add_argument("--workers", type=int, default=1, help="trials at a time (default: 1)")
+    options, overrides = parser.parse_known_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like ctrl-C: the trial that runs is queued again
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    task.run(options.name, options.trials, plain_words(overrides), options.workers)
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"app": app, "serve": serve, "search": search}
+
+
+def _printed_help(run: Callable[[list[str]], None], arguments: list[str]) -> bool:
+    wanted = bool({"--help", "-h"} & set(arguments))
+    if wanted:
+        print(inspect.getdoc(run))
+    return wanted
+
+
+def _installed(module: str, extra: str) -> Any:
+    """Import a module that an extra of the package brings.
+
+    Raises:
+        CganError: The extra is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise CganError(f"this command needs {error.name}: pip install 'cgan[{extra}]'") from error

@@ -1,0 +1,120 @@
+"""Errors on the command line: one line for what a user can mend, a traceback for what only a programmer can."""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+
+from cgan.errors import CganError
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with status 1 after an error: see :func:`error_message`; ``HYDRA_FULL_ERROR=1`` shows all."""
+    try:
+        yield
+    except KeyboardInterrupt:  # before or after training, which handles ctrl-C itself
+        print("\nstopped by ctrl-C", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `cgan train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if wants_traceback():
+            raise
+        report(error)
+        sys.exit(1)
+
+
+def wants_traceback() -> bool:
+    """Whether the user set ``HYDRA_FULL_ERROR=1``; this process sets it too, to see Hydra's errors unprinted."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1" and "CGAN_ONE_LINE_ERRORS" not in os.environ
+
+
+def report(error: Exception) -> str:
+    """Print an error to stderr; return it as one line."""
+    line = error_message(error)
+    if line is None:
+        origin = _origin(error)
+        traceback.print_exception(origin)
+        return f"{type(origin).__name__}: {origin}"
+    line = " ".join(line.split())
+    print(f"error: {line}", file=sys.stderr)
+    return line
+
+
+def error_message(error: BaseException) -> str | None:
+    """Return what went wrong and what to do, or None for an error that needs a programmer."""
+    from hydra.errors import HydraException, InstantiationException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, CganError):
+        return str(error)
+    if isinstance(error, InstantiationException):
+        return _constructor_message(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = error.__cause__ or error.__context__
+        return f"{error} ({cause})" if cause and str(cause) not in str(error) else str(error)
+    if isinstance(error, TypeError) and _called_by_hydra(error):  # `_partial_: true`, called with its last arguments
+        return _argument_message(error, "")
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot use {error.filename or 'a file'}: {error.strerror}; free space or choose another place"
+    return None
+
+
+def _constructor_message(error: Exception) -> str | None:
+    """Explain why a class that a config names could not be built; None if its own code failed."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    cause, origin = error.__cause__, _origin(error)
+    key = next(iter(re.findall(r"^full_key: (.+)$", str(error), re.MULTILINE)), "")
+    if isinstance(origin, CganError | OmegaConfBaseException) or (isinstance(origin, OSError) and origin.strerror):
+        return error_message(origin)
+    if str(error).startswith("Error locating target") and (
+        isinstance(origin, ModuleNotFoundError) or _called_by_hydra(origin)
+    ):
+        target = str(error).split("'")[1]
+        return f"{key}._target_={target}: cannot import it ({origin}); name it as package.module.Class"
+    if isinstance(cause, TypeError) and _called_by_hydra(cause):
+        return _argument_message(cause, key)
+    return str(error) if cause is None else None
+
+
+def _argument_message(error: TypeError, key: str) -> str:
+    """Name the argument that a constructor does not take, or that it lacks."""
+    where = f"{key}: " if key else ""
+    found = re.search(r"(?P<name>[\w.]+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'", str(error))
+    if found is None:
+        return f"{where}{error}"
+    target = found["name"].removesuffix(".__init__")
+    return f"{where}{target} takes no argument {found['argument']!r}; leave it out or correct its name"
+
+
+def _called_by_hydra(error: BaseException) -> bool:
+    """Whether the call itself failed, not the code of what was called: the innermost frame is Hydra's own."""
+    import hydra
+
+    frames: list[FrameType] = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and Path(frames[-1].f_code.co_filename).is_relative_to(Path(hydra.__file__).parent)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the error that Hydra wrapped in an ``InstantiationException``, or the error itself."""
+    from hydra.errors import InstantiationException
+
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    while isinstance(error, ImportError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+def did_you_mean(word: str, choices: list[str]) -> str:
+    """Return ``; did you mean ...?`` with the choice that is nearest to ``word``, or an empty string."""
+    close = get_close_matches(word, choices, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

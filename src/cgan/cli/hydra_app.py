@@ -1,0 +1,58 @@
+"""Run one command as a Hydra application."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args
+from hydra.errors import ConfigCompositionException, OverrideParseException
+from omegaconf import DictConfig
+
+from cgan.cli.errors import report, wants_traceback
+from cgan.cli.overrides import check_additions, explained, plain_words
+from cgan.config import CONF
+
+
+def run(name: str, prefix: list[str]) -> None:
+    """Compose the configuration ``name`` from ``sys.argv`` and run its task: once, or as Hydra's sweeper says.
+
+    Args:
+        name: The command: a configuration of :data:`CONF` and a module of ``cgan.tasks``.
+        prefix: What stands before the arguments on the command line.
+
+    Raises:
+        CganError: The configuration or the task refuses what was typed.
+    """
+    arguments = plain_words(sys.argv[1:])
+    if name == "train":
+        from cgan.tasks.resume import resumed_arguments
+
+        arguments = resumed_arguments(arguments)
+    sys.argv[1:] = arguments
+
+    def job(cfg: DictConfig) -> Any:
+        sys.argv[1:] = [*prefix, *arguments]  # Lightning starts the other processes of a run by the same words
+        return _job(name, cfg)
+
+    if not wants_traceback():
+        # Hydra then raises its own errors, which it otherwise prints over many lines. The second variable says that
+        # the first one was not set by the user, also to processes that this one starts.
+        os.environ |= {"HYDRA_FULL_ERROR": "1", "CGAN_ONE_LINE_ERRORS": "1"}
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+    except (ConfigCompositionException, OverrideParseException) as error:
+        raise explained(error, name, get_args(arguments)) from error
+
+
+def _job(name: str, cfg: DictConfig) -> Any:
+    check_additions(cfg)
+    from cgan.hardware import use_hardware_well  # imports torch, which takes a second
+
+    use_hardware_well()
+    if name == "train":
+        from cgan.tasks import sweep
+
+        return sweep.job(cfg, report)
+    return importlib.import_module(f"cgan.tasks.{name}").run(cfg)

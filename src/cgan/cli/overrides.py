@@ -1,0 +1,154 @@
+"""What is typed after a command: plain words for paths and classes, and help where a key or an option is misspelt."""
+
+import os
+import re
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from cgan.cli.errors import did_you_mean, error_message
+from cgan.config import initialized, quoted, search_path
+from cgan.errors import CganError
+
+CLASSES = ("classes", "interpolate")
+NAMES = ("names", "run_name", "license", "data_license")
+PATHS = ("ckpt", "images", "runs", "out", "style", "data.root", "data.source.root", "hydra.run.dir", "hydra.sweep.dir")
+_SWEEP = re.compile(r"(choice|range|interval|glob|tag|sort|shuffle)\(.*\)")
+_QUOTED = re.compile(r"'.*'|\".*\"")
+
+
+def plain_words(arguments: Sequence[str]) -> list[str]:
+    r"""Quote for Hydra what is typed for a path, a class or a name, so that it is taken letter by letter.
+
+    >>> plain_words(["classes=[1e3,日本]", "ckpt=~/a,b=c", "n=3"])
+    ["classes=['1e3','日本']", "ckpt='/home/me/a,b=c'", 'n=3']
+
+    A class list may stand without brackets (``classes=3,7``). ``null`` stays null but for classes. Sweeps (``-m``)
+    are split at commas, so a path with a comma has to be quoted there; what is quoted or interpolated stays as it is.
+    ``digits=`` is another name of ``classes=``.
+    """
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    return [_plain_word(argument, sweep) for argument in arguments]
+
+
+def _plain_word(argument: str, sweep: bool) -> str:
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("+")
+    if name == "digits":
+        key, name = key.replace("digits", "classes"), "classes"
+    listed = value.startswith("[") and value.endswith("]")
+    if not equals or name not in (*CLASSES, *NAMES, *PATHS) or "${" in value or _SWEEP.fullmatch(value):
+        return f"{key}{equals}{value}"
+    if listed:
+        return f"{key}=[{','.join(_word(name, word) for word in _split(value[1:-1]))}]"
+    words = [_word(name, word) for word in _split(value)] if sweep or name in CLASSES else [_word(name, value)]
+    return f"{key}={','.join(words)}" if sweep or len(words) == 1 else f"{key}=[{','.join(words)}]"
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas that are not quoted."""
+    return [word.strip() for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^,])+""", text)]
+
+
+def _word(name: str, word: str) -> str:
+    if _QUOTED.fullmatch(word) or (word in ("", "null") and name not in CLASSES):
+        return word
+    return quoted(os.path.expanduser(word) if name in PATHS else word)
+
+
+def check_additions(cfg: DictConfig) -> None:
+    """Refuse ``+key=value`` where nothing reads the key.
+
+    What stands under a node with ``_target_`` is an argument of that class, which refuses it itself. An option of a
+    group and a value that another one interpolates are read as well.
+
+    Args:
+        cfg: The composed configuration, without ``hydra``.
+
+    Raises:
+        CganError: Nothing reads the key.
+    """
+    hydra = HydraConfig.get()
+    text = OmegaConf.to_yaml(cfg)
+    for override in OverridesParser.create().parse_overrides(list(hydra.overrides.task)):
+        key = override.key_or_group
+        read = key in hydra.runtime.choices or f"${{{key}}}" in text or _has_target(cfg, key)
+        if override.is_add() and not read:
+            known = [name for name in all_keys(cfg) if name != key]
+            raise CganError(f"+{key}: nothing reads this key{did_you_mean(key, known)}")
+
+
+def _has_target(cfg: DictConfig, key: str) -> bool:
+    """Whether ``key`` or a node above it is built from a class."""
+    parts = key.split(".")
+    nodes = (OmegaConf.select(cfg, ".".join(parts[:depth])) for depth in range(len(parts), 0, -1))
+    return any(OmegaConf.is_dict(node) and "_target_" in node for node in nodes)
+
+
+def explained(error: HydraException, name: str, typed: Namespace) -> CganError:
+    """Turn Hydra's error about the configuration ``name`` into one line that names the nearest key or option.
+
+    Args:
+        error: What Hydra raised while it composed the configuration.
+        name: The configuration.
+        typed: The command line, as Hydra's parser reads it.
+    """
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return unknown(group, option, list(error.options))
+    if isinstance(error, OverrideParseException):
+        return CganError(
+            f"{error.override}: expected KEY=VALUE; a VALUE with spaces or special characters stands in quotes of its "
+            f"""own: 'KEY="VALUE"'"""
+        )
+    try:
+        found = _misspelt_key(name, typed)
+    except HydraException:  # another error beside it: a missing option, a file that cannot be read
+        found = None
+    return found or CganError(error_message(error) or str(error))
+
+
+def _misspelt_key(name: str, typed: Namespace) -> CganError | None:
+    """Return the error for the first typed key that the configuration, with the typed options of groups, lacks."""
+    parsed = OverridesParser.create().parse_overrides(typed.overrides)
+    extra = search_path([Path(typed.config_dir)] if typed.config_dir else [])
+    with initialized(name) as hydra:
+        loader = hydra.config_loader()
+        groups = [group for group in loader.list_groups("") if group != "hydra"]
+        options = [
+            entry.input_line or "" for entry in parsed if entry.key_or_group in groups and not entry.is_sweep_override()
+        ]
+        cfg = loader.load_configuration(typed.config_name or name, [*options, *extra], RunMode.RUN)
+    known = [*all_keys(cfg), *groups]
+    for entry in parsed:
+        key = entry.key_or_group
+        if not entry.is_add() and key not in known and not key.startswith("hydra"):
+            same_end = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
+            hint = f"; did you mean {same_end[0]}?" if same_end else did_you_mean(key, known)
+            return CganError(f"{key}: there is no such key{hint or '; --help lists them'}")
+    return None
+
+
+def all_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
+    """Return the dotted names of all values and groups of values, without Hydra's own."""
+    keys = []
+    for name in cfg:
+        if name == "hydra" and not prefix:
+            continue
+        key = f"{prefix}{name!s}"
+        keys.append(key)
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            keys += all_keys(node, f"{key}.")
+    return keys
+
+
+def unknown(kind: str, word: str, choices: Sequence[str]) -> CganError:
+    """Return the error for a word that is none of ``choices``."""
+    return CganError(f"{kind}={word}: expected one of {', '.join(choices)}{did_you_mean(word, list(choices))}")
