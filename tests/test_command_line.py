@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cgan.archive import packed
+from cgan.archive import to_bytes
 from cgan.errors import CganError
 from cgan.tasks.resume import resumed_arguments
 
@@ -60,7 +60,7 @@ def run(tmp_path):
     folder = tmp_path / "runs" / "first"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / ".hydra").mkdir()
-    (folder / "checkpoints" / "last.ckpt").write_bytes(packed({}))
+    (folder / "checkpoints" / "last.ckpt").write_bytes(to_bytes({}))
     (folder / ".hydra" / "overrides.yaml").write_text(
         yaml.safe_dump(["model=light", "seed=3", "ckpt=old.ckpt", "+trainer.limit_train_batches=3"])
     )

@@ -14,17 +14,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cgan.checkpoint import load_generator, save_generator
     from cgan.errors import CganError
+    from cgan.plugins import register
     from cgan.runs import evaluate, train
     from cgan.sampling.draw import draw
     from cgan.sampling.grids import image_grid
 
-__all__ = ["CganError", "draw", "evaluate", "image_grid", "load_generator", "save_generator", "train"]
+__all__ = ["CganError", "draw", "evaluate", "image_grid", "load_generator", "register", "save_generator", "train"]
 _MODULES = {
     "CganError": "cgan.errors",
     "draw": "cgan.sampling.draw",
     "evaluate": "cgan.runs",
     "image_grid": "cgan.sampling.grids",
     "load_generator": "cgan.checkpoint",
+    "register": "cgan.plugins",
     "save_generator": "cgan.checkpoint",
     "train": "cgan.runs",
 }

@@ -1,7 +1,7 @@
-"""Generators in files: load any that this project wrote, run nothing that a file says.
+"""Generators in files: any that this project wrote is loaded, and no code that a file holds or names is run.
 
-A file names a network of this project and gives plain constructor values; classes are looked up in a table, tensors
-are read with ``weights_only=True`` or by safetensors, and their shapes are checked before anything is built.
+A file names a network class and gives plain constructor values. The class is looked up among the registered ones,
+tensors are read with ``weights_only=True`` or by safetensors, and their shapes are checked before anything is built.
 """
 
 import json
@@ -16,16 +16,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cgan.archive import read_archive
+from cgan.archive import read_archive, unreadable
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.networks import GENERATORS, Generator
+from cgan.networks import Generator
+from cgan.plugins import generator_class, plugin_of, refuse_unregistered
 from cgan.spec import DataSpec
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_PRETRAINED = "light"
-LARGEST_CONFIG = 2**20
-"""Bytes of a ``config.json``; this project's have some hundred."""
+MAX_CONFIG = 2**20
+"""Bytes of a ``config.json``; this project's have some thousand."""
 WeightSet = Literal["ema", "raw"]
 _PREFIX = {"ema": "ema.generator.", "raw": "generator."}
 
@@ -35,46 +36,48 @@ class Found(NamedTuple):
 
     Attributes:
         path: A ``.ckpt`` file or an exported folder.
-        origin: The words to tell the user.
+        origin: What it is, to print: ``checkpoint``, ``exported generator``, ...
     """
 
     path: Path
     origin: str
 
 
-def find_generator(wanted: str | os.PathLike[str] | None, logs: Path = Path("logs")) -> Found:
-    """Turn what a user asked for into a file or folder that exists.
+def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("logs")) -> Found:
+    """Turn what a user typed into a file or folder that exists.
 
     Args:
-        wanted: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``); None takes
-            the newest ``best.ckpt`` under ``logs``, else the pretrained generator.
+        requested: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``); None
+            takes the newest ``best.ckpt`` under ``logs``, else the pretrained generator.
         logs: Where runs lie.
 
     Raises:
-        CganError: There is nothing of the kind.
+        CganError: There is none.
     """
-    if wanted is None:
+    if requested is None:
         bests = sorted(logs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
         return Found(bests[-1], "newest best checkpoint") if bests else find_generator("pretrained")
-    name = Path(wanted)
-    if name.parts[:1] == ("pretrained",) and not name.exists():
-        folder = PRETRAINED / (name.parts[1] if len(name.parts) == 2 else DEFAULT_PRETRAINED)
-        if len(name.parts) > 2 or not (folder / "config.json").is_file():
-            carried = ", ".join(f"pretrained/{path.parent.name}" for path in sorted(PRETRAINED.glob("*/config.json")))
-            raise CganError(f"ckpt={wanted}: no such pretrained generator; the package carries {carried or 'none'}")
+    path = Path(requested)
+    if path.parts[:1] == ("pretrained",) and not path.exists():
+        folder = PRETRAINED / (path.parts[1] if len(path.parts) == 2 else DEFAULT_PRETRAINED)
+        if len(path.parts) > 2 or not (folder / "config.json").is_file():
+            bundled = ", ".join(f"pretrained/{entry.parent.name}" for entry in sorted(PRETRAINED.glob("*/config.json")))
+            raise CganError(f"ckpt={requested}: no such pretrained generator; choose among {bundled}")
         return Found(folder, "pretrained generator")
-    if not name.exists():
-        raise CganError(f"ckpt={wanted}: no such file or folder; expected a .ckpt, a run folder or an exported folder")
-    if name.is_dir():
-        for candidate in (name / "checkpoints" / "best.ckpt", name / "checkpoints" / "last.ckpt"):
+    if not path.exists():
+        raise CganError(
+            f"ckpt={requested}: no such file or folder; expected a .ckpt, a run folder or an exported folder"
+        )
+    if path.is_dir():
+        for candidate in (path / "checkpoints" / "best.ckpt", path / "checkpoints" / "last.ckpt"):
             if candidate.is_file():
                 return Found(candidate, "checkpoint")
-        if (name / "config.json").is_file():
-            return Found(name, "exported generator")
-        raise CganError(f"ckpt={wanted}: expected checkpoints/best.ckpt, checkpoints/last.ckpt or config.json in it")
-    if name.name in ("model.safetensors", "config.json"):
-        return find_generator(name.parent)
-    return Found(name, "checkpoint")
+        if (path / "config.json").is_file():
+            return Found(path, "exported generator")
+        raise CganError(f"ckpt={requested}: expected checkpoints/best.ckpt, checkpoints/last.ckpt or config.json in it")
+    if path.name in ("model.safetensors", "config.json"):
+        return find_generator(path.parent)
+    return Found(path, "checkpoint")
 
 
 def load_generator(
@@ -88,7 +91,8 @@ def load_generator(
         device: Where to put it.
 
     Raises:
-        CganError: The file is missing, damaged, too large for what it claims, or not of this project.
+        CganError: The file is missing, damaged, too large for what it claims, or not of this project; or its class is
+            not registered (see :mod:`cgan.plugins`).
     """
     found = find_generator(path).path
     described, state = _read_folder(found) if found.is_dir() else _read_checkpoint(found, weights)
@@ -97,7 +101,10 @@ def load_generator(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what a ``.ckpt`` says of itself: network, config, spec, steps, images_seen and, if known, hardware.
+    """Return what a ``.ckpt`` says of itself.
+
+    Returns:
+        What :func:`describe` gives, ``steps``, ``images_seen`` and ``hardware`` (None if unknown).
 
     Raises:
         CganError: The file is missing, damaged or not of this project.
@@ -106,13 +113,41 @@ def read_description(path: Path) -> dict[str, Any]:
     return {**checkpoint["cgan"], "hardware": checkpoint.get("hardware")}
 
 
+def describe(generator: Generator, spec: DataSpec) -> dict[str, Any]:
+    """Return what a file must hold besides weights, as plain values: ``network``, ``plugin``, ``config``, ``spec``."""
+    network = type(generator)
+    return {
+        "network": network.__name__,
+        "plugin": plugin_of(network),
+        "config": generator.config,
+        "spec": spec.to_dict(),
+    }
+
+
+def refuse_unreadable(generator: Generator, spec: DataSpec) -> None:
+    """Refuse a generator that :func:`load_generator` could not rebuild from its checkpoints.
+
+    Raises:
+        CganError: With the reason: its class is not registered, a constructor argument is no plain value, or what is
+            built from these arguments has other weights.
+    """
+    refuse_unregistered(generator)
+    try:
+        _fill(_built(describe(generator, spec), "meta"), generator.state_dict())
+    except Exception as error:  # the constructor of a user's own class can fail in any way
+        raise CganError(
+            f"{type(generator).__qualname__} could not be loaded from a checkpoint: built again from its arguments on "
+            f"torch.device('meta'), it fails or differs ({' '.join(str(error).split()):.200})"
+        ) from error
+
+
 def save_generator(
     generator: Generator, folder: Path, extra: Mapping[str, Any] | None = None, *, half: bool = False
 ) -> None:
     """Write ``config.json`` and ``model.safetensors``; :func:`load_generator` reads the folder back.
 
     Args:
-        generator: What to write; its ``spec`` must be set.
+        generator: Its ``spec`` must be set.
         folder: Made if needed.
         extra: More plain values for ``config.json``.
         half: Store float32 as float16: half the bytes, read back as float32.
@@ -121,12 +156,7 @@ def save_generator(
         CganError: The folder cannot be written.
     """
     assert generator.spec is not None, "a generator is saved with its data spec"
-    described = {
-        "network": type(generator).__name__,
-        "config": generator.config,
-        "spec": generator.spec.to_dict(),
-        **(extra or {}),
-    }
+    described = {**describe(generator, generator.spec), **(extra or {})}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -137,13 +167,13 @@ def save_generator(
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
     try:
         text = (folder / "config.json").read_bytes()
-        if len(text) > LARGEST_CONFIG:
+        if len(text) > MAX_CONFIG:
             raise ValueError(f"config.json has {len(text)} bytes")
         described = json.loads(text)
         stored = load_file(folder / "model.safetensors")
         state = {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}
-    except Exception as error:  # a stranger's file can fail in any way
-        raise _unreadable(folder, error) from error
+    except Exception as error:  # an untrusted file can fail in any way
+        raise unreadable("generator", folder, error) from error
     return described, state
 
 
@@ -157,9 +187,9 @@ def _read_checkpoint(path: Path, weights: WeightSet) -> tuple[Any, dict[str, Ten
     chosen = {name[len(prefix) :]: value for name, value in named.items() if name.startswith(prefix)}
     if not all(isinstance(value, Tensor) for value in chosen.values()):
         raise CganError(f"{path}: expected tensors under 'state_dict', found something else")
-    stored = [value.numel() * value.element_size() for value in chosen.values()]
-    if sum(stored) > path.stat().st_size:
-        raise CganError(f"{path}: its tensors claim {sum(stored)} bytes, more than the file holds")
+    claimed = sum(value.numel() * value.element_size() for value in chosen.values())
+    if claimed > path.stat().st_size:
+        raise CganError(f"{path}: its tensors claim {claimed} bytes, more than the file holds")
     return checkpoint["cgan"], chosen
 
 
@@ -171,30 +201,43 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
-    described = described if isinstance(described, dict) else {}
-    network, config = described.get("network"), described.get("config")
-    if not isinstance(network, str) or network not in GENERATORS or not isinstance(config, dict):
-        raise CganError(f"{path}: expected one of the networks {', '.join(GENERATORS)}, found {reprlib.repr(network)}")
-    spec = DataSpec.from_dict(described.get("spec"))
     try:
-        if not all(isinstance(name, str) and _is_size(value) for name, value in config.items()):
-            raise ValueError(f"its sizes are {reprlib.repr(config)}")
-        with torch.device("meta"), _NoInit():  # shapes only: a file that claims huge layers costs no memory
-            generator = GENERATORS[network](**config).float()  # whatever torch's default dtype is
-        if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
-            raise ValueError("its network and its data spec differ in shape or classes")
-        kinds = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
-        if bad := [name for name, tensor in state.items() if tensor.dtype != kinds.get(name, tensor.dtype)]:
-            raise ValueError(f"{bad[0]:.60} is of type {state[bad[0]].dtype}")
-        generator.load_state_dict(state, assign=True)
-    except Exception as error:  # a stranger's file can fail in any way
-        raise _unreadable(path, error) from error
+        _fill(_built(described, "meta"), state)  # shapes only: a file that claims huge layers costs no memory
+        return _fill(_built(described, "cpu"), state)
+    except CganError as error:
+        raise CganError(f"{path}: {error}") from error
+    except Exception as error:  # an untrusted file can fail in any way
+        raise unreadable("generator", path, error) from error
+
+
+def _built(described: Any, device: str) -> Generator:
+    """Build the generator that a file describes, in float32 and without initial values."""
+    described = described if isinstance(described, dict) else {}
+    network, config = generator_class(described.get("network"), described.get("plugin")), described.get("config")
+    spec = DataSpec.from_dict(described.get("spec"))
+    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
+        raise ValueError(f"its config is {reprlib.repr(config)}")
+    if bad := [name for name, value in config.items() if not _is_plain(value)]:
+        raise ValueError(f"{bad[0]:.60}={reprlib.repr(config[bad[0]])} is no number, word or short list of such")
+    with torch.device(device), _NoInit():
+        generator = network(**config).float()
+    if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
+        raise ValueError("its network and its data spec differ in shape or classes")
     generator.spec = spec
     return generator
 
 
+def _fill(generator: Generator, state: Mapping[str, Tensor]) -> Generator:
+    """Give a generator its weights; names, shapes and types must be the same."""
+    types = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
+    if bad := [name for name, tensor in state.items() if tensor.dtype != types.get(name, tensor.dtype)]:
+        raise ValueError(f"{bad[0]:.60} is of type {state[bad[0]].dtype}")
+    generator.load_state_dict(state, assign=True)
+    return generator
+
+
 class _NoInit(TorchFunctionMode):
-    """Leave weights as they come: initial values without memory are of no use, and load torch's compiler (a second)."""
+    """Skip the initialisation of weights: without memory it has no effect, but imports torch's compiler (a second)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", "") == "torch.nn.init":
@@ -202,18 +245,8 @@ class _NoInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _is_size(value: Any) -> bool:
-    """Whether a constructor's value is a plain number or word, or a short list of such; depth of 2 is enough."""
+def _is_plain(value: Any) -> bool:
+    """Whether a constructor's value is a number or word of a sensible size, or a list of at most 64 such."""
     if isinstance(value, list):
-        return len(value) <= 64 and all(_is_size(entry) and not isinstance(entry, list) for entry in value)
+        return len(value) <= 64 and all(_is_plain(entry) and not isinstance(entry, list) for entry in value)
     return value is None or isinstance(value, str | float | bool) or (isinstance(value, int) and abs(value) < 2**31)
-
-
-def _unreadable(path: Path, error: Exception) -> CganError:
-    if isinstance(error, FileNotFoundError):
-        return CganError(f"{error.filename}: no such file")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return CganError(
-        f"{path}: not a readable generator: cut off, damaged, or not written by this version of cgan ({reason:.160}); "
-        "name another with ckpt=PATH"
-    )

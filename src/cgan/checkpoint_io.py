@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from cgan.archive import packed, read_archive
+from cgan.archive import read_archive, to_bytes
 from cgan.files import write_file
 
 
@@ -22,7 +22,7 @@ class CheckpointFiles(TorchCheckpointIO):
         Raises:
             CganError: It cannot be written; what was at ``path`` is untouched.
         """
-        write_file(Path(path), packed(checkpoint))
+        write_file(Path(path), to_bytes(checkpoint))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = True

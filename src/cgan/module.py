@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from cgan.checkpoint import describe, refuse_unreadable
 from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
 from cgan.errors import CganError
@@ -91,6 +92,7 @@ class ConditionalGAN(pl.LightningModule):
         seed: int = 1,
     ) -> None:
         super().__init__()
+        refuse_unreadable(generator, spec)
         self.automatic_optimization = False
         # Convolutions are faster with the channels last in memory; shapes and results stay.
         self.generator = generator.to(memory_format=torch.channels_last)
@@ -233,9 +235,7 @@ class ConditionalGAN(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint describe itself: what the generator is and what it draws, in plain values."""
         checkpoint["cgan"] = {
-            "network": type(self.generator).__name__,
-            "config": self.generator.config,
-            "spec": self.spec.to_dict(),
+            **describe(self.generator, self.spec),
             "steps": self.steps,
             "images_seen": self.images_seen,
         }

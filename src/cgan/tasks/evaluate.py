@@ -26,6 +26,7 @@ from cgan.metrics.features import Extractor, Features, evenly, extract, labels_l
 from cgan.metrics.labels import confusion
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.suite import Measured, Suite
+from cgan.plugins import load_plugins
 from cgan.records.evaluation import FILE, REAL, Entry, EvaluationRecord, relative_file, write_evaluation
 from cgan.reporting.image_grids import (
     class_grid,
@@ -65,6 +66,7 @@ def run(cfg: DictConfig) -> Evaluation:
     Raises:
         CganError: A request cannot be met or an input is not sound; found out before any long work.
     """
+    load_plugins(cfg.plugins)
     _refuse_requests(cfg)
     source = instantiate(cfg.data.source, _convert_="all")
     spec: DataSpec = source.spec

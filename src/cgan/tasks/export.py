@@ -16,6 +16,7 @@ from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks import Generator
+from cgan.plugins import load_plugins
 from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_json
 from cgan.sampling.draw import draw
 from cgan.tasks.candidates import origin_of
@@ -32,6 +33,7 @@ def run(cfg: DictConfig) -> Path:
     Raises:
         CganError: A request cannot be met, or what was written does not draw as the original does.
     """
+    load_plugins(cfg.plugins)
     if cfg.format not in FORMATS:
         raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
     if cfg.weights not in ("ema", "raw"):

@@ -57,6 +57,7 @@ def run(cfg: DictConfig) -> Samples:
     Raises:
         CganError: The generator cannot be loaded, or the request cannot be met.
     """
+    load_plugins(cfg.plugins)
     check_request(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     kind, out = destination(cfg, folder)

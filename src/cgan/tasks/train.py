@@ -30,6 +30,7 @@ from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import describe
 from cgan.module import ConditionalGAN
+from cgan.plugins import load_plugins
 from cgan.records.run import RunRecord
 from cgan.seeding import mix
 from cgan.spec import DataSpec
@@ -80,6 +81,7 @@ def run(cfg: DictConfig) -> TrainResult:
     Raises:
         CganError: Something in the configuration, the data or the checkpoint does not fit; the message says what.
     """
+    load_plugins(cfg.plugins)
     quiet_lightning()
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]

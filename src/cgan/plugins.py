@@ -1,0 +1,131 @@
+"""Classes of the user's own: registered by him, so that files may name them; imported when he types their module.
+
+A file never causes an import. It names a class, which is looked up in ``cgan.networks.GENERATORS``: classes of this
+project, and those registered by a module that the user typed (``plugins=[...]``), set in ``CGAN_PLUGINS`` or imported.
+Files name generators alone; a configuration names every other part by ``_target_``.
+"""
+
+import importlib
+import os
+import reprlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cgan.errors import CganError
+from cgan.networks import GENERATORS, Generator
+
+G = TypeVar("G", bound=type[Generator])
+
+
+def register(cls: G) -> G:
+    """Let checkpoints and exports name a generator class; use it as a decorator.
+
+    The class is rebuilt from its constructor's keyword arguments as a file holds them: numbers, words, lists of such.
+
+    Raises:
+        CganError: It is no generator, or another class has its name.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Generator)):
+        raise CganError(f"register: {cls!r} is no cgan.networks.Generator; other parts need only a `_target_` in YAML")
+    if _path(known := GENERATORS.setdefault(cls.__name__, cls)) != _path(cls):
+        raise CganError(f"register: {_path(cls)} has the name of {_path(known)}; rename it")
+    GENERATORS[cls.__name__] = cls  # a notebook's cell that runs again replaces its own class
+    return cls
+
+
+def load_plugins(names: Iterable[Any] | str = ()) -> None:
+    """Import the modules that the user named, and those of ``CGAN_PLUGINS`` (separated by commas).
+
+    They are found where Python finds modules, in the current directory, and beside a folder given as ``--config-dir``.
+
+    Args:
+        names: Modules as typed by the user, for example ``["my_gan"]``; never from a file.
+
+    Raises:
+        CganError: A name is no module, or there is none of that name.
+    """
+    typed = [names] if isinstance(names, str) else list(names)
+    for name in [*typed, *filter(None, os.environ.get("CGAN_PLUGINS", "").split(","))]:
+        _import(name)
+
+
+def generator_class(name: object, plugin: object = None) -> type[Generator]:
+    """Look up the class that a file names; nothing is imported but the modules of ``CGAN_PLUGINS``.
+
+    Args:
+        name: The class, as an untrusted file has it.
+        plugin: The module that registers it, as an untrusted file has it; only told in the error.
+
+    Raises:
+        CganError: No class of that name is registered.
+    """
+    if isinstance(name, str) and name not in GENERATORS:
+        load_plugins()
+    if isinstance(name, str) and name in GENERATORS:
+        return GENERATORS[name]
+    if isinstance(name, str) and name.isidentifier() and len(name) <= 100 and _is_module(plugin):
+        raise CganError(
+            f"it needs the class {name} of {plugin}, which is not registered: if you trust that module, add "
+            f"plugins=[{plugin}] or set CGAN_PLUGINS={plugin}; in Python import it, with @cgan.register above the class"
+        )
+    raise CganError(f"expected one of the networks {', '.join(GENERATORS)}, found {reprlib.repr(name)}")
+
+
+def plugin_of(cls: type) -> str | None:
+    """Return the module that registers a class, None for this project's own."""
+    return None if cls.__module__.partition(".")[0] == "cgan" else cls.__module__
+
+
+def refuse_unregistered(generator: object) -> None:
+    """Refuse a generator whose class no file can name.
+
+    Raises:
+        CganError: With the reason and what to do.
+    """
+    cls = type(generator)
+    if not isinstance(generator, Generator):
+        raise CganError(f"{_path(cls)} is no generator: derive it from cgan.networks.Generator")
+    problem = f"{_path(cls)} could not be loaded from a checkpoint"
+    known = GENERATORS.get(cls.__name__)
+    if known is None:
+        raise CganError(
+            f"{problem}: it is not registered; put @cgan.register above it, in a module of its own that plugins=[...] "
+            "names"
+        )
+    if _path(known) != _path(cls):
+        raise CganError(f"{problem}: {_path(known)} is registered under its name; rename it")
+
+
+def _import(name: Any) -> None:
+    if not _is_module(name):
+        raise CganError(f"plugins: expected modules such as [my_gan.networks], found {reprlib.repr(name)}")
+    folders = _folders()
+    sys.path += [folder for folder in folders if folder not in sys.path]  # last: no installed package is replaced
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there and misses another one
+        raise CganError(
+            f"plugins=[{name}]: no module {error.name} among the installed ones and in {', '.join(folders)}; go to its "
+            "folder, or install it"
+        ) from error
+
+
+def _folders() -> list[str]:
+    """The current directory, and the folders that hold those of ``--config-dir``."""
+    from hydra.core.hydra_config import HydraConfig
+
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    typed = [Path(source.path) for source in sources if source.schema == "file" and source.provider != "main"]
+    return [str(Path.cwd()), *(str(folder.absolute().parent) for folder in typed)]
+
+
+def _is_module(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= 200 and all(part.isidentifier() for part in name.split("."))
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
