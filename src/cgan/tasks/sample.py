@@ -17,6 +17,7 @@ from cgan.checkpoint import find_generator, load_generator
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks.base import Generator
+from cgan.plugins import load_plugins
 from cgan.sampling import formats
 from cgan.sampling.decode import decode_image
 from cgan.sampling.draw import check_truncation, draw, render
