@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cgan.metrics.classifier import accuracy, fit_classifier
 from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric, RealImages
-from cgan.metrics.values import Description
+from cgan.metrics.values import described
 
 STEPS = 800
 BATCH_SIZE = 128
@@ -40,23 +40,7 @@ class ClassificationAccuracy(Metric):
     The students of real images learn from as many images of the training split, for as long.
     """
 
-    values = (
-        Description(
-            "cas",
-            "Classification accuracy score",
-            "Share of real test images that a classifier names rightly after it learned from generated images alone.",
-            "higher",
-            low=0,
-            high=1,
-            source="Ravuri & Vinyals 2019, arXiv:1905.10887",
-        ),
-        Description(
-            "cas_deviation",
-            "Classification accuracy score, deviation",
-            "How much the score varies over three classifiers.",
-            low=0,
-        ),
-    )
+    values = described("cas", "cas_deviation")
     min_samples = BATCH_SIZE
 
     def prepare(self, real: RealImages) -> None:

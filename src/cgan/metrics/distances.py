@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric
-from cgan.metrics.values import Description
+from cgan.metrics.values import described
 
 KID_SUBSET = 1000
 IS_SPLITS = 10
@@ -19,16 +19,7 @@ IS_SPLITS = 10
 class FrechetDistance(Metric):
     """Fréchet distance between Gaussians fitted to the features, in float64; see :func:`frechet_distance`."""
 
-    values = (
-        Description(
-            "fid",
-            "Fréchet distance",
-            "How far the generated images are from real ones, by mean and spread of their features; 0: no difference.",
-            "lower",
-            low=0,
-            source="Heusel et al. 2017, arXiv:1706.08500",
-        ),
-    )
+    values = described("fid")
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``fid``."""
@@ -38,22 +29,7 @@ class FrechetDistance(Metric):
 class KernelDistance(Metric):
     """Kernel distance, cubic and unbiased: mean and deviation over 100 subsets of 1,000."""
 
-    values = (
-        Description(
-            "kid",
-            "Kernel distance",
-            "How far the generated images are from real ones, without assuming a shape of the distributions; around 0, "
-            "also slightly below it, is no difference.",
-            "lower",
-            source="Bińkowski et al. 2018, arXiv:1801.01401",
-        ),
-        Description(
-            "kid_deviation",
-            "Kernel distance, deviation",
-            "How much the kernel distance varies over random subsets of 1,000 images.",
-            low=0,
-        ),
-    )
+    values = described("kid", "kid_deviation")
     min_samples = KID_SUBSET
 
     def compute(self, samples: Features, reference: Features) -> Computed:
@@ -73,23 +49,7 @@ class KernelDistance(Metric):
 class InceptionScore(Metric):
     """Inception score: mean and deviation over 10 splits; the reference is not used."""
 
-    values = (
-        Description(
-            "inception_score",
-            "Inception score",
-            "How surely a classifier of photographs names each image, and how many different names it gives in all.",
-            "higher",
-            low=1,
-            high=1008,
-            source="Salimans et al. 2016, arXiv:1606.03498",
-        ),
-        Description(
-            "inception_score_deviation",
-            "Inception score, deviation",
-            "How much the Inception score varies over ten parts of the samples.",
-            low=0,
-        ),
-    )
+    values = described("inception_score", "inception_score_deviation")
     min_samples = 2 * IS_SPLITS
     needs_classes = "imagenet"
 
@@ -109,18 +69,7 @@ class InceptionScore(Metric):
 class ClassDistances(Metric):
     """Fréchet distance of each class's samples to the reference images of that class."""
 
-    values = (
-        Description(
-            "class_fid",
-            "Fréchet distance per class",
-            "The Fréchet distance among the images of one class; few images raise it, so compare with real images of "
-            "the same class only.",
-            "lower",
-            low=0,
-            source="Miyato & Koyama 2018, arXiv:1802.05637",
-            per_class=True,
-        ),
-    )
+    values = described("class_fid")
     min_per_class = 2
 
     def compute(self, samples: Features, reference: Features) -> Computed:
@@ -131,24 +80,7 @@ class ClassDistances(Metric):
 class IntraClassDistance(Metric):
     """Mean and worst of the classes' Fréchet distances: unlike the distance over all classes they see a wrong label."""
 
-    values = (
-        Description(
-            "intra_fid_mean",
-            "Intra-class distance, mean",
-            "The Fréchet distance within a class, averaged over the classes; an image of the wrong class raises it.",
-            "lower",
-            low=0,
-            source="Miyato & Koyama 2018, arXiv:1802.05637",
-        ),
-        Description(
-            "intra_fid_worst",
-            "Intra-class distance, worst class",
-            "The Fréchet distance within the class where it is largest.",
-            "lower",
-            low=0,
-            source="Miyato & Koyama 2018, arXiv:1802.05637",
-        ),
-    )
+    values = described("intra_fid_mean", "intra_fid_worst")
     min_per_class = 2
 
     def compute(self, samples: Features, reference: Features) -> Computed:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric
-from cgan.metrics.values import Description
+from cgan.metrics.values import described
 
 
 class LabelAgreement(Metric):
@@ -16,16 +16,7 @@ class LabelAgreement(Metric):
     That of real images is the classifier's accuracy.
     """
 
-    values = (
-        Description(
-            "label_agreement",
-            "Label agreement",
-            "Share of the images that a classifier reads as the class that was requested.",
-            "higher",
-            low=0,
-            high=1,
-        ),
-    )
+    values = described("label_agreement")
     needs_classes = "data"
 
     def compute(self, samples: Features, reference: Features) -> Computed:
@@ -36,25 +27,7 @@ class LabelAgreement(Metric):
 class ClassAgreement(Metric):
     """Label agreement of each class, and the lowest."""
 
-    values = (
-        Description(
-            "label_agreement_worst",
-            "Label agreement, worst class",
-            "Label agreement of the class where it is lowest.",
-            "higher",
-            low=0,
-            high=1,
-        ),
-        Description(
-            "class_agreement",
-            "Label agreement per class",
-            "Share of the images of one class that a classifier reads as that class.",
-            "higher",
-            low=0,
-            high=1,
-            per_class=True,
-        ),
-    )
+    values = described("label_agreement_worst", "class_agreement")
     min_per_class = 1
     needs_classes = "data"
 

@@ -8,7 +8,7 @@ import torch
 from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric
 from cgan.metrics.neighbours import nearest
-from cgan.metrics.values import Description
+from cgan.metrics.values import described
 
 K = 5
 
@@ -19,26 +19,7 @@ class PrecisionRecall(Metric):
     Precision: share of samples inside a real image's ball. Recall: share of real images inside a sample's ball.
     """
 
-    values = (
-        Description(
-            "precision",
-            "Precision",
-            "Share of the generated images that resemble some real image.",
-            "higher",
-            low=0,
-            high=1,
-            source="Kynkäänniemi et al. 2019, arXiv:1904.06991",
-        ),
-        Description(
-            "recall",
-            "Recall",
-            "Share of the real images that resemble some generated image: what is missing was never learned.",
-            "higher",
-            low=0,
-            high=1,
-            source="Kynkäänniemi et al. 2019, arXiv:1904.06991",
-        ),
-    )
+    values = described("precision", "recall")
     min_samples = K + 1
 
     def compute(self, samples: Features, reference: Features) -> Computed:
@@ -59,26 +40,7 @@ class DensityCoverage(Metric):
     hold a sample.
     """
 
-    values = (
-        Description(
-            "density",
-            "Density",
-            "How crowded the surroundings of real images are with generated ones; above 1, typical images repeat.",
-            "near",
-            target=1,
-            low=0,
-            source="Naeem et al. 2020, arXiv:2002.09797",
-        ),
-        Description(
-            "coverage",
-            "Coverage",
-            "Share of the real images that have a generated image in their neighbourhood.",
-            "higher",
-            low=0,
-            high=1,
-            source="Naeem et al. 2020, arXiv:2002.09797",
-        ),
-    )
+    values = described("density", "coverage")
     min_samples = K + 1
 
     def compute(self, samples: Features, reference: Features) -> Computed:

@@ -1,7 +1,10 @@
 """What a value means and under which protocol it was measured; the registry of all values by name."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+import yaml
 
 Direction = Literal["lower", "higher", "near", "at most real", "none"]
 
@@ -17,8 +20,8 @@ class Description:
         direction: What is good: ``lower``, ``higher``, ``near`` the target, ``at most real`` (no more than real images
             have), or ``none`` (the value only accompanies another one).
         target: The best value where the direction is ``near``.
-        low: The least possible value; None: unbounded.
-        high: The greatest possible value; None: unbounded.
+        low: The lowest possible value; None: unbounded.
+        high: The highest possible value; None: unbounded.
         needs: What it takes to compute it.
         source: The publication that defines it.
         per_class: Whether there is one number per class instead of one in all.
@@ -80,7 +83,13 @@ class Protocol:
         return "_".join([base, self.features, count, *split]) + slash + label
 
 
-_REGISTRY: dict[str, Description] = {}
+_BUNDLED = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+_REGISTRY = {name: Description(name, **fields) for name, fields in _BUNDLED.items()}
+
+
+def described(*names: str) -> tuple[Description, ...]:
+    """Return the descriptions of values that stand in ``values.yaml``."""
+    return tuple(_REGISTRY[name] for name in names)
 
 
 def register_value(description: Description) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.neighbours import nearest, pixels
-from cgan.metrics.values import Description
+from cgan.metrics.values import described
 
 TAIL = 0.01
 """Distances below this quantile of real images' distances count as suspiciously near, so real images have about 1 %."""
@@ -15,25 +15,7 @@ TAIL = 0.01
 class VarianceRatio(Metric):
     """Variance of the features within a class over that of the reference: mean over classes, and the lowest."""
 
-    values = (
-        Description(
-            "variance_ratio",
-            "Variance ratio",
-            "How much the images of a class vary, over how much real ones do: below 1 they are too alike, above 1 too "
-            "scattered.",
-            "near",
-            target=1,
-            low=0,
-        ),
-        Description(
-            "variance_ratio_min",
-            "Variance ratio, lowest class",
-            "The variance ratio of the class where it is lowest.",
-            "near",
-            target=1,
-            low=0,
-        ),
-    )
+    values = described("variance_ratio", "variance_ratio_min")
     min_per_class = 2
 
     def compute(self, samples: Features, reference: Features) -> Computed:
@@ -50,16 +32,7 @@ class VarianceRatio(Metric):
 class NearDuplicates(Metric):
     """Share of samples with another sample nearer than 99 % of equally many reference images have one, in pixels."""
 
-    values = (
-        Description(
-            "near_duplicates",
-            "Near duplicates",
-            "Share of the generated images that have a near twin among the generated images.",
-            "at most real",
-            low=0,
-            high=1,
-        ),
-    )
+    values = described("near_duplicates")
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``near_duplicates``."""
@@ -72,16 +45,7 @@ class NearDuplicates(Metric):
 class Memorised(Metric):
     """Share of samples nearer to a reference image than 99 % of the held-out images are, in pixels."""
 
-    values = (
-        Description(
-            "memorised",
-            "Memorised",
-            "Share of the generated images that are nearer to a training image than 99 % of unseen real images are.",
-            "at most real",
-            low=0,
-            high=1,
-        ),
-    )
+    values = described("memorised")
 
     def prepare(self, real: RealImages) -> None:
         """Find the distance that 99 % of the held-out images keep."""
@@ -95,17 +59,7 @@ class Memorised(Metric):
 class ExactCopies(Metric):
     """Share of samples that equal a reference image in every pixel."""
 
-    values = (
-        Description(
-            "exact_copies",
-            "Exact copies",
-            "Share of the generated images that equal a training image in every pixel.",
-            "near",
-            target=0,
-            low=0,
-            high=1,
-        ),
-    )
+    values = described("exact_copies")
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``exact_copies``."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, ListConfig
 
 from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, read_description
@@ -16,6 +15,7 @@ from cgan.data.sources import Split
 from cgan.errors import CganError
 from cgan.networks import Generator
 from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation
+from cgan.records.run import read_run
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -99,11 +99,10 @@ def origin_of(found: Found, generator: Generator) -> Entry:
 
 def training_command(run: Path) -> str | None:
     """Return the command that made a run, without the places it was made in."""
-    stored = run / ".hydra" / "overrides.yaml"
-    if not stored.is_file():
+    record = read_run(run)
+    if record is None:
         return None
-    overrides = yaml.safe_load(stored.read_text()) or []
-    kept = [str(entry) for entry in overrides if not str(entry).lstrip("+~").startswith(PRIVATE)]
+    kept = [str(entry) for entry in record.overrides if not str(entry).lstrip("+~").startswith(PRIVATE)]
     return " ".join(["python train.py", *kept])
 
 

@@ -99,7 +99,7 @@ def run(cfg: DictConfig) -> Evaluation:
         bar.set_description(REAL)
         real_entry = _filled(Entry(REAL), suite.real, real.samples, suite)
         bar.update(len(suite.metrics))
-        bar.set_description("pictures")
+        bar.set_description("image grids")
         grids = [_grids(*pair, real.reference, cfg, spec) for pair in zip(candidates, samples, strict=True)]
     folder = Path(HydraConfig.get().runtime.output_dir)
     record = EvaluationRecord(
@@ -147,7 +147,7 @@ def _refuse_requests(cfg: DictConfig) -> None:
         if not cfg.get(name):
             raise CganError(f"{name}: nothing is chosen; leave it out for the default")
     if cfg.device != "cpu" and not torch.cuda.is_available():
-        raise CganError(f"device={cfg.device}: this machine has no such device that torch can use; use device=cpu")
+        raise CganError(f"device={cfg.device}: there is no such device here that torch can use; use device=cpu")
 
 
 def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
@@ -200,7 +200,7 @@ def _write(folder: Path, record: EvaluationRecord, grids: list[dict[str, bytes]]
         _log(folder, record, entry, {**drawn, **plots})
 
 
-def _log(folder: Path, record: EvaluationRecord, entry: Entry, pictures: dict[str, bytes]) -> None:
+def _log(folder: Path, record: EvaluationRecord, entry: Entry, images: dict[str, bytes]) -> None:
     """Give each candidate a run of its own in TensorBoard: its values, its line among the HParams, its images."""
     board = TensorBoardLogger(save_dir=folder, name="tensorboard", version=entry.name, default_hp_metric=False)
     values = {record.protocol.tag(name): value for name, value in entry.values.items()}
@@ -210,7 +210,7 @@ def _log(folder: Path, record: EvaluationRecord, entry: Entry, pictures: dict[st
     known = {**vars(record.protocol), **vars(entry)}
     plain = {key: value for key, value in known.items() if isinstance(value, int | float | str)}
     board.log_hyperparams(plain, {f"hp/{tag}": value for tag, value in values.items()})
-    for file, png in pictures.items():
+    for file, png in images.items():
         board.experiment.add_image(
             file.removesuffix(".png"), np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), 0, dataformats="HWC"
         )
