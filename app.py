@@ -1,19 +1,7 @@
 """The web page: `streamlit run app.py`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import streamlit as st
 
-from cgan.serving.ui import PAGE, warm
-
-
-@asynccontextmanager
-async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
-    """Load torch and the default model while the server starts, not at the first visit."""
-    warm()
-    yield {}
-
+from cgan.serving.ui import PAGE, lifespan
 
 app = st.App(PAGE, lifespan=lifespan)

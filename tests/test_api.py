@@ -37,6 +37,7 @@ from cgan import draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED
 from cgan.sampling import formats
 from cgan.serving.batching import BusyError, InversionQueue
+from cgan.serving.catalog import Catalog
 from cgan.serving.service import Service
 
 CAPACITY = 8
@@ -122,6 +123,11 @@ def test_the_listing_names_models_and_errors(client, logs):
     }
     assert listed["mine"]["classes"] == list("0123456789")
     assert listed["mine"]["error"] is None
+    assert listed["pretrained/light"]["title"] == "LightGenerator on mnist, 150 epochs"
+    fid = next(value for value in listed["pretrained/light"]["values"] if value["name"] == "fid")
+    assert fid["title"] == "Fréchet distance"
+    assert fid["advice"] == "lower is better"
+    assert 0 < fid["real"] < fid["value"] < 0.1
     assert "not a readable checkpoint" in listed["train/runs/evil"]["error"]
     assert not (logs / "ran").exists()
     assert "secret" not in json.dumps(listed)
@@ -164,6 +170,28 @@ def test_a_picture_gives_its_style_to_every_class(client):
     assert answer["error"] < 0.02
     assert [image["class_name"] for image in answer["images"]] == list("0123456789")
     assert {image["seed"] for image in answer["images"]} == {None}
+
+
+def test_a_listing_of_500_runs_reads_no_checkpoint_twice(tmp_path, monkeypatch):
+    generator = load_generator("pretrained")
+    first = tmp_path / "train" / "runs" / "0" / "checkpoints" / "best.ckpt"
+    first.parent.mkdir(parents=True)
+    described = {"network": "LightGenerator", "config": generator.config, "spec": generator.spec.to_dict()}
+    state = {f"ema.generator.{name}": tensor for name, tensor in generator.state_dict().items()}
+    torch.save({"cgan": {**described, "images_seen": 10}, "state_dict": state}, first)
+    for number in range(1, 500):
+        folder = tmp_path / "train" / "runs" / str(number) / "checkpoints"
+        folder.mkdir(parents=True)
+        os.link(first, folder / "best.ckpt")
+    catalog = Catalog(tmp_path)
+    models = catalog.models()
+    assert len([model for model in models if model.error is None]) == 500 + len(list(PRETRAINED.glob("*/config.json")))
+    for module in ("cgan.serving.catalog.load_generator", "cgan.records.evaluation.read_description"):
+        monkeypatch.setattr(module, lambda *_: pytest.fail("a file was read again"))
+    started = time.perf_counter()
+    assert catalog.models() == models
+    assert time.perf_counter() - started < 5
+    assert len({model.label for model in models}) == len(models), "labels tell models apart"
 
 
 def test_styles_and_morphs_are_those_of_the_service(client, logs):

@@ -22,13 +22,14 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
-from test_evaluation_record import record
 
 import cgan
 from cgan.checkpoint import load_generator, save_generator
 from cgan.config import CONF
-from cgan.networks import GENERATORS
-from cgan.records.evaluation import Entry, to_json
+from cgan.errors import CganError
+from cgan.metrics.values import Description, Protocol
+from cgan.networks import GENERATORS, Generator
+from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.sampling.directions import measure
 from cgan.serving.service import Service
 from cgan.serving.training import LOSSES, Trainings
@@ -44,19 +45,24 @@ TRUNCATION = 0.6  # the page's default
 Open = Callable[..., Page]
 
 
+def untrained(spec: DataSpec) -> Generator:
+    torch.manual_seed(0)
+    generator = GENERATORS["MLPGenerator"](num_classes=spec.num_classes, img_shape=spec.img_shape, hidden=[16])
+    generator.spec = spec
+    return generator
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with its own ``logs/``: one more model, and one that cannot be read."""
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("train.py", "conf", ".streamlit"):
-        (root / name).symlink_to(REPO / name)
-    torch.manual_seed(0)
-    generator = GENERATORS["MLPGenerator"](num_classes=10, img_shape=(1, 28, 28), hidden=[16])
-    generator.spec = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
-    measured = to_json(record(Entry("untrained", {"fid": 12.5})))
-    save_generator(generator, root / "logs" / "exports" / "untrained", {"evaluation": measured})
-    save_generator(generator, root / "logs" / "exports" / "damaged")
-    (root / "logs" / "exports" / "damaged" / "config.json").write_text("{")
+    exports = root / "logs" / "exports"
+    save_generator(untrained(DataSpec("mnist", (1, 28, 28), tuple("0123456789"))), exports / "untrained", MEASURED)
+    names = tuple(f"animal {number}" for number in range(1000))
+    save_generator(untrained(DataSpec("colours", (3, 24, 40), names)), exports / "colours")
+    save_generator(untrained(DataSpec("one", (1, 20, 20), ("thing",))), exports / "one")
+    save_generator(load_generator("pretrained"), exports / "damaged")
+    (exports / "damaged" / "config.json").write_text("{")
     yield root
     here = Trainings(root)
     for folder in here.running():
@@ -107,13 +113,13 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
     """Open the page at a tab, as a new visitor; requests to other hosts fail the test."""
     contexts = []
 
-    def open_page(tab: str = "", width: int = 1000) -> Page:
+    def open_page(tab: str = "", width: int = 1000, query: str = "") -> Page:
         context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(240_000)
         page.on("request", lambda request: _refuse_other_hosts(request.url, address))
-        page.goto(f"{address}/?tab={tab.replace(' ', '+')}" if tab else address)
+        page.goto(f"{address}/?tab={tab.replace(' ', '+')}{query}" if tab else address)
         return page
 
     yield open_page
@@ -137,35 +143,135 @@ def test_draw_starts_with_five_variations_equal_to_the_services(opened: Open, se
 
 def test_several_classes_share_a_style_and_every_download_opens(opened: Open, service: Service) -> None:
     page = opened("Draw")
-    page.get_by_label("or several side by side").fill("207")
-    page.get_by_label("Seed", exact=True).fill("11")
-    page.get_by_role("button", name="Generate").click()
-    pictures = page.get_by_role("img", name="207, seed")
+    enter(page, "or several side by side", "207")
+    enter(page, "Seed", "11")
+    expect(page.get_by_role("img", name="2 0 7, seed 11")).to_be_visible()
+    pictures = page.get_by_role("img", name="2 0 7, seed")
     expect(pictures).to_have_count(5)
     style = service.style(service.default_model(), 11, TRUNCATION)
     drawn = service.render(service.default_model(), style, [2, 0, 7])[:, 0].numpy()
     assert np.array_equal(pixels(pictures.first), np.concatenate(list(drawn), axis=1))
 
     assert Image.open(io.BytesIO(saved(page, pictures.first))).size == (3 * 28, 28)
-    assert Image.open(io.BytesIO(saved(page, page.get_by_role("button", name="Grid")))).width > 3 * 28
-    arrays = np.load(io.BytesIO(saved(page, page.get_by_role("button", name="NPZ"))))
+    assert Image.open(io.BytesIO(saved(page, page.get_by_role("link", name="Grid")))).width > 3 * 28
+    arrays = np.load(io.BytesIO(saved(page, page.get_by_role("link", name="NPZ"))))
     assert arrays["labels"].tolist() == [2, 0, 7] * 5
     assert np.array_equal(arrays["images"][:3], drawn)
-    archive = zipfile.ZipFile(io.BytesIO(saved(page, page.get_by_role("button", name="ZIP"))))
+    archive = zipfile.ZipFile(io.BytesIO(saved(page, page.get_by_role("link", name="ZIP"))))
     rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
     assert [row["label"] for row in rows[:3]] == ["2", "0", "7"]
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(archive.read(rows[0]["file"])))), drawn[0])
 
 
-def test_errors_become_messages(opened: Open) -> None:
+def test_generate_draws_new_pictures_and_every_control_redraws(opened: Open, service: Service) -> None:
     page = opened("Draw")
-    expect(page.locator("ul img")).to_have_count(5)
-    page.get_by_text("1 model cannot be read").click()
-    expect(page.get_by_role("alert")).to_contain_text("exports/damaged")
-    page.get_by_text("1 model cannot be read").click()
-    page.get_by_label("or several side by side").fill("20x")
+    pictures = page.locator("ul img")
+    expect(pictures).to_have_count(5)
+    for seed in (48, 53):
+        page.get_by_role("button", name="Generate").click()
+        expect(page.get_by_role("img", name=f"7, seed {seed}", exact=True)).to_be_visible()
+        expect(page.get_by_label("Seed", exact=True)).to_have_value(str(seed))
+    page.get_by_role("radio", name="3").click()
+    expect(page.get_by_role("img", name="3, seed 53", exact=True)).to_be_visible()
+    page.get_by_role("slider", name="How many").focus()
+    page.keyboard.press("ArrowRight")
+    expect(pictures).to_have_count(6)
+    page.get_by_role("slider", name="Truncation").focus()
+    page.keyboard.press("Home")
+    drawn = service.draw(service.default_model(), [3] * 6, list(range(53, 59)), 0.1)[:, 0].numpy()
+    until(lambda: np.array_equal(pixels(pictures.first), drawn[0]), "the truncation redraws")
+    arrays = np.load(io.BytesIO(saved(page, page.get_by_role("link", name="NPZ"))))
+    assert np.array_equal(arrays["images"], drawn)
+    assert arrays["seeds"].tolist() == list(range(53, 59))
+
+
+def test_a_link_carries_tab_class_seed_and_model(opened: Open, service: Service) -> None:
+    page = opened("Draw", query="&class=3&seed=12&model=pretrained/mlp")
+    drawn = service.draw("pretrained/mlp", [3], [12], TRUNCATION)[0, 0].numpy()
+    assert np.array_equal(pixels(page.get_by_role("img", name="3, seed 12", exact=True)), drawn)
     page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_role("alert").filter(has_text="class 'x'")).to_be_visible()
+    expect(page.get_by_role("img", name="3, seed 17", exact=True)).to_be_visible()
+    assert "seed=17" in page.url
+    page = opened("Draw", query="&class=x&seed=y&model=z&count=-1&truncation=9")
+    expect(page.locator("ul img")).to_have_count(5)
+
+
+MEASURED = {
+    "evaluation": to_json(
+        EvaluationRecord(
+            Protocol("mnist", "digits", "", "none", 1000, 0),
+            Entry("real images", {"fid": 0.05, "label_agreement": 0.99}),
+            [Entry("untrained", {"fid": 12.5, "label_agreement": 0.1})],
+            {"fid": Description("fid", "Fréchet distance", "How far.", "lower")},
+            list("0123456789"),
+        )
+    )
+}
+RUBBISH = ("x", "-1", "999999999999999999999", "1e9", "' or 1=1 --", "日本")
+
+
+FIELDS = {"Draw": 2, "Morph": 2}
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_no_field_breaks_by_rubbish(opened: Open, tab: str) -> None:
+    page = opened(tab)
+    panel = page.get_by_role("tabpanel", name=tab)
+    if tab == "Your picture":
+        panel.get_by_role("radio", name="A real one").click()
+    if tab == "Train":
+        choose(page, "Preset", "own choice")
+    field = panel.locator("input:is([type=number], [type=text], [type=tel]):not([role=combobox])")
+    count = FIELDS.get(tab, 1)
+    expect(field).to_have_count(count)
+    for index in range(count):
+        for text in RUBBISH:
+            field.nth(index).fill("")
+            field.nth(index).press_sequentially(text)
+            page.keyboard.press("Enter")
+            page.wait_for_timeout(200)
+        assert field.count() == count, "a control disappeared"
+        field.nth(index).fill("")
+        page.keyboard.press("Enter")
+    expect(panel.get_by_role("alert")).to_have_count(0)
+    if tab == "Draw":
+        enter(page, "or several side by side", "2x")
+        expect(panel.get_by_role("alert").filter(has_text="class 'x'")).to_be_visible()
+        enter(page, "or several side by side", "")
+        enter(page, "Seed", "3")
+        expect(page.get_by_role("img", name="7, seed 3", exact=True)).to_be_visible()
+        expect(panel.get_by_role("alert")).to_have_count(0)
+    assert field.count() == count
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("model", ["colours", "one"])
+def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, tab: str, model: str) -> None:
+    page = opened(tab, query=f"&model=exports/{model}")
+    panel = page.get_by_role("tabpanel", name=tab)
+    if tab == "Train":
+        expect(panel.get_by_role("button", name="Start training")).to_be_visible()
+    elif tab == "Your picture" and model == "colours":
+        expect(panel.get_by_text("square grey pictures")).to_be_visible()
+        return
+    else:
+        expect(panel.locator("canvas, ul img").first).to_be_visible()
+    expect(panel.get_by_role("alert")).to_have_count(0)
+    if tab == "Draw" and model == "colours":
+        assert pixels(panel.locator("ul img").first).shape == (24, 40, 3)
+        choose(page, "Class", "animal 999")
+        expect(page.get_by_role("img", name="animal 999, seed 43")).to_be_visible()
+
+
+def test_a_poor_or_unreadable_model_says_so(opened: Open) -> None:
+    page = opened("Draw", query="&model=exports/untrained")
+    expect(page.get_by_role("alert")).to_contain_text("10% of its pictures were recognised")
+    page.get_by_text("How good is this model?").click()
+    table = page.get_by_role("table")
+    expect(table).to_contain_text("Fréchet distance12.5 (real images 0.05)")
+    expect(page.get_by_text("How far. (lower is better)")).to_be_visible()
+    page.get_by_text("1 model cannot be read").click()
+    expect(page.get_by_role("alert").filter(has_text="exports/damaged")).to_be_visible()
 
 
 def test_without_a_model_the_message_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +281,7 @@ def test_without_a_model_the_message_names_the_command(tmp_path: Path, monkeypat
     st.cache_data.clear()
     page = AppTest.from_file(str(PAGE)).run(timeout=60)
     assert not page.exception
-    assert "python train.py" in page.error[0].value
+    assert "train experiment=quickstart" in page.error[0].value
 
 
 def test_the_slant_slider_works_by_keyboard(opened: Open) -> None:
@@ -226,7 +332,7 @@ def test_a_morph_has_the_chosen_ends(opened: Open, service: Service) -> None:
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
     expect(page.get_by_role("img", name="0 percent", exact=False).first).to_be_visible()
-    animation = Image.open(io.BytesIO(saved(page, page.get_by_role("button", name="GIF"))))
+    animation = Image.open(io.BytesIO(saved(page, page.get_by_role("link", name="GIF"))))
     assert animation.n_frames > 21  # there and back
 
 
@@ -235,10 +341,11 @@ def test_compare_shows_models_with_equal_seeds_and_their_values(opened: Open, se
     expect(page.locator("ul img")).to_have_count(20)
     other = page.get_by_role("img", name="4 by pretrained/mlp, seed 3", exact=True)
     assert np.array_equal(pixels(other), service.draw("pretrained/mlp", [4], [3])[0, 0].numpy())
-    values = next(model.values for model in service.models() if model.name == "pretrained/mlp")
-    expect(page.get_by_role("table")).to_contain_text(f"{values['fid']:.4g}")
+    values = {value.title: value for value in service.model("pretrained/mlp").values}
+    expect(page.get_by_role("table")).to_contain_text(values["Fréchet distance"].text)
+    label = service.model("exports/untrained").label
     page.get_by_role("combobox", name="Models").click()
-    page.get_by_role("option", name="exports/untrained").click()
+    page.get_by_role("option", name=label).click()
     page.keyboard.press("Escape")  # while its list is open, the rest of the page is hidden from roles
     expect(page.locator("ul img")).to_have_count(30)
     expect(page.get_by_role("table")).to_contain_text("12.5")
@@ -246,8 +353,7 @@ def test_compare_shows_models_with_equal_seeds_and_their_values(opened: Open, se
 
 def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
     page = opened("Train")
-    page.get_by_label("Epochs").fill("500")
-    page.keyboard.press("Enter")
+    enter(page, "Epochs", "500")
     expect(page.locator("code")).to_contain_text("trainer.max_epochs=500")
     command = page.locator("code").inner_text()
     page.get_by_role("button", name="Start training").click()
@@ -257,16 +363,28 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
     here = Trainings(checkout)
     until(lambda: bool(here.running()), "the training runs")
     folder = here.running()[0]
-    assert here.watch(folder).command.split() == command.split()
+    overrides = command.partition(" train ")[2].split()
+    until(lambda: here.watch(folder).run is not None, "the run has a record")
+    assert here.watch(folder).run.overrides[: len(overrides)] == overrides
     page = opened("Train")
     expect(page.get_by_role("button", name="Start training")).to_be_disabled()
     expect(page.get_by_text("D loss")).to_be_visible()
     expect(page.get_by_text("The same ten latents after epoch")).to_be_visible()
-    expect(page.get_by_text("left").first).to_be_visible()
+    expect(page.get_by_text("minutes left")).to_be_visible()
     page.get_by_role("button", name="Stop and keep a checkpoint").click()
     expect(page.get_by_text("Stopped.")).to_be_visible()
     assert not here.running()
     assert load_generator(folder / "checkpoints" / "last.ckpt").num_classes == 10
+    epoch = here.watch(folder).run.epoch
+    page.get_by_role("button", name="Go on").click()
+    until(lambda: here.watch(folder).run.epoch > epoch, "the run goes on in its folder")
+    here.stop(folder)
+    expect(page.get_by_text("Stopped.")).to_be_visible()
+    draw = page.get_by_role("button", name="Draw with this model")
+    expect(draw).to_have_count(1)  # Streamlit removes what was shown before with a delay
+    draw.click()
+    expect(page.get_by_role("img", name="7, seed 43", exact=True)).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("was stopped early")
 
 
 def test_a_failed_training_shows_its_error(checkout: Path) -> None:
@@ -304,11 +422,16 @@ def test_every_pair_of_network_and_loss_builds(model: str, loss: str, composed: 
     assert type(module.loss).__module__ == "cgan.losses.adversarial"
 
 
-def test_the_defaults_of_train_equal_the_quickstart(composed: Callable) -> None:
-    overrides = Trainings(REPO).overrides(model="light", loss="relativistic", data="mnist5k", epochs=60)
-    page, preset = composed("train", *overrides), composed("train", "experiment=quickstart")
-    for part in ("model", "loss", "penalty", "optimizer", "schedule", "gan"):
-        assert page[part] == preset[part]
+def test_choices_are_checked_and_name_what_they_need() -> None:
+    here = Trainings(REPO)
+    for group in ("data", "experiment", "model", "loss"):
+        assert all(choice.sentence for choice in here.choices(group).values()), group
+    assert here.choices("data")["folder"].needs == ["data.root"]
+    for wrong in ({"loss": "x"}, {"data": "folder"}, {"epochs": 0}, {"experiment": "../x"}):
+        with pytest.raises(CganError):
+            here.overrides(**wrong)
+    overrides = here.overrides(data="folder", experiment="light", needed={"data.root": "/a b/日本"})
+    assert overrides == ["experiment=light", "data=folder", "quality=none", "data.root='/a b/日本'"]
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:
@@ -322,6 +445,16 @@ def pixels(picture: Locator) -> np.ndarray:
     """The image that the browser shows, (H, W) uint8."""
     source = picture.get_attribute("src") or ""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
+def enter(page: Page, label: str, text: str) -> None:
+    page.get_by_label(label, exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).fill(option)
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def saved(page: Page, click: Locator) -> bytes:

@@ -174,7 +174,7 @@ InContext = Annotated[Context, Depends()]
 @router.get("/models", summary="List the generators: the bundled ones, then runs and exports, newest first")
 def models(request: Request, _: Annotated[Strict, Query()]) -> list[ModelInfo]:
     """Each with its data set, classes and measured values, beside those of real images."""
-    return [ModelInfo.of(model) for model in request.app.state.service.models()]
+    return [ModelInfo.model_validate(model) for model in request.app.state.service.models()]
 
 
 @router.get("/classes/{name}", summary="Draw a class, n times", **DRAWN)

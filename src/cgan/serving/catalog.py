@@ -3,13 +3,36 @@
 import math
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.errors import CganError
-from cgan.records.evaluation import EvaluationIndex
+from cgan.plugins import load_plugins
+from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
+from cgan.records.run import RunRecord, read_run
 from cgan.spec import DataSpec
+
+POOR_AGREEMENT = 0.9
+"""Below this share of the label agreement of real images a model is called poor."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured number of a model, with its description and that of held-out real images, if measured."""
+
+    name: str
+    title: str
+    sentence: str
+    advice: str
+    value: float
+    real: float | None
+
+    @property
+    def text(self) -> str:
+        """The number, beside that of real images."""
+        return f"{self.value:.3g}" if self.real is None else f"{self.value:.3g} (real images {self.real:.3g})"
 
 
 @dataclass(frozen=True)
@@ -22,18 +45,41 @@ class Model:
         origin: ``pretrained generator``, ``exported generator`` or ``checkpoint``.
         network: The class of the network; empty when the file cannot be read.
         spec: Class names and image shape; None when the file cannot be read.
-        values: Values by name, such as ``fid``; empty when it was not evaluated.
         error: Why it cannot be used; None when it can.
         path: The file or folder; for the service alone, never shown to clients.
+        changed: When the file was written, Unix time in seconds.
+        title: For people: network, data and length of training.
+        label: The title with what tells it apart from others: the time, or the name.
+        warning: Why its pictures may be poor, in one sentence; empty where nothing is known against it.
+        values: What was measured.
     """
 
     name: str
     origin: str
     network: str
     spec: DataSpec | None
-    values: dict[str, float]
     error: str | None
     path: Path = field(repr=False)
+    changed: float = 0.0
+    title: str = ""
+    label: str = ""
+    warning: str = ""
+    values: tuple[Value, ...] = ()
+
+    @property
+    def data(self) -> str:
+        """The name of its data set; empty when the file cannot be read."""
+        return self.spec.name if self.spec else ""
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of its classes."""
+        return list(self.spec.class_names) if self.spec else []
+
+    @property
+    def img_shape(self) -> list[int]:
+        """``[C, H, W]``."""
+        return list(self.spec.img_shape) if self.spec else []
 
 
 class Catalog:
@@ -46,11 +92,13 @@ class Catalog:
     """
 
     def __init__(self, logs: Path) -> None:
+        load_plugins()
         self.logs = logs
-        self._evaluations = EvaluationIndex(logs)
+        self.evaluations = EvaluationIndex(logs)
         self._lock = threading.Lock()
         self._known: dict[tuple[Path, int], Model] = {}
         self._listing: list[Model] = []
+        self._default: str | None = None
         self._listed_at = -math.inf
 
     def recent(self) -> list[Model]:
@@ -66,6 +114,11 @@ class Catalog:
             self._list()
             return self._listing
 
+    def default(self) -> str | None:
+        """Return the name of the model that the scripts take without ``ckpt=``, else of the first usable one."""
+        self.recent()
+        return self._default
+
     def _list(self) -> None:
         bundled = [(f"pretrained/{path.parent.name}", path.parent) for path in sorted(PRETRAINED.glob("*/config.json"))]
         folders = {path.parent.parent for path in self.logs.glob("**/checkpoints/*.ckpt")}
@@ -75,9 +128,18 @@ class Catalog:
         inside = [folder for folder in folders if folder.resolve().is_relative_to(self.logs.resolve())]
         inside.sort(key=lambda folder: (_changed(folder), folder), reverse=True)
         listed = bundled + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
-        self._evaluations.refresh()
         known: dict[tuple[Path, int], Model] = {}
-        self._listing = [self._describe(name, folder, known) for name, folder in listed]
+        self.evaluations.refresh()
+        models = [self._describe(name, folder, known) for name, folder in listed]
+        labels = Counter(model.label for model in models)
+        self._listing = [
+            replace(model, label=f"{model.title} · {model.name}") if labels[model.label] > 1 else model
+            for model in models
+        ]
+        usable = [model for model in self._listing if model.error is None]
+        path = _path_without_ckpt(self.logs)
+        chosen = [model for model in usable if model.path == path]
+        self._default = next((model.name for model in [*chosen, *usable]), None)
         self._known = known
         self._listed_at = time.monotonic()
 
@@ -85,18 +147,19 @@ class Catalog:
         try:
             found = find_generator(folder)
         except (CganError, OSError) as error:
-            return Model(name, "checkpoint", "", None, {}, without_paths(str(error), name, folder), folder)
+            return Model(name, "checkpoint", "", None, without_paths(str(error), name, folder), folder)
         origin = "pretrained generator" if name.startswith("pretrained/") else found.origin
         key = found.path, _changed(found.path / "config.json" if found.path.is_dir() else found.path)
         if (model := self._known.get(key)) is None:
             try:
                 generator = load_generator(found.path)
-                model = Model(name, origin, type(generator).__name__, generator.spec, {}, None, found.path)
+                model = Model(name, origin, type(generator).__name__, generator.spec, None, found.path)
             except CganError as error:
-                model = Model(name, origin, "", None, {}, without_paths(str(error), name, found.path), found.path)
+                model = Model(name, origin, "", None, without_paths(str(error), name, found.path), found.path)
         known[key] = model
-        evaluation = None if model.error else self._evaluations.find(model.path)
-        return replace(model, values=evaluation.entry.values if evaluation else {})
+        if model.error:
+            return model
+        return _with_records(replace(model, changed=key[1] / 1e9), self.evaluations.find(found.path), read_run(folder))
 
 
 def without_paths(message: str, name: str, path: Path) -> str:
@@ -104,6 +167,52 @@ def without_paths(message: str, name: str, path: Path) -> str:
     for known in (path.absolute(), path):
         message = message.replace(str(known), name)
     return message
+
+
+def _with_records(model: Model, found: FoundEvaluation | None, run: RunRecord | None) -> Model:
+    """Add what an evaluation and the run's own record know of a model."""
+    assert model.spec is not None
+    values = _values(found) if found else ()
+    epoch = (found.entry.epoch if found else None) or (run.epoch if run else None)
+    images = (found.entry.images_seen if found else None) or (run.images_seen if run else None)
+    length = f", {epoch} epoch{'s' * (epoch > 1)}" if epoch else f", {images:,} images" if images else ""
+    title = f"{model.network} on {model.spec.name}{length}"
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.changed))
+    second = "bundled" if model.origin == "pretrained generator" else when
+    return replace(
+        model, title=title, label=f"{title} · {second}", values=values, warning=_warning(run, images, values)
+    )
+
+
+def _values(found: FoundEvaluation) -> tuple[Value, ...]:
+    real, describe = found.record.real.values, found.record.describe
+    described = [(describe(name), value) for name, value in found.entry.values.items()]
+    return tuple(
+        Value(about.name, about.title, about.sentence, about.advice, value, real.get(about.name))
+        for about, value in described
+    )
+
+
+def _warning(run: RunRecord | None, images_seen: int | None, values: tuple[Value, ...]) -> str:
+    sentences = []
+    agreement = next((value for value in values if value.name == "label_agreement"), None)
+    if run and run.debug:
+        sentences.append("This model comes from a run for debugging: expect noise.")
+    elif run and run.state != "finished":
+        state = "is still training" if run.state == "running" else f"was {run.state} early"
+        sentences.append(f"This model {state}: epoch {run.epoch} of {run.epochs or 'any number'}.")
+    if run and run.epochs and run.images_total and (images_seen or 0) < run.images_total / run.epochs:
+        sentences.append("It was trained for less than one epoch: expect noise.")
+    if agreement and agreement.value < POOR_AGREEMENT * (agreement.real or 1):
+        sentences.append(f"Only {agreement.value:.0%} of its pictures were recognised as the requested class.")
+    return " ".join(sentences)
+
+
+def _path_without_ckpt(logs: Path) -> Path | None:
+    try:
+        return find_generator(None, logs).path
+    except CganError:
+        return None
 
 
 def _changed(path: Path) -> int:

@@ -4,11 +4,10 @@ import base64
 from typing import Any, Literal
 
 from fastapi import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from cgan.sampling import formats
 from cgan.sampling.grids import image_grid
-from cgan.serving.service import Model
 from cgan.spec import DataSpec
 
 Format = Literal["png", "npz", "zip", "gif", "json"]
@@ -33,32 +32,34 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
+class ValueInfo(BaseModel):
+    """A measured number of a model."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(examples=["fid"])
+    title: str = Field(examples=["Fréchet distance"])
+    sentence: str = Field(description="what it says", examples=["How far generated images are from real ones."])
+    advice: str = Field(description="what is good", examples=["lower is better"])
+    value: float = Field(examples=[0.51])
+    real: float | None = Field(description="of held-out real images", examples=[0.05])
+
+
 class ModelInfo(BaseModel):
     """A generator of the listing."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     name: str = Field(examples=["pretrained/light"])
+    title: str = Field(description="for people", examples=["LightGenerator on mnist, 150 epochs"])
+    warning: str = Field(description="why its pictures may be poor; empty: nothing is known against it", examples=[""])
     origin: str = Field(examples=["pretrained generator"])
     network: str = Field(examples=["LightGenerator"])
-    data: str | None = Field(examples=["mnist"])
+    data: str = Field(examples=["mnist"])
     classes: list[str] = Field(examples=[list("0123456789")])
     img_shape: list[int] = Field(description="(C, H, W)", examples=[[1, 28, 28]])
-    values: dict[str, float] = Field(description="measured values by name", examples=[{"fid": 0.51}])
+    values: list[ValueInfo]
     error: str | None = Field(description="why it cannot be used", examples=[None])
-
-    @classmethod
-    def of(cls, model: Model) -> "ModelInfo":
-        """Describe a model, without its path."""
-        spec = model.spec
-        return cls(
-            name=model.name,
-            origin=model.origin,
-            network=model.network,
-            data=spec.name if spec else None,
-            classes=list(spec.class_names) if spec else [],
-            img_shape=list(spec.img_shape) if spec else [],
-            values=model.values,
-            error=model.error,
-        )
 
 
 class Picture(BaseModel):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cgan.checkpoint import load_generator
+from cgan.commands import command
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
 from cgan.networks.base import Generator
@@ -54,15 +55,14 @@ class Service:
         return self.catalog.models()
 
     def default_model(self) -> str:
-        """Return the name of the first usable model.
+        """Return the name of the model that the scripts take without ``ckpt=``.
 
         Raises:
             UnknownModelError: There is none.
         """
-        for model in self.catalog.recent():
-            if model.error is None:
-                return model.name
-        raise UnknownModelError("no generator found: train one with `python train.py experiment=quickstart`")
+        if name := self.catalog.default():
+            return name
+        raise UnknownModelError(f"no generator found: train one with `{command('train', 'experiment=quickstart')}`")
 
     def model(self, name: str) -> Model:
         """Return a usable model of the listing.

@@ -1,29 +1,32 @@
-"""Start, watch and stop trainings: each is ``train.py`` in its own process.
+"""Start, watch and stop trainings: each is ``cgan train`` in its own process.
 
-The process outlives the page that started it, and its state is read from its run folder. While it runs it holds a
-lock on ``page.lock`` in that folder: a process number alone may belong to another process by now.
+The process outlives the page that started it; its state is read from the JSON records in its run folder. From its
+start on it holds a lock on ``page.lock`` in that folder: a process number alone may belong to another process by now.
 """
 
 import fcntl
 import json
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from cgan.checkpoint import find_generator
+from cgan.config import CONF, quoted
 from cgan.errors import CganError
 from cgan.files import read_lines
+from cgan.records.evaluation import FoundEvaluation, find_evaluation
+from cgan.records.run import RunRecord, new_folder, read_run
 
-State = Literal["running", "stopping", "finished", "stopped", "failed", "elsewhere"]
+State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
 LOCK, STOP, OUTPUT = "page.lock", "page.stop", "page.log"
 MAX_EPOCHS = 1000
 LOSSES: dict[str, list[str]] = {
@@ -44,100 +47,121 @@ DIGITS = ("mnist5k", "mnist")
 """The data sets whose samples the digit classifier can evaluate."""
 
 
+class Choice(NamedTuple):
+    """A file of a config group.
+
+    Attributes:
+        sentence: What it is; the first comment of the file.
+        needs: Keys without a value, such as ``data.root``.
+    """
+
+    sentence: str
+    needs: list[str]
+
+
 @dataclass(frozen=True)
 class Watched:
     """The state of a run folder at one moment.
 
     Attributes:
         folder: The run folder.
-        state: ``elsewhere`` is a run without an end that no page started: it may still run in a terminal.
-        command: The command line to copy; empty where no page started it.
-        message: The last line that the process printed.
-        done: Share of the run that is done, 0 to 1, once known.
-        time_left: As the progress bar shows it, for example ``"01:30"``; empty while not known.
+        state: ``unknown``: it has no record of its run.
+        message: Why it failed or stopped, in one line.
+        run: Its record; None before the process writes it.
         rows: ``metrics.jsonl``.
-        grid: The newest grid of the fixed latents.
-        has_checkpoint: Whether there is something to draw with.
+        evaluation: What was measured until now, and its curve.
+        grids: Grids of the same latents by epoch.
+        has_checkpoint: Whether there is a generator to draw with.
     """
 
     folder: Path
     state: State
-    command: str
     message: str
-    done: float | None
-    time_left: str
+    run: RunRecord | None
     rows: list[dict[str, Any]]
-    grid: Path | None
+    evaluation: FoundEvaluation | None
+    grids: dict[int, Path]
     has_checkpoint: bool
 
-    def latest(self, prefix: str) -> dict[str, float]:
-        """Return the newest value of every tag that starts with ``prefix``."""
-        return {tag: value for row in self.rows for tag, value in row.items() if tag.startswith(prefix)}
+    def latest(self, tag: str) -> float | None:
+        """Return the newest value of a tag of ``metrics.jsonl``."""
+        return next((row[tag] for row in reversed(self.rows) if tag in row), None)
 
 
 class Trainings:
-    """The trainings of one checkout.
+    """The trainings under one directory.
 
     Args:
-        root: The folder with ``train.py`` and ``conf/``; runs go to ``logs/train/runs`` in it.
+        root: Runs go to ``logs/train/runs`` in it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.runs = root / "logs" / "train" / "runs"
 
-    def choices(self, group: str) -> dict[str, str]:
-        """Return the names of a config group, each with the sentence that heads its file.
+    @staticmethod
+    def choices(group: str) -> dict[str, Choice]:
+        """Return the choices of a config group by name."""
+        return {path.stem: _choice(group, path) for path in sorted((CONF / group).glob("*.yaml"))}
 
-        Data sets that need a folder of the user's own are left out.
-        """
-        texts = {path.stem: path.read_text() for path in sorted((self.root / "conf" / group).glob("*.yaml"))}
-        return {
-            name: text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
-            for name, text in texts.items()
-            if "???" not in text
-        }
+    def overrides(
+        self,
+        *,
+        experiment: str | None = None,
+        data: str | None = None,
+        model: str | None = None,
+        loss: str | None = None,
+        epochs: int | None = None,
+        needed: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Turn choices into overrides of ``cgan train``, with those that the loss needs; None keeps the default.
 
-    def overrides(self, *, model: str, loss: str, data: str, epochs: int) -> list[str]:
-        """Turn choices into the overrides of ``train.py``, with those that the loss needs.
+        Args:
+            experiment: A preset.
+            data: A data set.
+            model: A pair of networks.
+            loss: A loss.
+            epochs: 1 to 1000.
+            needed: Values of the keys that a choice needs; see :class:`Choice`.
 
         Raises:
-            CganError: A choice is not in the listing.
+            CganError: A choice does not exist, or misses a value.
         """
-        for group, choice in (("model", model), ("loss", loss), ("data", data)):
-            known = self.choices(group)
-            if choice not in known:
-                raise CganError(f"{group}={choice}: no such choice; expected one of {', '.join(known)}")
-        if not 1 <= epochs <= MAX_EPOCHS:
+        named = {"experiment": experiment, "model": model, "loss": loss, "data": data}
+        chosen = {group: name for group, name in named.items() if name is not None}
+        for group, name in chosen.items():
+            if name not in (known := self.choices(group)):
+                raise CganError(f"{group}={name}: no such choice; expected one of {', '.join(known)}")
+            for key in known[name].needs:
+                if not (needed or {}).get(key):
+                    raise CganError(f"{group}={name} needs {key}: enter a value")
+        if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
             raise CganError(f"epochs={epochs}: expected a number from 1 to {MAX_EPOCHS}")
-        needed = list(LOSSES.get(loss, []))
-        if any(entry.startswith("penalty=") for entry in needed) and self._has_dropout(model):
-            needed.append("model.discriminator.dropout=0")  # a gradient penalty needs an output per image
-        if data not in DIGITS:
-            needed.append("quality=none")
-        return [f"model={model}", f"loss={loss}", f"data={data}", *needed, f"trainer.max_epochs={epochs}"]
+        extra = list(LOSSES.get(loss or "", []))
+        if model and any(entry.startswith("penalty=") for entry in extra) and _has_dropout(model):
+            extra.append("model.discriminator.dropout=0")  # a gradient penalty needs an output per image
+        if data and data not in DIGITS:
+            extra.append("quality=none")
+        values = [f"{key}={quoted(value)}" for key, value in (needed or {}).items()]
+        length = [f"trainer.max_epochs={epochs}"] if epochs else []
+        return [*(f"{group}={name}" for group, name in chosen.items()), *extra, *values, *length]
 
-    def start(self, overrides: list[str], *, beside: bool = False) -> Path:
-        """Start ``python train.py OVERRIDES`` and return its run folder; the process does not end with the caller.
+    def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
+        """Start ``cgan train OVERRIDES`` and return its run folder; the process does not end with the caller.
 
         Args:
             overrides: See :meth:`overrides`.
             beside: Start although another training runs.
 
         Raises:
-            CganError: Another training runs, there is no ``train.py``, or the folder cannot be written.
+            CganError: Another training runs, or the folder cannot be written.
         """
-        if not (self.root / "train.py").is_file():
-            raise CganError("no train.py beside app.py: run the page from a checkout of the project")
-        try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-            with (self.runs.parent / "start.lock").open("w") as gate:  # two pages may start at once
-                fcntl.flock(gate, fcntl.LOCK_EX)
-                if not beside and (busy := self.running()):
-                    raise CganError(f"{busy[0].name} is still training: stop it first, or start beside it")
-                return self._launch(overrides)
-        except OSError as error:
-            raise CganError(f"cannot start a training: {error.strerror}") from error
+        folder = self.runs / time.strftime("%Y-%m-%d_%H-%M-%S")
+        return self._launch(folder, [*overrides], beside)
+
+    def resume(self, folder: Path, *, beside: bool = False) -> Path:
+        """Go on with a stopped or failed run in its folder; see :meth:`start`."""
+        return self._launch(folder, [], beside)
 
     def stop(self, folder: Path) -> None:
         """Ask a training to write its checkpoint and end.
@@ -146,9 +170,9 @@ class Trainings:
             CganError: It does not run.
         """
         if not _locked(folder / LOCK):
-            raise CganError(f"{folder.name} does not run any more")
+            raise CganError(f"{folder.name} does not run any more, or was started in a terminal: stop it there")
         (folder / STOP).touch()
-        os.kill(_record(folder)["pid"], signal.SIGTERM)
+        os.kill(json.loads((folder / LOCK).read_text()), signal.SIGTERM)
 
     def all(self) -> list[Path]:
         """Return every run folder, the newest first."""
@@ -160,33 +184,37 @@ class Trainings:
 
     def watch(self, folder: Path) -> Watched:
         """Read the state of a run folder."""
-        output = _tail(folder / OUTPUT)
-        grids = sorted((folder / "samples").glob("epoch_*.png"))
-        bar = re.findall(r"(\d+)%\|.*?<([\d:]+)[,\]]", output)
-        state = _state(folder)
-        return Watched(
-            folder=folder,
-            state=state,
-            command=shlex.join(["python", "train.py", *_record(folder)["overrides"]]) if _record(folder) else "",
-            message=_message(output, state),
-            done=int(bar[-1][0]) / 100 if bar else None,
-            time_left=bar[-1][1] if bar and state == "running" else "",
-            rows=read_lines(folder / "metrics.jsonl"),
-            grid=grids[-1] if grids else None,
-            has_checkpoint=any((folder / "checkpoints").glob("*.ckpt")),
-        )
+        run = read_run(folder)
+        state, message = _state(folder, run)
+        try:
+            checkpoint = find_generator(folder).path
+        except CganError:
+            checkpoint = None
+        grids = {int(path.stem[len("epoch_") :]): path for path in sorted((folder / "samples").glob("epoch_*.png"))}
+        evaluation = find_evaluation(folder / "checkpoints" / "best.ckpt", self.root / "logs")
+        rows = read_lines(folder / "metrics.jsonl")
+        return Watched(folder, state, message, run, rows, evaluation, grids, checkpoint is not None)
 
-    def _has_dropout(self, model: str) -> bool:
-        described = yaml.safe_load((self.root / "conf" / "model" / f"{model}.yaml").read_text())
-        return "dropout" in described.get("discriminator", {})  # variants as light_wide name no discriminator
+    def _launch(self, folder: Path, overrides: list[str], beside: bool) -> Path:
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with (self.runs.parent / "start.lock").open("w") as gate:  # two pages may start at once
+                fcntl.flock(gate, fcntl.LOCK_EX)
+                if not beside and (busy := self.running()):
+                    raise CganError(f"{busy[0].name} is still training: stop it first, or start beside it")
+                folder = folder if folder.exists() and not overrides else new_folder(folder)
+                place = quoted(folder.relative_to(self.root))
+                self._spawn(folder, [*overrides, f"hydra.run.dir={place}"] if overrides else [f"ckpt={place}"])
+                return folder
+        except OSError as error:
+            raise CganError(f"cannot start a training: {error.strerror}") from error
 
-    def _launch(self, overrides: list[str]) -> Path:
-        folder = self._new_folder()
-        command = [sys.executable, "train.py", *overrides, f"hydra.run.dir={folder.relative_to(self.root)}"]
+    def _spawn(self, folder: Path, arguments: list[str]) -> None:
+        (folder / STOP).unlink(missing_ok=True)
         with (folder / LOCK).open("w") as lock, (folder / OUTPUT).open("wb") as output:
             fcntl.flock(lock, fcntl.LOCK_EX)
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "cgan", "train", *arguments],
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -194,19 +222,21 @@ class Trainings:
                 start_new_session=True,
                 pass_fds=[lock.fileno()],  # the lock now lives as long as the process
             )
-            json.dump({"pid": process.pid, "overrides": overrides}, lock)
+            json.dump(process.pid, lock)
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
-        return folder
 
-    def _new_folder(self) -> Path:
-        while True:
-            folder = self.runs / time.strftime("%Y-%m-%d_%H-%M-%S")
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                time.sleep(0.2)
-            else:
-                return folder
+
+def _choice(group: str, path: Path) -> Choice:
+    text = path.read_text()
+    comments = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
+    sentences = [line for line in comments if not line.startswith(("@package", "python "))]
+    values = yaml.safe_load(text) or {}
+    return Choice(next(iter(sentences), ""), [f"{group}.{key}" for key, value in values.items() if value == "???"])
+
+
+def _has_dropout(model: str) -> bool:
+    described = yaml.safe_load((CONF / "model" / f"{model}.yaml").read_text())
+    return "dropout" in described.get("discriminator", {})  # variants as light_wide name no discriminator
 
 
 def _locked(path: Path) -> bool:
@@ -220,38 +250,12 @@ def _locked(path: Path) -> bool:
     return False
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    """Return what :meth:`Trainings.start` wrote, or nothing where no page started the run."""
-    try:
-        return json.loads((folder / LOCK).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-
-
-def _state(folder: Path) -> State:
-    stopped = (folder / STOP).exists()
+def _state(folder: Path, run: RunRecord | None) -> tuple[State, str]:
     if _locked(folder / LOCK):
-        return "stopping" if stopped else "running"
-    if "\nDraw:" in _tail(folder / "train.log"):  # the last message of train.py
-        return "finished"
-    if stopped:
-        return "stopped"
-    return "failed" if _record(folder) else "elsewhere"
-
-
-def _tail(path: Path, size: int = 4096) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(path.stat().st_size - size, 0))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def _message(output: str, state: State) -> str:
-    """Return the error message if there is one, else the last line."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", output) if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    if state == "failed" and errors:
-        return errors[-1]
-    return lines[-1] if lines else ""
+        return ("stopping" if (folder / STOP).exists() else "running"), ""
+    if run is not None:
+        return run.state, run.message  # type: ignore[return-value]
+    if not (folder / OUTPUT).exists():
+        return "unknown", ""
+    lines = (folder / OUTPUT).read_text(errors="replace").split("\n")  # it ended before it wrote a record
+    return "failed", next((line for line in reversed(lines) if line.strip()), "the process ended without a message")

@@ -19,7 +19,7 @@ canvas { display: block; width: min(280px, 100%); aspect-ratio: 1; background: #
 canvas:focus-visible, button:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }
 .tools { display: flex; gap: 8px; margin-top: 8px; }
 button { font: inherit; color: var(--st-text-color); background: var(--st-background-color);
-  border: 1px solid #c3c7d4; border-radius: 8px; padding: 6px 16px; cursor: pointer; }
+  border: 1px solid var(--st-border-color); border-radius: 8px; padding: 6px 16px; cursor: pointer; }
 button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
 """
 

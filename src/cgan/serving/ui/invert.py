@@ -6,23 +6,29 @@ import secrets
 import numpy as np
 import streamlit as st
 
+from cgan.errors import CganError
 from cgan.sampling.decode import decode_image
 from cgan.sampling.invert import Inversion
 from cgan.serving.service import Model
 from cgan.serving.ui.canvas import canvas
-from cgan.serving.ui.downloads import side_by_side
-from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import DICE, chosen_model, classes_field, fragment, service, set_default, spec_of
+from cgan.serving.ui.gallery import Shown, gallery, picture_files, side_by_side
+from cgan.serving.ui.parts import DICE, chosen_model, classes_field, fragment, service, spec_of
 
 FOUND = "invert.found"
-REAL = "keep.invert.real"
+REAL = "invert.real"
 UNKNOWN = "find out"
+CLOSE = 0.88
+"""A picture matched less than this does not look like a class of the model; real digits reach 0.93 and more."""
 
 
 @fragment
 def show() -> None:
     """Show the tab."""
     model = chosen_model()
+    channels, height, width = spec_of(model).img_shape
+    if channels != 1 or height != width:
+        st.info("This tab needs a model of square grey pictures, such as digits.")
+        return
     given, seen = st.columns(2, gap="medium")
     with given:
         picture = _picture()
@@ -43,37 +49,44 @@ def real_digits() -> np.ndarray:
 
 def _picture() -> np.ndarray | None:
     """Return the visitor's picture, (H, W) uint8, or None while there is none."""
-    set_default("keep.invert.way", "Draw")
-    way = st.segmented_control("Your digit", ["Draw", "Upload", "A real one"], key="keep.invert.way", required=True)
+    ways = ["Draw", "Upload", "A real one"]
+    way = st.segmented_control(
+        "Your picture", ways, default="Draw", key="invert.way", required=True, persist_state="session"
+    )
+    if way == "A real one":
+        return _real()
     if way == "Draw":
         drawn = canvas("invert.canvas")
-        return decode_image(base64.b64decode(drawn.partition(",")[2])) if drawn else None
-    if way == "Upload":
+        content = base64.b64decode(drawn.partition(",")[2]) if drawn else None
+    else:
         file = st.file_uploader("A picture of one digit, at most 1 MB", type=["png", "jpg", "jpeg", "webp"])
-        return decode_image(file.getvalue()) if file else None
-    return _real()
+        content = file.getvalue() if file else None
+    try:
+        return decode_image(content) if content is not None else None
+    except CganError as error:
+        st.error(str(error))
+        return None
 
 
 def _real() -> np.ndarray:
     digits = real_digits()
-    last = len(digits) - 1
-    set_default(REAL, 1234)
+
+    def roll() -> None:
+        st.session_state[REAL] = secrets.randbelow(len(digits))
+
+    label = f"MNIST digit, 0 to {len(digits) - 1}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        number = st.number_input(f"MNIST digit, 0 to {last}", 0, last, step=1, key=REAL, width=160)
-        st.button("", icon=DICE, key="dice.real", help="Another digit", on_click=_roll_real, args=(len(digits),))
-    digit = digits[int(number)]
+        index = st.number_input(label, 0, len(digits) - 1, 1234, 1, key=REAL, width=160, persist_state="session")
+        st.button("", icon=DICE, key="dice.real", help="Another digit", on_click=roll)
+    digit = digits[int(index)]
     st.image(digit, width=200)
     return digit
-
-
-def _roll_real(count: int) -> None:
-    st.session_state[REAL] = secrets.randbelow(count)
 
 
 def _search(model: Model, picture: np.ndarray | None) -> None:
     """Search the latent on request, and keep the result for this visitor."""
     names = [UNKNOWN, *spec_of(model).class_names]
-    known = names.index(st.selectbox("Its class", names, key="keep.invert.label"))
+    known = names.index(st.selectbox("Its class", names, key="invert.label"))
     if st.button("Find this style", type="primary", disabled=picture is None) and picture is not None:
         bar = st.progress(0.0)
 
@@ -81,7 +94,10 @@ def _search(model: Model, picture: np.ndarray | None) -> None:
             bar.progress(share, f"Searching the latent whose image is nearest: {share:.0%}")
 
         label = known - 1 if known else None
-        st.session_state[FOUND] = model.name, service().invert(model.name, picture, label, show_progress)
+        try:
+            st.session_state[FOUND] = model.name, service().invert(model.name, picture, label, show_progress)
+        except CganError as error:
+            st.error(str(error))
         bar.empty()
     name, found = st.session_state.get(FOUND, ("", None))
     if found is None or name != model.name:
@@ -90,22 +106,27 @@ def _search(model: Model, picture: np.ndarray | None) -> None:
     read = spec_of(model).class_names[found.label]
     gallery(
         [
-            Shown(found.target, "your digit, centred", "yours, centred"),
+            Shown(found.target, "your picture, centred", "yours, centred"),
             Shown(found.reconstruction, f"{read} as the generator draws it", f"the generator's {read}"),
         ],
         key="invert.found",
         columns=2,
     )
+    match = 1 - found.error / max(float((found.target.float() / 255).square().mean()), 1e-6)
+    st.caption(f"Matched to {max(match, 0):.0%}: the share of your picture that the generator's picture explains.")
+    if match < CLOSE:
+        st.warning("The model draws nothing close to this: it does not look like one of its classes.")
 
 
 def _draw(model: Model, found: Inversion) -> None:
     names = spec_of(model).class_names
     st.subheader("In your style", anchor=False)
-    images = service().render(model.name, found.z, range(len(names)))
+    labels = list(range(len(names)))
+    images = service().render(model.name, found.z, labels)
     shown = [Shown(image, f"{name} in your style", name) for image, name in zip(images, names, strict=True)]
-    gallery(shown, key="invert.all")
-    labels = classes_field(spec_of(model), "Several side by side", "keep.invert.classes", "2026")
-    if labels:
-        text = "".join(names[label] for label in labels)
-        joined = side_by_side(service().render(model.name, found.z, labels))
+    files = picture_files(images.unsqueeze(1), min(10, len(names)), labels, [-1] * len(names), names, "your_style")
+    gallery(shown, key="invert.all", files=files)
+    if several := classes_field(spec_of(model), "Several side by side", "invert.classes", "2026"):
+        text = "".join(names[label] for label in several)
+        joined = side_by_side(service().render(model.name, found.z, several))
         gallery([Shown(joined, f"{text} in your style")], key="invert.several", size=84 * len(text))

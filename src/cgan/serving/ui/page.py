@@ -3,7 +3,7 @@
 import streamlit as st
 
 from cgan.serving.ui import compare, draw, invert, morph, style, train
-from cgan.serving.ui.parts import icon, model_field
+from cgan.serving.ui.parts import example, model_field
 
 TABS = {
     "Draw": draw.show,
@@ -13,6 +13,11 @@ TABS = {
     "Compare": compare.show,
     "Train": train.show,
 }
+INTRODUCTION = """
+A *generator* is a neural network that turns random numbers into a picture of the class that you choose. It has learned
+this from example pictures, against a second network, the *discriminator*, which tried to tell its pictures from real
+ones. A class and a seed name a picture: another seed gives a new one.
+"""
 CSS = """<style>
 .stMainBlockContainer { padding-top: 2rem; padding-bottom: 3rem; }
 h1 { padding: 0 !important; font-size: 1.75rem !important; }
@@ -20,22 +25,16 @@ h1 { padding: 0 !important; font-size: 1.75rem !important; }
 @media (max-width: 640px) { .stMainBlockContainer { padding-top: 1rem; } }
 </style>"""
 
-
-def keep() -> None:
-    """Keep the values of closed tabs, which Streamlit drops otherwise."""
-    for key in st.session_state:
-        if str(key).startswith("keep."):
-            st.session_state[key] = st.session_state[key]
-
-
-st.set_page_config(page_title="cgan", page_icon=icon(), layout="centered")
+picture = example()
+st.set_page_config(
+    page_title="cgan", page_icon=picture and picture.crop((0, 0, picture.height, picture.height)), layout="centered"
+)
 st.html(CSS)
-keep()
-title, model = st.columns([3, 2], vertical_alignment="bottom")
-with title:
-    st.title("cgan: draw with a generator", anchor=False)
-with model:
-    model_field()
+st.title("Draw with a neural network", anchor=False)
+st.markdown(INTRODUCTION)
+if picture is not None:
+    st.image(picture, width="stretch")
+model_field()
 for name, tab in zip(TABS, st.tabs(list(TABS), key="tab", bind="query-params"), strict=True):
     if tab.open:
         with tab:

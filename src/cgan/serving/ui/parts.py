@@ -2,22 +2,30 @@
 
 import functools
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
+import pandas as pd
 import streamlit as st
 from PIL import Image
 
 from cgan.errors import CganError
-from cgan.sampling.grids import to_pil
+from cgan.sampling.grids import image_grid
+from cgan.serving import service as limits
 from cgan.serving.service import Model, Service
 from cgan.serving.training import Trainings
 from cgan.spec import DataSpec
 
-MODEL = "keep.model"
+MODEL = "model.name"
 DICE = ":material/casino:"
 MAX_CLASSES = 12
+MAX_LETTERS = 60
+"""Names of classes with at most this many letters in all are buttons; more are a list."""
+MAX_SEED = limits.MAX_SEED - limits.MAX_IMAGES
+Bind = Literal["query-params"] | None
+"""``query-params``: the field stands in the page's address, so that a link carries its value."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -28,7 +36,7 @@ def service() -> Service:
 
 @st.cache_resource(show_spinner=False)
 def trainings() -> Trainings:
-    """Return the trainings of the checkout in which the page was started."""
+    """Return the trainings of the current directory."""
     return Trainings(Path.cwd())
 
 
@@ -58,24 +66,51 @@ def fragment(show: Callable[[], None], every_s: float | None = None) -> Callable
 
 
 @st.cache_data(show_spinner=False)
-def icon() -> Image.Image | None:
-    """Return the page's icon: a picture that the default model draws."""
+def example() -> Image.Image | None:
+    """Return ten pictures by the default model in a row."""
     try:
-        return to_pil(service().draw(service().default_model(), [8], [44], 0.6)[0])
+        name = service().default_model()
+        labels = [index % service().spec(name).num_classes for index in range(10)]
+        return image_grid(service().draw(name, labels, range(10), 0.6), 10, scale=3)
     except CganError:
         return None
 
 
 def model_field() -> None:
-    """Show the choice of a model and the models that cannot be read."""
+    """Show the choice of a model, what is known of it, and the models that cannot be read."""
     models = service().models()
-    if usable := [model.name for model in models if model.error is None]:
-        set_default(MODEL, usable[0], usable)
-        st.selectbox("Model", usable, key=MODEL)
+    usable = {model.name: model for model in models if model.error is None}
+    if usable:
+        st.session_state.setdefault(MODEL, st.query_params.get("model", service().default_model()))
+        _reset_unknown(MODEL, list(usable), 0)
+        name = st.selectbox("Model", list(usable), format_func=lambda name: usable[name].label, key=MODEL)
+        st.query_params["model"] = name  # so that a link carries it; bind= would put the label there
+        about(usable[name])
     if broken := [model for model in models if model.error is not None]:
         with st.expander(f"{len(broken)} model{'s' * (len(broken) > 1)} cannot be read"):
             for model in broken:
                 st.warning(f"{model.name}: {model.error}")
+
+
+def about(model: Model) -> None:
+    """Show a model's warning and its values beside those of real images."""
+    if model.warning:
+        st.warning(model.warning)
+    with st.expander("How good is this model?"):
+        values_table([model])
+
+
+def values_table(models: Sequence[Model]) -> None:
+    """Show a row per measured value and a column per model, then what each value means."""
+    described = {value.name: value for model in models for value in model.values}
+    if not described:
+        st.caption("Not evaluated: `cgan evaluate ckpt=...` measures it.")
+        return
+    texts = {model.label: {value.name: value.text for value in model.values} for model in models}
+    rows = {label: [values.get(name, "not measured") for name in described] for label, values in texts.items()}
+    st.table(pd.DataFrame(rows, [description.title for description in described.values()]))
+    for about in described.values():
+        st.caption(f"**{about.title}**: {about.sentence}{f' ({about.advice})' if about.advice else ''}")
 
 
 def chosen_model() -> Model:
@@ -93,53 +128,77 @@ def spec_of(model: Model) -> DataSpec:
     return model.spec
 
 
-def class_field(spec: DataSpec, label: str, key: str, default: int) -> int:
-    """Show the choice of a class and return it: buttons for names of one letter, else a list."""
+def class_field(spec: DataSpec, label: str, key: str, default: int, bind: Bind = None) -> int:
+    """Show the choice of a class and return it: buttons for short names, else a list; no field for one class."""
     names = list(spec.class_names)
-    set_default(key, names[min(default, len(names) - 1)], names)
-    if _one_letter(spec):
-        return names.index(st.segmented_control(label, names, key=key, required=True) or names[0])
-    return names.index(st.selectbox(label, names, key=key))
+    default = min(default, len(names) - 1)
+    if len(names) == 1:
+        return 0
+    _reset_unknown(key, names, default)
+    if len("".join(names)) <= MAX_LETTERS:
+        name = st.segmented_control(
+            label, names, default=names[default], key=key, required=True, wrap=True, bind=bind, persist_state="session"
+        )
+    else:
+        name = st.selectbox(label, names, default, key=key, bind=bind, persist_state="session")
+    return names.index(name or names[default])
 
 
 def classes_field(spec: DataSpec, label: str, key: str, default: str = "") -> list[int]:
-    """Show a field for several classes such as 2026 and return them; none where it is empty.
+    """Show a field for several classes such as 2026 and return them; none where it is empty or has an error.
 
-    Raises:
-        CganError: The model lacks one of the characters.
+    There is no field where names have more than one letter.
     """
-    if not _one_letter(spec):
+    if spec.num_classes == 1 or any(len(name) > 1 for name in spec.class_names):
         return []
-    set_default(key, default)
-    text = st.text_input(label, max_chars=MAX_CLASSES, key=key, placeholder="2026")
-    return [spec.label_of(letter) for letter in text.strip()]
+    digits = all(name.isdecimal() for name in spec.class_names)
+    text = st.text_input(
+        label,
+        default,
+        max_chars=MAX_CLASSES,
+        key=key,
+        placeholder="2026" if digits else None,
+        type="phone" if digits else "default",  # a numeric keypad on phones
+        icon="",
+        autocomplete="off",
+        persist_state="session",
+    )
+    try:
+        return [spec.label_of(letter) for letter in "".join((text or "").split())]
+    except CganError as error:
+        st.error(str(error))
+        return []
 
 
-def seed_field(label: str, key: str, default: int) -> int:
-    """Show a field for a seed, with a button for a random one, and return it."""
-    set_default(key, default)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = st.number_input(label, min_value=0, max_value=2**31, step=1, key=key, width=160)
-        st.button("", icon=DICE, key=f"dice.{key}", help=f"{label}: random", on_click=roll, args=(key,))
+def seed_field(label: str, key: str, default: int, *, dice: bool = False, bind: Bind = None) -> int:
+    """Show a field for a seed, on request with a button for a random one, and return it."""
+
+    def roll() -> None:
+        st.session_state[key] = secrets.randbelow(100_000)
+
+    with st.container(horizontal=True, vertical_alignment="bottom", width="content"):
+        seed = st.number_input(label, 0, MAX_SEED, default, 1, key=key, width=160, bind=bind, persist_state="session")
+        if dice:
+            st.button("", icon=DICE, key=f"dice.{key}", help=f"{label}: random", on_click=roll)
     return int(seed)
 
 
-def set_default(key: str, default: object, options: Collection[object] | None = None) -> None:
-    """Set a field's default, also when the model has changed and its value is no longer among the options."""
-    if key not in st.session_state or (options is not None and st.session_state[key] not in options):
-        st.session_state[key] = default
-
-
-def roll(key: str) -> None:
-    """Put a random seed into the field ``key``."""
-    st.session_state[key] = secrets.randbelow(100_000)
-
-
-def truncation_field(key: str) -> float:
+def truncation_field(key: str, bind: Bind = None) -> float:
     """Show the slider of the truncation, 0.1 to 1, and return it."""
-    set_default(key, 0.6)
-    return st.slider("Truncation", 0.1, 1.0, step=0.05, key=key, help="Lower: neater, less varied")
+    return st.slider(
+        "Truncation",
+        0.1,
+        1.0,
+        0.6,
+        0.05,
+        key=key,
+        help="Lower: neater, less varied",
+        bind=bind,
+        persist_state="session",
+    )
 
 
-def _one_letter(spec: DataSpec) -> bool:
-    return all(len(name) == 1 for name in spec.class_names)
+def _reset_unknown(key: str, options: Sequence[str], default: int) -> None:
+    """Set a field to its default where a change of model has removed its value from the options."""
+    if key in st.session_state and st.session_state[key] not in options:
+        st.session_state[key] = options[default]

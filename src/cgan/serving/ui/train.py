@@ -1,12 +1,16 @@
-"""Train: start a real training, watch it, stop it."""
+"""Train: start a real training, watch it, stop it, go on, draw with it."""
 
+import io
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+from PIL import Image
 
+from cgan.commands import command
+from cgan.errors import CganError
 from cgan.serving.training import MAX_EPOCHS, Trainings, Watched
-from cgan.serving.ui.parts import fragment, set_default, trainings
+from cgan.serving.ui.parts import MODEL, fragment, trainings
 
 TITLES = {
     "running": "Training",
@@ -14,22 +18,28 @@ TITLES = {
     "finished": "Finished",
     "stopped": "Stopped",
     "failed": "Failed",
-    "elsewhere": "Started in a terminal",
+    "unknown": "This folder has no record of its run",
 }
+GOING = ("running", "stopping")
+OWN, PRESET = "own choice", "as in the preset"
 EVERY_S = 2
-RUN = "keep.train.run"
-COLORS = ["#2f55c8", "#e8871e", "#8a8f9e"]
+RUN = "train.run"
+COLORS = ["#4d74e8", "#e8871e", "#8a8f9e"]
 
 
 @fragment
 def show() -> None:
     """Show the tab."""
     here = trainings()
-    overrides = _choose(here)
-    st.code(" ".join(["python train.py", *overrides]), language="bash", wrap_lines=True)
+    try:
+        overrides = _choose(here)
+        st.code(command("train", *overrides), language="bash", wrap_lines=True)
+    except CganError as error:
+        overrides = []
+        st.error(str(error))
     busy = here.running()
     beside = bool(busy) and st.checkbox(f"Start beside {busy[0].name}, which is still training; both get slower")
-    if st.button("Start training", type="primary", disabled=bool(busy) and not beside):
+    if st.button("Start training", type="primary", disabled=not overrides or (bool(busy) and not beside)):
         st.session_state[RUN] = here.start(overrides, beside=beside)
         st.rerun(scope="fragment")
     runs = here.all()
@@ -37,98 +47,156 @@ def show() -> None:
         st.info("No training yet. The choices above train readable digits in a few minutes, without a network.")
         return
     st.divider()
-    set_default(RUN, runs[0], runs)
-    folder = st.selectbox("Run", runs, format_func=lambda path: path.name, key=RUN)
+    if st.session_state.get(RUN, runs[0]) not in runs:
+        st.session_state[RUN] = runs[0]
+    folder = st.selectbox("Run", runs, format_func=lambda path: path.name, key=RUN, persist_state="session")
     _watch(here, folder)
 
 
 def _choose(here: Trainings) -> list[str]:
     left, right = st.columns(2)
     with left:
-        model = _choice(here, "model", "Backbone", "light")
-        data = _choice(here, "data", "Data", "mnist5k")
+        experiment = _choice(here, "experiment", "Preset", "quickstart", OWN)
+        data = _choice(here, "data", "Data", None if experiment else "mnist5k", PRESET if experiment else None)
     with right:
-        loss = _choice(here, "loss", "Loss", "relativistic")
-        key = f"keep.train.epochs.{data}"  # an epoch of 4,000 images is not one of 60,000
-        set_default(key, 60 if data == "mnist5k" else 10)
-        epochs = st.number_input("Epochs", 1, MAX_EPOCHS, key=key)
-    return here.overrides(model=model, loss=loss, data=data, epochs=int(epochs))
+        model = loss = None
+        if experiment is None:
+            model = _choice(here, "model", "Networks", "light")
+            loss = _choice(here, "loss", "Loss", "relativistic")
+        epochs = st.number_input(
+            "Epochs", 1, MAX_EPOCHS, None, 1, key="train.epochs", placeholder=PRESET if experiment else "20"
+        )
+        needs = [
+            need
+            for group, name in (("data", data), ("model", model))
+            if name
+            for need in here.choices(group)[name].needs
+        ]
+        needed = {need: st.text_input(need, key=f"train.{need}").strip() for need in needs}
+    return here.overrides(
+        experiment=experiment, data=data, model=model, loss=loss, epochs=int(epochs) if epochs else None, needed=needed
+    )
 
 
-def _choice(here: Trainings, group: str, label: str, default: str) -> str:
+def _choice(here: Trainings, group: str, label: str, default: str | None, none: str | None = None) -> str | None:
+    """Show the choices of a config group; None where the visitor chooses ``none``."""
     known = here.choices(group)
-    set_default(f"keep.train.{group}", default, known)
-    chosen = st.selectbox(label, list(known), key=f"keep.train.{group}")
-    st.caption(known[chosen].split(";")[0])
-    return chosen
+    names = [*([none] if none else []), *known]
+    key = f"train.{group}.{none}"
+    name = st.selectbox(label, names, names.index(default or names[0]), key=key, persist_state="session")
+    if name not in known:
+        return None
+    st.caption(known[name].sentence)
+    return name
 
 
 def _watch(here: Trainings, folder: Path) -> None:
     """Show a run; while it goes on, repeat every few seconds."""
-    going = here.watch(folder).state in ("running", "stopping")
+    going = here.watch(folder).state in GOING
 
     def live() -> None:
         seen = here.watch(folder)
-        if going and seen.state not in ("running", "stopping"):
+        if going and seen.state not in GOING:
             st.rerun()  # it has ended: the whole tab changes, and this clock stops
         _headline(seen)
-        if seen.state == "running" and st.button("Stop and keep a checkpoint"):
-            here.stop(folder)
-            st.rerun(scope="fragment")
+        _buttons(here, seen)
         _values(seen)
-        _images(seen)
+        _charts(seen)
+        _film(seen)
 
     fragment(live, EVERY_S if going else None)()
 
 
 def _headline(seen: Watched) -> None:
-    title = TITLES[seen.state]
+    title, run = TITLES[seen.state], seen.run
     if seen.state == "failed":
-        st.error(f"Failed: {seen.message or 'the process ended without a message'}")
-        return
-    if seen.state in ("finished", "stopped"):
-        if seen.has_checkpoint:
-            st.success(f"{title}. Choose {seen.folder.name} as the model above to draw with it.")
-        else:
-            st.warning(f"{title} before the first checkpoint.")
-        return
-    if seen.state == "elsewhere":
-        st.info(f"{title}; it can be watched here, but only be stopped there.")
-        return
-    left = f", {seen.time_left} left" if seen.time_left else ""
-    share = f" {seen.done:.0%}" if seen.done is not None else ": getting ready"
-    st.progress(seen.done or 0.0, text=f"{title}{share}{left}")
+        st.error(f"Failed: {seen.message}")
+    elif seen.state == "unknown":
+        st.info(title)
+    elif seen.state not in GOING:
+        st.success(f"{title}.") if seen.has_checkpoint else st.warning(f"{title} before the first checkpoint.")
+    elif run is None or not run.epoch:
+        st.progress(0.0, text=f"{title}: getting ready")
+    else:
+        share = min(run.images_seen / run.images_total, 1.0) if run.images_total else 0.0
+        left = f", {run.seconds_left / 60:.0f} minutes left" if run.seconds_left else ""
+        st.progress(share, text=f"{title} {share:.0%}, epoch {run.epoch} of {run.epochs or 'any number'}{left}")
+
+
+def _buttons(here: Trainings, seen: Watched) -> None:
+    with st.container(horizontal=True):
+        if seen.state == "running" and st.button("Stop and keep a checkpoint"):
+            here.stop(seen.folder)
+            st.rerun(scope="fragment")
+        if seen.state in ("stopped", "failed") and seen.has_checkpoint and st.button("Go on"):
+            here.resume(seen.folder)
+            st.rerun()
+        if seen.has_checkpoint and st.button("Draw with this model", on_click=_select, args=(seen.folder,)):
+            st.rerun()
+
+
+def _select(folder: Path) -> None:
+    st.session_state[MODEL] = f"train/runs/{folder.name}"
+    st.session_state["tab"] = "Draw"
 
 
 def _values(seen: Watched) -> None:
-    quality, reference = seen.latest("quality/"), seen.latest("real/")
-    loss, speed = seen.latest("loss/"), seen.latest("speed/")
     with st.container(horizontal=True):
-        for tag, value in quality.items():
-            name = tag.removeprefix("quality/")
-            real = reference.get(f"real/{name}")
-            st.metric(name, f"{value:.3g}", help=f"Real test images: {real:.3g}" if real is not None else None)
-        if loss:
-            st.metric("D loss", f"{loss['loss/d']:.3f}")
-            st.metric("G loss", f"{loss.get('loss/g', float('nan')):.3f}")
-        if speed:
-            st.metric("images per second", f"{speed['speed/images_per_s']:,.0f}")
+        if seen.evaluation:
+            record, entry = seen.evaluation
+            for name, value in entry.values.items():
+                about, real = record.describe(name), record.real.values.get(name)
+                beside = "" if real is None else f" Real images: {real:.3g}."
+                st.metric(about.title, f"{value:.3g}", help=f"{about.sentence} {about.advice.capitalize()}.{beside}")
+        for tag, title in (("loss/d", "D loss"), ("loss/g", "G loss")):
+            if (loss := seen.latest(tag)) is not None:
+                st.metric(title, f"{loss:.3f}")
+        if speed := seen.latest("speed/images_per_s"):
+            st.metric("images per second", f"{speed:,.0f}")
 
 
-def _images(seen: Watched) -> None:
-    _chart(seen, "loss", {"loss/d": "discriminator", "loss/g": "generator", "loss/penalty": "penalty"})
-    distance = next((tag for tag in seen.latest("quality/fid")), "")
-    _chart(seen, "Fréchet distance", {distance: "generated", distance.replace("quality", "real"): "real test images"})
-    if seen.grid:
-        st.image(seen.grid.read_bytes(), caption=f"The same ten latents after epoch {int(seen.grid.stem[6:])}")
-
-
-def _chart(seen: Watched, label: str, lines: dict[str, str]) -> None:
-    """Draw the tags that ``lines`` names, over images seen, where the run has logged them."""
+def _charts(seen: Watched) -> None:
+    losses = {"loss/d": "discriminator", "loss/g": "generator", "loss/penalty": "penalty"}
     points = [
-        {"images seen": row["images_seen"]} | {name: row[tag] for tag, name in lines.items() if tag in row}
+        {"images seen": row["images_seen"]} | {name: row[tag] for tag, name in losses.items() if tag in row}
         for row in seen.rows
     ]
-    table = pd.DataFrame([point for point in points if len(point) > 1])
-    if len(table):
+    _chart([point for point in points if len(point) > 1], "loss")
+    if seen.evaluation:
+        record, entry = seen.evaluation
+        name = next(iter(entry.values), "")
+        curve = [
+            {
+                "images seen": point.images_seen,
+                "generated": point.values[name],
+                "real images": record.real.values.get(name),
+            }
+            for point in entry.curve
+            if name in point.values
+        ]
+        _chart(curve, record.describe(name).title)
+
+
+def _chart(points: list[dict], label: str) -> None:
+    if points:
+        table = pd.DataFrame(points)
         st.line_chart(table, x="images seen", y_label=label, height=230, color=[*COLORS[: table.shape[1] - 1]])
+
+
+def _film(seen: Watched) -> None:
+    """Show the same latents after every epoch, with a slider and as an animation."""
+    if not seen.grids:
+        return
+    epochs = list(seen.grids)
+    epoch = st.select_slider("After epoch", epochs, epochs[-1]) if len(epochs) > 1 else epochs[0]
+    st.image(seen.grids[epoch].read_bytes(), caption=f"The same ten latents after epoch {epoch}")
+    if len(epochs) > 1:
+        name = f"{seen.folder.name}.gif"
+        st.download_button("Film (GIF)", lambda: _gif(list(seen.grids.values())), name, "image/gif", on_click="ignore")
+
+
+def _gif(paths: list[Path]) -> bytes:
+    first, *others = [Image.open(path) for path in paths]
+    content = io.BytesIO()
+    first.save(content, "GIF", save_all=True, append_images=others, duration=250, loop=0)
+    return content.getvalue()
