@@ -139,6 +139,9 @@ def test_draw_starts_with_five_variations_equal_to_the_services(opened: Open, se
     seeds = [int(text.removeprefix("seed ")) for text in page.locator("li span").all_inner_texts()]
     drawn = service.draw(service.default_model(), [7] * 5, seeds, TRUNCATION)
     assert np.array_equal(np.stack([pixels(picture) for picture in pictures.all()]), drawn[:, 0].numpy())
+    boxes = [picture.bounding_box() for picture in pictures.all()]
+    assert len({box["y"] for box in boxes if box}) == 1, "the pictures stand in one row"
+    assert all(100 < box["width"] < 200 for box in boxes if box)
 
 
 def test_several_classes_share_a_style_and_every_download_opens(opened: Open, service: Service) -> None:

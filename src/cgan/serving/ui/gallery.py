@@ -50,14 +50,14 @@ img { display: block; width: 100%; }
 span { display: block; text-align: center; font-size: 12px; line-height: 1.6; color: var(--st-text-color);
   opacity: 0.75; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 nav { display: flex; flex-wrap: wrap; gap: 8px; padding: 12px 3px 3px; }
-nav a { font: inherit; color: var(--st-text-color); border: 1px solid var(--st-border-color); padding: 6px 12px;
+nav a { font-size: 14px; color: var(--st-text-color); border: 1px solid var(--st-border-color); padding: 6px 12px;
   text-decoration: none; }
 @media (max-width: 640px) { ul { grid-template-columns: repeat(var(--narrow), minmax(0, var(--size))); } }
 """
 
 JS = """
 export default function ({ parentElement, data }) {
-  const box = document.createElement("div");
+  const box = document.createElement("section");
   const list = box.appendChild(document.createElement("ul"));
   for (const name of ["columns", "narrow", "size"]) list.style.setProperty("--" + name, data[name]);
   for (const { source, name, caption } of data.pictures) {
@@ -72,7 +72,7 @@ export default function ({ parentElement, data }) {
   files.hidden = !data.files.length;
   for (const { source, name, label } of data.files)
     Object.assign(files.appendChild(document.createElement("a")), { href: source, download: name, textContent: label });
-  parentElement.querySelector("div")?.remove();
+  parentElement.querySelector("section")?.remove();
   parentElement.appendChild(box);
 }
 """

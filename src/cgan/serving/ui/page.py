@@ -20,7 +20,7 @@ ones. A class and a seed name a picture: another seed gives a new one.
 """
 CSS = """<style>
 .stMainBlockContainer { padding-top: 2rem; padding-bottom: 3rem; }
-h1 { padding: 0 !important; font-size: 1.75rem !important; }
+h1 { padding: 0 0 0.5rem !important; font-size: 1.75rem !important; }
 [data-testid="stButtonGroup"] button { padding: 0 0.75rem; min-width: 0; }
 @media (max-width: 640px) { .stMainBlockContainer { padding-top: 1rem; } }
 </style>"""
