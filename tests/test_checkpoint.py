@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cgan import CganError, draw, load_generator, save_generator
-from cgan.checkpoint import PRETRAINED, find_generator
+from cgan.checkpoint import PRETRAINED
 from cgan.metrics.digits import DigitExtractor
 from cgan.networks.mlp import MLPGenerator
 from cgan.spec import DataSpec
@@ -116,13 +116,3 @@ def test_the_carried_generators_fit_into_eight_megabytes():
         assert {weight.dtype for weight in generator.parameters()} == {torch.float32}
         _, logits = DigitExtractor()(draw(generator, [0, 1, 7, 7, 3] * 20, seed=2))
         assert (logits.argmax(1) == torch.tensor([0, 1, 7, 7, 3] * 20)).double().mean() > 0.9
-
-
-def test_the_newest_best_checkpoint_is_found_else_the_pretrained_one(tmp_path):
-    assert find_generator(None, logs=tmp_path).origin == "pretrained generator"
-    for age, name in ((100, "old"), (50, "new"), (75, "middle")):
-        path = tmp_path / "train" / "runs" / name / "checkpoints" / "best.ckpt"
-        path.parent.mkdir(parents=True)
-        path.touch()
-        os.utime(path, (1e9 - age, 1e9 - age))
-    assert "new" in find_generator(None, logs=tmp_path).path.parts

@@ -21,6 +21,7 @@ from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks import Generator
 from cgan.plugins import generator_class, plugin_of, refuse_unregistered
+from cgan.records.best_run import best_run
 from cgan.spec import DataSpec
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -48,15 +49,16 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
 
     Args:
         requested: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``); None
-            takes the newest ``best.ckpt`` under ``logs``, else the pretrained generator.
+            takes that of the best finished run under ``logs`` (:func:`cgan.records.best_run.best_run`), else the
+            pretrained generator.
         logs: Where runs lie.
 
     Raises:
         CganError: There is none.
     """
     if requested is None:
-        bests = sorted(logs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime)
-        return Found(bests[-1], "newest best checkpoint") if bests else find_generator("pretrained")
+        run = best_run(logs)
+        return Found(find_generator(run).path, "best finished run") if run else find_generator("pretrained")
     path = Path(requested)
     if path.parts[:1] == ("pretrained",) and not path.exists():
         folder = PRETRAINED / (path.parts[1] if len(path.parts) == 2 else DEFAULT_PRETRAINED)

@@ -18,6 +18,7 @@ from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks.base import Generator
 from cgan.plugins import load_plugins
+from cgan.records.summary import log_summary
 from cgan.sampling import formats
 from cgan.sampling.decode import decode_image
 from cgan.sampling.draw import check_truncation, draw, render
@@ -64,7 +65,7 @@ def run(cfg: DictConfig) -> Samples:
     kind, out = destination(cfg, folder)
     found = find_generator(cfg.ckpt)
     generator = load_generator(found.path, weights=cfg.weights, device=cfg.device)
-    log.info("Drawing with the %s %s", found.origin, found.path)
+    log_summary(found.path)
     spec = generator.spec
     assert spec is not None
     # An idx data set also has a test split, whose images follow those of the training split.

@@ -1,0 +1,91 @@
+"""What a generator is, how long it was trained and how good it is, in one line."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cgan.checkpoint import read_description
+from cgan.records.evaluation import find_evaluation
+from cgan.records.run import read_run
+
+log = logging.getLogger(__name__)
+_DISTANCE = "fid"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A generator in a few values; None where a value is not known.
+
+    Attributes:
+        network: The class of the generator.
+        data: The name of the data set.
+        images_seen: Real images that training had seen.
+        epochs: Passes over the training images.
+        distance: Fréchet distance.
+        real_distance: The same of held-out real images.
+    """
+
+    network: str
+    data: str
+    images_seen: int | None = None
+    epochs: float | None = None
+    distance: float | None = None
+    real_distance: float | None = None
+
+    def __str__(self) -> str:
+        """Return one line, such as ``LightGenerator, 22 epochs of mnist, distance 0.11 (real images 0.05)``."""
+        length = "an unknown number"
+        if self.epochs is not None:
+            length = f"{self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
+        elif self.images_seen is not None:
+            length = f"{self.images_seen:,} images"
+        real = "" if self.real_distance is None else f" (real images {self.real_distance:.2g})"
+        quality = "not evaluated" if self.distance is None else f"distance {self.distance:.2g}{real}"
+        return f"{self.network}, {length} of {self.data}, {quality}"
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence for a generator that was trained for less than an epoch."""
+        if self.epochs is None or self.epochs >= 1:
+            return None
+        return f"trained for {self.epochs:.2g} epochs only: expect noise; train longer, or name another with ckpt="
+
+
+def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
+    """Return the summary of a generator.
+
+    Args:
+        path: A ``.ckpt`` file or an exported folder, as :func:`cgan.checkpoint.find_generator` returns it.
+        logs: Where evaluations lie.
+
+    Raises:
+        CganError: The file is missing, damaged or not of this project.
+    """
+    config = path / "config.json"
+    described: dict[str, Any] = json.loads(config.read_bytes()) if path.is_dir() else read_description(path)
+    seen, found = described.get("images_seen"), find_evaluation(path, logs)
+    return Summary(
+        described["network"],
+        described["spec"]["name"],
+        seen,
+        _epochs(path, seen),
+        found.entry.values.get(_DISTANCE) if found else None,
+        found.record.real.values.get(_DISTANCE) if found else None,
+    )
+
+
+def log_summary(path: Path, logs: Path = Path("logs")) -> None:
+    """Log the summary of a generator that is about to be used, and a warning where it was hardly trained."""
+    summary = summarise(path, logs)
+    log.info("Generator: %s: %s", path, summary)
+    if summary.warning:
+        log.warning("Warning: %s", summary.warning)
+
+
+def _epochs(path: Path, seen: int | None) -> float | None:
+    run = None if path.is_dir() else read_run(path.parent.parent)
+    if seen is None or run is None or not run.epochs or not run.images_total:
+        return None
+    return seen * run.epochs / run.images_total

@@ -1,0 +1,117 @@
+"""Which generator is used when none is named, and what is said of it."""
+
+import json
+import logging
+import time
+
+import pytest
+from conftest import TINY
+
+from cgan.checkpoint import PRETRAINED, find_generator
+from cgan.records.best_run import best_run
+from cgan.records.run import RunRecord, write_run
+from cgan.records.summary import Summary, summarise
+from cgan.tasks import sample, train
+
+PROTOCOL = {"data": "mnist", "features": "digits", "features_hash": "0", "resize": "none", "n": 10000, "seed": 0}
+
+
+@pytest.fixture
+def add(tmp_path):
+    """Write a run folder that finished at a given hour."""
+
+    def add_run(name, hour=1, score=None, checkpoint="best.ckpt", protocol=PROTOCOL, **record):
+        folder = tmp_path / name
+        (folder / "checkpoints").mkdir(parents=True)
+        if checkpoint:
+            (folder / "checkpoints" / checkpoint).touch()
+        values = {"state": "finished", "data": "mnist", "debug": False, **record}
+        known = {"command": "", "overrides": [], "network": "", "pid": 1, "host": "elsewhere", "hardware": ""}
+        write_run(folder, RunRecord(**known, **values, started=0, updated=3600 * hour, score=score))
+        if score is not None:
+            (folder / "evaluation.json").write_text(json.dumps({"protocol": protocol}))
+        return folder
+
+    return add_run
+
+
+def test_the_lowest_distance_among_comparable_runs_wins(add, tmp_path):
+    add("runs/newest", hour=9, score=0.5)
+    best = add("multiruns/x/1", hour=1, score=0.1, protocol={**PROTOCOL, "seed": 7})
+    add("runs/worse", hour=8, score=0.2)
+    add("runs/other_data", hour=7, score=0.01, data="kmnist")
+    add("runs/other_protocol", hour=6, score=0.01, protocol={**PROTOCOL, "n": 100})
+    assert best_run(tmp_path) == best
+    found = find_generator(None, tmp_path)
+    assert found == (best / "checkpoints" / "best.ckpt", "best finished run")
+
+
+def test_the_newest_finished_run_says_which_data_counts(add, tmp_path):
+    add("old", hour=1, score=0.1)
+    newest = add("new", hour=2, score=50.0, data="kmnist")
+    assert best_run(tmp_path) == newest
+
+
+def test_without_numbers_the_newest_is_taken(add, tmp_path):
+    add("old", hour=1, score=0.1)
+    newest = add("new", hour=2, checkpoint="last.ckpt")
+    assert best_run(tmp_path) == newest
+    assert find_generator(None, tmp_path).path == newest / "checkpoints" / "last.ckpt"
+
+
+def test_debug_and_unfinished_runs_are_used_only_when_named(add, tmp_path):
+    for hour, state in enumerate(("running", "stopped", "failed"), 2):
+        named = add(state, hour=hour, score=0.01, state=state)
+    add("debug", hour=8, score=0.01, debug=True)
+    add("empty", hour=9, score=0.01, checkpoint=None)
+    (tmp_path / "damaged" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "damaged" / "run.json").write_text("{")
+    assert find_generator(None, tmp_path).path == PRETRAINED / "light"
+    assert find_generator(named).path == named / "checkpoints" / "best.ckpt"
+    finished = add("finished", hour=1, score=3.0)
+    assert best_run(tmp_path) == finished
+
+
+def test_hundreds_of_runs_take_a_moment(add, tmp_path):
+    for number in range(300):
+        folder = add(f"runs/{number}", hour=number, score=1.0 + number)
+        (folder / "samples").mkdir()
+    started = time.perf_counter()
+    assert best_run(tmp_path) == tmp_path / "runs" / "0"
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("summary", "text"),
+    [
+        (
+            Summary("LightGenerator", "mnist", 1_320_000, 22.0, 0.1123, 0.0502),
+            "LightGenerator, 22 epochs of mnist, distance 0.11 (real images 0.05)",
+        ),
+        (Summary("MLPGenerator", "mnist", 60_000, 1.0, 12.0), "MLPGenerator, 1 epoch of mnist, distance 12"),
+        (Summary("MLPGenerator", "mnist", 60_000), "MLPGenerator, 60,000 images of mnist, not evaluated"),
+    ],
+)
+def test_a_summary_is_one_line(summary, text):
+    assert str(summary) == text
+    assert summary.warning is None
+
+
+def test_the_bundled_generator_is_summarised_from_its_export():
+    summary = summarise(PRETRAINED / "light")
+    assert (summary.network, summary.data, summary.images_seen) == ("LightGenerator", "mnist", 8_985_600)
+    assert summary.real_distance == pytest.approx(0.0503, abs=1e-4)
+    assert 0 < summary.distance < 1
+
+
+def test_a_generator_of_half_an_epoch_is_used_with_a_warning(composed, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    run = train.run(composed("train", *TINY, folder=tmp_path / "run"))
+    caplog.set_level(logging.INFO)
+    sample.run(composed("sample", f"ckpt={run.folder}", "n=1"))
+    assert "MLPGenerator, 1 epoch of mnist5k, distance" in caplog.text
+    assert "Warning" not in caplog.text
+    content = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps({**content, "images_total": 2 * content["images_total"]}))
+    sample.run(composed("sample", f"ckpt={run.folder}", "n=1"))
+    assert "Warning: trained for 0.5 epochs only" in caplog.text
