@@ -156,10 +156,16 @@ def test_a_run_from_python_is_a_run_of_the_command_line(run):
 
 
 def test_a_run_knows_its_generator_its_values_and_its_images(run):
-    assert 0 < run.values[next(name for name in run.values if name.startswith("fid"))] < 1000
+    assert 0 < run.values["fid"] < 1000
     assert torch.equal(draw(run.generator, 7), draw(load_generator(run.folder), 7))
     grid = np.asarray(run.grid(n=3, seed=5).convert("L"))  # a row per class, images twice as large, 2 pixels apart
     assert np.abs(grid[2:58:2, -58:-2:2].astype(int) - draw(run.generator, [0] * 3, seed=5)[2, 0].numpy()).max() <= 1
+
+
+def test_a_folder_of_another_run_is_refused(run, monkeypatch):
+    monkeypatch.chdir(run.folder.parents[3])
+    with pytest.raises(CganError, match="this folder holds a finished run"):
+        train("quickstart", *TINY, folder=run.folder)
 
 
 def test_a_run_goes_on_from_python(run, monkeypatch):
@@ -174,14 +180,18 @@ def test_a_run_is_evaluated_from_python(run, monkeypatch, tmp_path):
     evaluation = evaluate(run, "data=mnist5k", "data.source.test_per_class=460", "n=100", folder=tmp_path / "a=b,c")
     assert evaluation.folder == tmp_path / "a=b,c"
     assert (evaluation.folder / "evaluation.json").is_file()
+    assert evaluation.values["fid"] == pytest.approx(run.values["fid"], rel=0.5)
+    assert 0 < evaluation.real_values["fid"] < evaluation.values["fid"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["quikstart"], "experiment"),
-        (["quickstart", "data=mnst"], "mnst"),
-        (["trainer.max_epoch=3"], "max_epoch"),
+        (["quikstart"], "experiment=quikstart: .*did you mean quickstart"),
+        (["quickstart", "data=mnst"], "data=mnst: .*did you mean mnist"),
+        (["trainer.max_epoch=3"], "did you mean trainer.max_epochs"),
+        (["+unknown=1"], "nothing reads"),
+        (["data.batch_size=[3"], "expected KEY=VALUE"),
         (["data=mnist5k", "data.batch_size=99999", "trainer=cpu"], "lower data.batch_size"),
         (["ckpt=nowhere"], "ckpt=nowhere"),
     ],

@@ -7,6 +7,7 @@
 """
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from cgan.checkpoint import load_generator
 from cgan.cli.errors import error_message
+from cgan.cli.overrides import check_additions, explained, plain_words
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
@@ -70,6 +71,7 @@ def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str |
     Raises:
         CganError: An argument, the data or the checkpoint does not fit; the message says what to do.
     """
+    from cgan.tasks.resume import resumed_arguments
 
     def task(cfg: DictConfig) -> Any:
         from cgan.tasks.sweep import finished
@@ -77,10 +79,9 @@ def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str |
 
         return finished(run(cfg))
 
-    from cgan.tasks.resume import resumed_arguments
-
     with _errors_for_users():
-        result = _run("train", task, resumed_arguments(_named("experiment", arguments)), config_dirs, folder)
+        overrides = resumed_arguments(plain_words(_with_key("experiment", arguments)))
+        result = _run("train", task, overrides, config_dirs, folder)
     return Run(result.folder, result.values)
 
 
@@ -106,10 +107,10 @@ def evaluate(
 
     texts = [str(entry.folder if isinstance(entry, Run) else entry) for entry in arguments]
     with _errors_for_users():
-        return _run("evaluate", task, _named("ckpt", texts), config_dirs, folder)
+        return _run("evaluate", task, plain_words(_with_key("ckpt", texts)), config_dirs, folder)
 
 
-def _named(key: str, arguments: Sequence[str]) -> list[str]:
+def _with_key(key: str, arguments: Sequence[str]) -> list[str]:
     """Write a first argument without a key as an override of ``key``."""
     if arguments and "=" not in arguments[0] and not arguments[0].startswith("~"):
         return [f"{key}={quoted(arguments[0])}", *arguments[1:]]
@@ -125,10 +126,19 @@ def _run(
 ) -> Any:
     """Run a task as a job of Hydra, which makes the run folder and writes the configuration into it."""
     own = [f"hydra.run.dir={quoted(Path(folder).expanduser())}"] if folder is not None else []
-    searched = search_path([Path(entry).expanduser() for entry in config_dirs])
+    searched = [Path(entry).expanduser() for entry in config_dirs]
+
+    def job(cfg: DictConfig) -> Any:
+        check_additions(cfg)
+        return task(cfg)
+
     use_hardware_well()
-    with _logging_restored(), initialized(name) as hydra:
-        return hydra.hydra.run(name, task, [*overrides, *own, *searched]).return_value  # type: ignore[union-attr]
+    try:
+        with _logging_restored(), initialized(name) as hydra:
+            return hydra.hydra.run(name, job, [*overrides, *own, *search_path(searched)]).return_value  # type: ignore[union-attr]
+    except (ConfigCompositionException, OverrideParseException) as error:
+        first = str(searched[0].absolute()) if searched else None
+        raise explained(error, name, Namespace(overrides=overrides, config_dir=first, config_name=None)) from error
 
 
 @contextmanager
@@ -148,14 +158,15 @@ def _logging_restored() -> Iterator[None]:
 
 @contextmanager
 def _errors_for_users() -> Iterator[None]:
-    """Turn errors of Hydra and of the disk into one line; an error of a program keeps its traceback."""
+    """Raise what a user can mend, also of Hydra and of the disk, as a CganError; an error of a program stays."""
     try:
         yield
     except SystemExit as end:  # Hydra's callbacks can refuse a run in this way only
         if isinstance(end.__context__, CganError):
             raise end.__context__ from None
         raise
-    except (HydraException, OmegaConfBaseException, OSError) as error:
-        if (message := error_message(error)) is None:
+    except Exception as error:
+        message = error_message(error)
+        if message is None or isinstance(error, CganError):
             raise
         raise CganError(message) from error

@@ -59,6 +59,16 @@ class Evaluation(NamedTuple):
     folder: Path
     record: EvaluationRecord
 
+    @property
+    def values(self) -> dict[str, float]:
+        """The values of the first generator, or images, by name."""
+        return self.record.entries[0].values
+
+    @property
+    def real_values(self) -> dict[str, float]:
+        """The same values of held-out real images."""
+        return self.record.real.values
+
 
 def run(cfg: DictConfig) -> Evaluation:
     """Evaluate what ``cfg`` names and write everything into the folder of this job.

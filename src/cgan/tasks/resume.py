@@ -85,7 +85,7 @@ def _find(wanted: str, runs: Path) -> Path:
             return folder.absolute()
     checkpoint = newest_good(folder)
     if checkpoint is None:
-        raise CganError(f"ckpt={wanted}: no such checkpoint; expected a .ckpt file, a run folder or `last`")
+        raise CganError(f"ckpt={folder}: no such checkpoint; expected a .ckpt file, a run folder or `last`")
     return checkpoint
 
 
