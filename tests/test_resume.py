@@ -146,7 +146,7 @@ def resumed(arguments: list[str], cwd: Path, env: dict[str, str]) -> list[str]:
 def test_a_new_learning_rate_counts_in_a_resumed_run(uninterrupted: Path, tmp_path: Path) -> None:
     source = uninterrupted / "checkpoints" / "last.ckpt"
     train(*TINY, f"ckpt={source}", "optimizer.g.lr=1e-6", "trainer.max_epochs=3", "hydra.run.dir=run", cwd=tmp_path)
-    rates = [row["learning_rate/g"] for row in rows(tmp_path / "run") if "learning_rate/g" in row]
+    rates = [row["training/learning_rate_g"] for row in rows(tmp_path / "run") if "training/learning_rate_g" in row]
     assert set(rates) == {1e-6}
 
 

@@ -84,7 +84,7 @@ def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finis
     assert quality[-1]["quality/fid_digits_500"] < quality[0]["quality/fid_digits_500"]
     board = EventAccumulator(str(finished)).Reload()
     tags = set(board.Tags()["scalars"])
-    for tag in ("loss/d", "logits/real", "gradient_norm/g", "speed/images_per_s", "learning_rate/d", "time/quality_s"):
+    for tag in ("loss/d", "training/logits_real", "training/gradient_norm_g", "speed/images_per_s", "training/learning_rate_d", "time/quality_s"):
         assert tag in tags
     assert [event.step for event in board.Scalars("quality/fid_digits_500")] == [row["images_seen"] for row in quality]
     assert board.Images("samples")[-1].step == quality[-1]["images_seen"]
@@ -92,7 +92,7 @@ def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finis
     best = min(row["quality/fid_digits_500"] for row in quality)
     assert json.loads((finished / "result.json").read_text())["fid"] == best
     hparams = [EventAccumulator(str(path)).Reload() for path in finished.glob("events*")]
-    final = [board.Scalars("hp/fid")[0].value for board in hparams if "hp/fid" in str(board.Tags())]
+    final = [board.Scalars("best/fid")[0].value for board in hparams if "best/fid" in str(board.Tags())]
     assert final == [pytest.approx(best)]
 
 

@@ -1,22 +1,74 @@
-"""Where a run's numbers go: every logger, by images seen."""
+"""Where a run's numbers go: every logger gets the same values, images and texts by the same names, by images seen."""
 
+import csv
+import io
 import json
 import os
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+import numpy as np
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 
-from cgan.files import read_lines
+from cgan.files import read_lines, write_file
 
 
-def log_values(module: pl.LightningModule, values: dict[str, float]) -> None:
+@runtime_checkable
+class Tracker(Protocol):
+    """A logger that takes more than numbers. Lightning's own loggers, and a user's, may lack it: they get numbers."""
+
+    def track_image(self, name: str, image: Image.Image, step: int) -> None:
+        """Show an image of this moment of the run."""
+
+    def track_text(self, name: str, text: str, step: int) -> None:
+        """Show a text in Markdown."""
+
+    def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        """Compare the finished run with others: what was chosen, and its best values by name."""
+
+
+def log_values(module: pl.LightningModule, values: Mapping[str, float]) -> None:
     """Send values to every logger; the x-axis of all curves is the number of real images seen."""
     for logger in module.loggers:
-        logger.log_metrics(values, step=module.images_seen)  # type: ignore[arg-type]
+        logger.log_metrics(dict(values), step=_images_seen(module))
+
+
+def log_image(module: pl.LightningModule, name: str, image: Image.Image) -> None:
+    """Send an image to every logger that shows images."""
+    for tracker in _trackers(module):
+        tracker.track_image(name, image, _images_seen(module))
+
+
+def log_text(module: pl.LightningModule, name: str, text: str) -> None:
+    """Send a text in Markdown to every logger that shows texts."""
+    for tracker in _trackers(module):
+        tracker.track_text(name, text, _images_seen(module))
+
+
+def log_result(module: pl.LightningModule, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
+    """Send the choices of a finished run and its best values to every logger that compares runs."""
+    for tracker in _trackers(module):
+        tracker.track_result(choices, values)
+
+
+def log_charts(module: pl.LightningModule, category: str, charts: Mapping[str, list[str]]) -> None:
+    """Lay out charts by title, each with the tags of its lines, where a logger can: TensorBoard's custom scalars."""
+    for logger in module.loggers:
+        if isinstance(logger, TensorBoard):
+            logger.add_charts(category, charts)
+
+
+def _images_seen(module: pl.LightningModule) -> int:
+    return module.images_seen  # type: ignore[return-value]
+
+
+def _trackers(module: pl.LightningModule) -> list[Tracker]:
+    return [logger for logger in module.loggers if isinstance(logger, Tracker)]
 
 
 class TensorBoard(TensorBoardLogger):
@@ -26,21 +78,90 @@ class TensorBoard(TensorBoardLogger):
         super().__init__(**options)
         self._charts: dict[str, dict[str, list[Any]]] = {}
 
-    def add_charts(self, category: str, charts: dict[str, list[str]]) -> None:
+    def resume_at(self, images_seen: int) -> None:
+        """Hide what an interrupted run logged after the checkpoint that it resumes from."""
+        self._kwargs["purge_step"] = images_seen + 1
+
+    def add_charts(self, category: str, charts: Mapping[str, list[str]]) -> None:
         """Add charts by title, each with the tags of its lines; TensorBoard keeps the last page written, so all go."""
         self._charts[category] = {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
         self.experiment.add_custom_scalars(self._charts)
 
+    @rank_zero_only
+    def track_image(self, name: str, image: Image.Image, step: int) -> None:
+        """Add to the *Images* tab."""
+        self.experiment.add_image(name, np.asarray(image), step, dataformats="HWC")
 
-def tensorboard(module: pl.LightningModule) -> TensorBoard | None:
-    """Return the run's TensorBoard logger, or None where it has none."""
-    return next((logger for logger in module.loggers if isinstance(logger, TensorBoard)), None)
+    @rank_zero_only
+    def track_text(self, name: str, text: str, step: int) -> None:
+        """Add to the *Text* tab."""
+        self.experiment.add_text(name, text, step)
+
+    @rank_zero_only
+    def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        """Add a line to the *HParams* tab."""
+        self.log_hyperparams(dict(choices), {f"best/{name}": value for name, value in values.items()})
+
+
+class Wandb(WandbLogger):
+    """Weights & Biases; every chart runs over ``images_seen``."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add values; W&B's own step only counts the calls."""
+        self._send({**metrics}, step)
+
+    @rank_zero_only
+    def track_image(self, name: str, image: Image.Image, step: int) -> None:
+        """Add an image to the panel ``name``."""
+        import wandb
+
+        self._send({name: wandb.Image(image)}, step)
+
+    @rank_zero_only
+    def track_text(self, name: str, text: str, step: int) -> None:
+        """Add a text to the panel ``name``."""
+        import wandb
+
+        self._send({name: wandb.Html(f"<pre>{text}</pre>")}, step)
+
+    @rank_zero_only
+    def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        """Fill the run's config and its summary."""
+        self.log_hyperparams(dict(choices))
+        self.experiment.summary.update({f"best/{name}": value for name, value in values.items()})
+
+    def _send(self, values: dict[str, Any], step: int | None) -> None:
+        if "*" not in getattr(self, "_defined", ()):
+            self.experiment.define_metric("*", step_metric="images_seen")
+            self._defined = ("*",)
+        self.experiment.log({**values, "images_seen": step})
+
+
+class MLFlow(MLFlowLogger):
+    """MLflow, in a local SQLite store unless another ``tracking_uri`` is configured."""
+
+    @rank_zero_only
+    def track_image(self, name: str, image: Image.Image, step: int) -> None:
+        """Add to the run's images."""
+        self.experiment.log_image(self.run_id, np.asarray(image), key=name, step=step)
+
+    @rank_zero_only
+    def track_text(self, name: str, text: str, step: int) -> None:
+        """Add a text among the run's artifacts."""
+        self.experiment.log_text(self.run_id, text, f"{name}.md")
+
+    @rank_zero_only
+    def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        """Fill the run's parameters, and its best values as metrics."""
+        self.log_hyperparams(dict(choices))
+        self.log_metrics({f"best/{name}": value for name, value in values.items()})
 
 
 class JsonLines(Logger):
     """Write every value to ``metrics.jsonl``: one line per call, ``{"images_seen": ..., tag: value, ...}``.
 
-    A resumed run goes on in the same file; lines from beyond the point of resumption are dropped first.
+    A resumed run continues in the same file; lines from beyond the point of resumption are dropped first.
 
     Args:
         path: The file.
@@ -79,3 +200,66 @@ class JsonLines(Logger):
         part = self.path.with_suffix(".part")
         part.write_text("".join(json.dumps(row) + "\n" for row in rows))
         os.replace(part, self.path)
+
+
+class CSV(Logger):
+    """Write ``metrics.csv`` at every epoch's end: a row per number of images seen, a column per tag.
+
+    It is made from ``metrics.jsonl``, so a resumed run has all of it; Lightning's own CSV logger starts anew.
+
+    Args:
+        save_dir: The run folder.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__()
+        self.folder = Path(save_dir)
+
+    @property
+    def name(self) -> str:
+        """The kind of log."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """One file per run: no versions."""
+        return ""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Nothing yet: ``metrics.jsonl`` holds the values."""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the configuration lies beside this file."""
+
+    def track_image(self, name: str, image: Image.Image, step: int) -> None:
+        """Nothing: the run folder holds the images as PNG."""
+
+    def track_text(self, name: str, text: str, step: int) -> None:
+        """Write ``NAME.md``."""
+        write_file(self.folder / f"{name}.md", text.encode())
+
+    def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        """Write ``result.csv``: one row with the choices and the best values."""
+        row = {**choices, **{f"best/{name}": value for name, value in values.items()}}
+        write_file(self.folder / "result.csv", _csv([row]))
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the file."""
+        rows: dict[int, dict[str, Any]] = {}
+        for row in read_lines(self.folder / "metrics.jsonl"):
+            rows.setdefault(row["images_seen"], {}).update(row)
+        if rows:
+            write_file(self.folder / "metrics.csv", _csv(list(rows.values())))
+
+    def finalize(self, status: str) -> None:
+        """Write the file at the end of the run, whatever ended it."""
+        self.save()
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(tag for row in rows for tag in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()

@@ -8,8 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from cgan.callbacks.protocol import gan
 from cgan.errors import CganError
-from cgan.module import ConditionalGAN
 
 
 class LastCheckpoint(Checkpoint):
@@ -34,8 +34,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count from here on, and clear what a killed process left half-written."""
-        assert isinstance(pl_module, ConditionalGAN)
-        self._saved_at = pl_module.steps
+        self._saved_at = gan(pl_module).steps
         if trainer.is_global_zero:
             for part in self.path.parent.glob("*.part"):
                 part.unlink(missing_ok=True)
@@ -44,17 +43,15 @@ class LastCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when enough steps have passed; after an epoch's last batch the epoch's end does it."""
-        assert isinstance(pl_module, ConditionalGAN)
-        due = self.every_n_batches and pl_module.steps - self._saved_at >= self.every_n_batches
+        due = self.every_n_batches and gan(pl_module).steps - self._saved_at >= self.every_n_batches
         if due and not ends_epoch(trainer):
             self.save(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save."""
-        assert isinstance(pl_module, ConditionalGAN)
         self.save(trainer, pl_module)
 
-    def save(self, trainer: pl.Trainer, module: ConditionalGAN) -> None:
+    def save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write ``last.ckpt``; every rank calls this.
 
         Raises:
@@ -63,7 +60,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_global_zero and self.path.exists():
             keep(self.path, self.path.with_name("previous.ckpt"))
         trainer.save_checkpoint(self.path, weights_only=False)
-        self._saved_at = module.steps
+        self._saved_at = gan(module).steps
 
 
 def ends_epoch(trainer: pl.Trainer) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from cgan.callbacks.protocol import GAN, gan
 from cgan.callbacks.quality import EVALUATED
 from cgan.sampling.draw import draw
-from cgan.tracking import log_values, tensorboard
+from cgan.tracking import log_text, log_values
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ class Collapse(pl.Callback):
             f"{meaning}, for {self.in_a_row[sign]} evaluations; lower optimizer.lr, or resume an earlier checkpoint"
         )
         log.warning("Warning: %s", message)
-        if board := tensorboard(module):
-            board.experiment.add_text("warnings", message, gan(module).images_seen)
+        log_text(module, "warnings", message)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run warns when the uninterrupted one would."""

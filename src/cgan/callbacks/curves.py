@@ -1,34 +1,59 @@
 """Losses, logits, gradient norms and learning rates as curves: TensorBoard, metrics.jsonl, curves.png."""
 
+import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_only
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 from torch import Tensor
 
+from cgan.callbacks.protocol import gan
 from cgan.files import read_lines
-from cgan.module import ConditionalGAN
-from cgan.tracking import log_values, tensorboard
+from cgan.records.evaluation import FILE, read_evaluation
+from cgan.tracking import log_charts, log_values
 
 TAGS = {
     "d_loss": "loss/d",
     "g_loss": "loss/g",
     "penalty": "loss/penalty",
-    "d_real": "logits/real",
-    "d_fake": "logits/fake",
-    "d_mismatched": "logits/mismatched",
-    "d_grad_norm": "gradient_norm/d",
-    "g_grad_norm": "gradient_norm/g",
+    "regulariser": "loss/regulariser",
+    "d_real": "training/logits_real",
+    "d_fake": "training/logits_fake",
+    "d_mismatched": "training/logits_mismatched",
+    "d_grad_norm": "training/gradient_norm_d",
+    "g_grad_norm": "training/gradient_norm_g",
 }
+"""Tags of the statistics of a step; by their names TensorBoard opens on losses and quality."""
 PANELS = {
-    "Losses": ["loss/d", "loss/g", "loss/penalty"],
-    "D(real), D(fake), D(mismatched), mean logits": ["logits/real", "logits/fake", "logits/mismatched"],
-    "Gradient norms": ["gradient_norm/d", "gradient_norm/g"],
-    "Learning rates": ["learning_rate/d", "learning_rate/g"],
+    "Losses": {
+        "loss/d": "discriminator",
+        "loss/g": "generator",
+        "loss/penalty": "penalty",
+        "loss/regulariser": "regulariser",
+    },
+    "Mean logits of the discriminator": {
+        "training/logits_real": "real images",
+        "training/logits_fake": "generated images",
+        "training/logits_mismatched": "real images, wrong label",
+    },
+    "Gradient norms": {"training/gradient_norm_d": "discriminator", "training/gradient_norm_g": "generator"},
+    "Learning rates": {"training/learning_rate_d": "discriminator", "training/learning_rate_g": "generator"},
 }
+COLORS = {
+    "discriminator": "#c0392b",
+    "generator": "#2f55c8",
+    "penalty": "#e8871e",
+    "regulariser": "#3a9d5d",
+    "real images": "#555b66",
+    "generated images": "#2f55c8",
+    "real images, wrong label": "#e8871e",
+}
+"""Each side has one colour in all panels."""
 
 
 class Curves(pl.Callback):
@@ -47,37 +72,33 @@ class Curves(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lay the custom-scalars page of TensorBoard out, so that it reads well unprepared."""
-        assert isinstance(pl_module, ConditionalGAN)
-        if board := tensorboard(pl_module):
-            board.add_charts("Training", PANELS)
+        log_charts(pl_module, "Training", {title: list(lines) for title, lines in PANELS.items()})
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the mean over all ranks, each of which saw its share of the batch; log when enough have passed."""
-        assert isinstance(pl_module, ConditionalGAN)
         values = trainer.strategy.reduce(torch.stack(list(outputs.values())), reduce_op="mean")
         self._since_last.append({name: value for name, value in zip(outputs, values, strict=True) if name in TAGS})
-        if pl_module.images_seen - self._last_logged >= self.every_n_images:
+        if gan(pl_module).images_seen - self._last_logged >= self.every_n_images:
             self._log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what is left of the epoch and draw the curves so far."""
-        assert isinstance(pl_module, ConditionalGAN)
         if self._since_last:
             self._log(trainer, pl_module)
         self._draw()
 
-    def _log(self, trainer: pl.Trainer, module: ConditionalGAN) -> None:
+    def _log(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         names = {name for chunk in self._since_last for name in chunk}
         values = {
             TAGS[name]: float(torch.tensor([float(chunk[name]) for chunk in self._since_last if name in chunk]).mean())
             for name in sorted(names)
         }
         for side, optimizer in zip("dg", trainer.optimizers, strict=True):
-            values[f"learning_rate/{side}"] = optimizer.param_groups[0]["lr"]
+            values[f"training/learning_rate_{side}"] = optimizer.param_groups[0]["lr"]
         log_values(module, values)
-        self._since_last, self._last_logged = [], module.images_seen
+        self._since_last, self._last_logged = [], gan(module).images_seen
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is not logged yet, so that a run resumed within an epoch, on any device, logs the same points."""
@@ -90,29 +111,74 @@ class Curves(pl.Callback):
 
     @rank_zero_only
     def _draw(self) -> None:
-        draw_curves(self.folder / "metrics.jsonl", self.folder / "curves.png")
+        (self.folder / "curves.png").write_bytes(draw_curves(self.folder))
 
 
-def draw_curves(metrics: Path, out: Path) -> None:
-    """Draw a run's ``metrics.jsonl`` over images seen: losses, logits, quality beside that of real images."""
-    rows = read_lines(metrics)
-    quality = sorted({tag for row in rows for tag in row if tag.startswith("quality/")})
-    panels = {title: PANELS[title] for title in list(PANELS)[:2]}
-    panels |= {tag.removeprefix("quality/"): [tag, tag.replace("quality/", "real/")] for tag in quality}
-    lines = -(-len(panels) // 2)
-    figure = Figure(figsize=(11, 3.2 * lines), layout="constrained")
-    for axes, (title, tags) in zip(figure.subplots(lines, 2, squeeze=False).flat, panels.items(), strict=False):
-        for tag in tags:
-            points = [(row["images_seen"], row[tag]) for row in rows if tag in row]
-            style = {"color": "grey", "linestyle": "--"} if tag.startswith("real/") else {}
-            if points:
-                axes.plot(
-                    *zip(*points, strict=True), label=tag.split("/", 1)[-1] if not style else "real images", **style
-                )
-        axes.set(title=title, xlabel="real images seen")
-        if title.startswith("fid"):
-            axes.set_yscale("log")
-        axes.grid(alpha=0.3)
-        if axes.has_data():
-            axes.legend()
-    figure.savefig(out, dpi=80)
+def draw_curves(folder: Path) -> bytes:
+    """Draw a run over the images seen: losses, logits, and each quality value beside that of real images.
+
+    Args:
+        folder: The run folder with ``metrics.jsonl`` and, where quality was evaluated, ``evaluation.json``.
+
+    Returns:
+        A PNG.
+    """
+    rows = read_lines(folder / "metrics.jsonl")
+    panels = [
+        Panel(title, {name: _points(rows, tag) for tag, name in lines.items()})
+        for title, lines in list(PANELS.items())[:2]
+    ]
+    panels += _quality_panels(folder / FILE) if (folder / FILE).is_file() else []
+    down = -(-len(panels) // 2)
+    figure = Figure(figsize=(11, 3.2 * down), layout="constrained")
+    spaces = list(figure.subplots(down, 2, squeeze=False).flat)
+    for axes, panel in zip(spaces, panels, strict=False):
+        _draw_panel(axes, panel)
+    for unused in spaces[len(panels) :]:
+        unused.set_axis_off()
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=80)
+    return out.getvalue()
+
+
+Points = list[tuple[float, float]]
+
+
+class Panel(NamedTuple):
+    """One panel: its title, lines by name (a name of :data:`COLORS`), and the value of real images."""
+
+    title: str
+    lines: dict[str, Points]
+    real: float | None = None
+
+
+def _points(rows: list[dict[str, Any]], tag: str) -> Points:
+    return [(row["images_seen"], row[tag]) for row in rows if tag in row]
+
+
+def _quality_panels(path: Path) -> list[Panel]:
+    record = read_evaluation(path)
+    entry = record.entries[0]
+    panels = []
+    for name in entry.values:
+        points: Points = [(point.images_seen, point.values[name]) for point in entry.curve if name in point.values]
+        panels.append(Panel(record.describe(name).title, {"generated images": points}, record.real.values.get(name)))
+    return panels
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    title, lines, real = panel
+    for name, points in lines.items():
+        if points:
+            marker = "." if len(points) < 30 else None
+            axes.plot(*zip(*points, strict=True), color=COLORS[name], label=name, marker=marker)
+    if real is not None:
+        axes.axhline(real, color=COLORS["real images"], linestyle="--", label="real images")
+    values = [value for points in lines.values() for _, value in points] + ([] if real is None else [real])
+    if real is not None and min(values) > 0 and max(values) > 20 * min(values):
+        axes.set_yscale("log")
+    axes.set(title=title, xlabel="real images seen")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 60k, 1.2M
+    axes.grid(alpha=0.3)
+    if axes.has_data():
+        axes.legend()

@@ -7,8 +7,8 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
+from cgan.callbacks.protocol import gan
 from cgan.errors import CganError
-from cgan.module import ConditionalGAN
 
 log = logging.getLogger(__name__)
 LONGEST_ROW = 100
@@ -42,7 +42,6 @@ class Guard(pl.Callback):
         """
         if self.mode == "stop":
             return
-        assert isinstance(pl_module, ConditionalGAN)
         weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
         norm = nn.utils.get_total_norm([weight.grad for weight in weights])
         side = "d" if optimizer is trainer.optimizers[0] else "g"
@@ -53,7 +52,7 @@ class Guard(pl.Callback):
             weight.grad = None
         self._in_a_row[side] += 1
         log.warning(
-            "Step %d: gradient norm of %s is %s; its update is left out", pl_module.steps + 1, side, float(norm)
+            "Step %d: gradient norm of %s is %s; its update is left out", gan(pl_module).steps + 1, side, float(norm)
         )
         if self._in_a_row[side] == LONGEST_ROW:
             raise CganError(
@@ -68,12 +67,11 @@ class Guard(pl.Callback):
         Raises:
             CganError: Training has diverged.
         """
-        assert isinstance(pl_module, ConditionalGAN)
         if self.mode == "skip" or torch.stack(list(outputs.values())).isfinite().all():  # one wait, not one per value
             return
         bad = [f"{name}={float(value)}" for name, value in outputs.items() if not value.isfinite()]
-        first = pl_module.steps - len(batch[1]) + 1
-        where = f"step {first}" if first == pl_module.steps else f"steps {first} to {pl_module.steps}"
+        first = gan(pl_module).steps - len(batch[1]) + 1
+        where = f"step {first}" if first == gan(pl_module).steps else f"steps {first} to {gan(pl_module).steps}"
         raise CganError(f"training diverged in {where}: {', '.join(bad)}. Earlier checkpoints are untouched; {ADVICE}")
 
     def on_save_checkpoint(

@@ -23,7 +23,7 @@ from cgan.metrics.values import describe
 from cgan.records.evaluation import FILE, REAL, CurvePoint, Entry, EvaluationRecord, write_evaluation
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
-from cgan.tracking import log_values, tensorboard
+from cgan.tracking import log_charts, log_values
 
 EVALUATED = "evaluated_epoch"
 """The metric that tells other callbacks, by ``trainer.callback_metrics``, in which epoch quality was evaluated last."""
@@ -93,10 +93,9 @@ class Quality(pl.Callback):
         self.protocol = self.suite.protocol(data.spec.name, self.seed, "ema")
         if self._protocol_before not in (None, asdict(self.protocol)):
             self.history = []  # measured otherwise before the resumption: not comparable
-        if board := tensorboard(pl_module):
-            tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
-            charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}
-            board.add_charts("Quality of samples (quality/), beside real test images (real/)", charts)
+        tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
+        charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}
+        log_charts(pl_module, "Quality of samples (quality/), beside real test images (real/)", charts)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock also where a resumed run goes on within an epoch, whose start has been."""

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from cgan.callbacks.protocol import gan
 from cgan.errors import CganError
-from cgan.module import ConditionalGAN
 from cgan.sampling.draw import render
 from cgan.sampling.grids import image_grid
 from cgan.sampling.noise import fixed_latents
-from cgan.tracking import tensorboard
+from cgan.tracking import log_image
 
 
 class SampleGrid(pl.Callback):
@@ -41,9 +41,8 @@ class SampleGrid(pl.Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the latents and keep them."""
-        assert isinstance(pl_module, ConditionalGAN)
-        classes = pl_module.spec.num_classes
-        z = fixed_latents(self.rows, pl_module.generator.z_dim, self.seed)
+        classes = gan(pl_module).spec.num_classes
+        z = fixed_latents(self.rows, gan(pl_module).generator.z_dim, self.seed)
         self.z = z.repeat_interleave(classes, dim=0)
         self.labels = torch.arange(classes).repeat(self.rows)
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
@@ -52,12 +51,12 @@ class SampleGrid(pl.Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the grid."""
-        assert isinstance(pl_module, ConditionalGAN)
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
-        images = render(pl_module.ema.generator, self.z, self.labels)
-        picture = image_grid(images, pl_module.spec.num_classes, column_names=list(pl_module.spec.class_names))
+        images = render(gan(pl_module).ema.generator, self.z, self.labels)
+        picture = image_grid(
+            images, gan(pl_module).spec.num_classes, column_names=list(gan(pl_module).spec.class_names)
+        )
         picture.save(self.folder / "samples" / f"epoch_{epoch:04d}.png")
-        if board := tensorboard(pl_module):
-            board.experiment.add_image("samples", np.asarray(picture), pl_module.images_seen, dataformats="HWC")
+        log_image(pl_module, "samples", picture)

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.checkpoints import LastCheckpoint, ends_epoch
-from cgan.module import ConditionalGAN
+from cgan.callbacks.protocol import gan
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,6 @@ class Signals(Checkpoint):
         Raises:
             SystemExit: With status 143 after SIGTERM, 130 after ctrl-C.
         """
-        assert isinstance(pl_module, ConditionalGAN)
         if not ends_epoch(trainer) and (received := self._agree(trainer)):
             self.last.save(trainer, pl_module)
             self._stop(trainer, pl_module, received)
@@ -73,7 +72,6 @@ class Signals(Checkpoint):
         Raises:
             SystemExit: As after a batch.
         """
-        assert isinstance(pl_module, ConditionalGAN)
         if trainer.current_epoch + 1 != trainer.max_epochs and (received := self._agree(trainer)):
             self._stop(trainer, pl_module, received)
 
@@ -91,12 +89,12 @@ class Signals(Checkpoint):
         received = torch.tensor(self.received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(received, reduce_op="max"))
 
-    def _stop(self, trainer: pl.Trainer, module: ConditionalGAN, received: int) -> None:
+    def _stop(self, trainer: pl.Trainer, module: pl.LightningModule, received: int) -> None:
         folder = shlex.quote(str(self.last.path.parent.parent))
         log.warning(
             "Stopped by %s after step %d; nothing is lost. Go on: python train.py ckpt=%s",
             signal.Signals(received).name,
-            module.steps,
+            gan(module).steps,
             folder,
         )
         if received == signal.SIGUSR1 and trainer.is_global_zero:

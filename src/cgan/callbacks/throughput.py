@@ -5,8 +5,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from cgan.callbacks.protocol import gan
 from cgan.hardware import describe_hardware
-from cgan.module import ConditionalGAN
 from cgan.tracking import log_values
 
 
@@ -29,16 +29,14 @@ class Throughput(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        assert isinstance(pl_module, ConditionalGAN)
-        self._started_at, self._images_at_start = time.perf_counter(), pl_module.images_seen
+        self._started_at, self._images_at_start = time.perf_counter(), gan(pl_module).images_seen
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Read the clock."""
-        assert isinstance(pl_module, ConditionalGAN)
         self._seconds = time.perf_counter() - self._started_at
-        self.images_per_second = (pl_module.images_seen - self._images_at_start) / self._seconds
+        self.images_per_second = (gan(pl_module).images_seen - self._images_at_start) / self._seconds
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's mean and its length."""

@@ -36,7 +36,7 @@ from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.faults import in_plain_words
 from cgan.tasks.resume import newest_good, started_again
-from cgan.tracking import JsonLines, TensorBoard
+from cgan.tracking import JsonLines, TensorBoard, log_result
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
@@ -153,7 +153,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
             f"trainer.accelerator=gpu: torch {torch.__version__} finds no GPU here; use trainer=auto or "
             "trainer=cpu, or install a torch that fits the GPU's driver"
         )
-    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()]
+    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values() if entry is not None]
     folder = Path(cfg.trainer.default_root_dir)
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
@@ -219,9 +219,12 @@ def best_checkpoint(folder: Path, quality: Quality | None) -> list[ModelCheckpoi
 
 
 def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int) -> list[Any]:
-    """Build the TensorBoard logger and ``metrics.jsonl``; both go on at ``resumed_at`` images."""
-    purge = {"purge_step": resumed_at + 1} if resumed_at else {}
-    return [instantiate(cfg.logger, **purge), JsonLines(folder / "metrics.jsonl", resumed_at)]
+    """Build the configured loggers and ``metrics.jsonl``, which continue at ``resumed_at`` images."""
+    loggers = [instantiate(entry, _convert_="all") for entry in cfg.logger.values() if entry is not None]
+    for logger in loggers if resumed_at else []:
+        if isinstance(logger, TensorBoard):
+            logger.resume_at(resumed_at)
+    return [*loggers, JsonLines(folder / "metrics.jsonl", resumed_at)]
 
 
 def quiet_lightning() -> None:
@@ -254,16 +257,12 @@ def summarise(folder: Path, quality: Quality | None) -> TrainResult:
 
 
 def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
-    """Fill TensorBoard's HParams tab: the choices of this run beside its best values."""
+    """Send the choices of this run and its best values to the loggers: TensorBoard shows them in its HParams tab."""
     chosen = HydraConfig.get().runtime.choices
     words = {group: str(chosen[group]) for group in CHOICES if group in chosen}
     numbers = {key: value for section in SECTIONS for key, value in _flat(cfg[section], section).items()}
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoard):
-            logger.log_hyperparams(
-                {**words, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size},
-                {f"hp/{name}": value for name, value in result.values.items()},
-            )
+    choices = {**words, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size}
+    log_result(trainer.lightning_module, choices, result.values)
 
 
 def closing_words(result: TrainResult) -> str:
