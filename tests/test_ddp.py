@@ -21,7 +21,14 @@ PLAIN = [*TINY, "loss=relativistic", "penalty=r1r2", *STEADY]
 
 def losses(folder: Path) -> dict[str, list[float]]:
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    names = ("loss/d", "loss/g", "loss/penalty", "training/logits_real", "training/gradient_norm_g", "quality/fid_digits_100")
+    names = (
+        "loss/d",
+        "loss/g",
+        "loss/penalty",
+        "training/logits_real",
+        "training/gradient_norm_g",
+        "quality/fid_digits_100",
+    )
     return {name: [row[name] for row in rows if name in row] for name in names}
 
 

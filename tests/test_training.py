@@ -84,7 +84,14 @@ def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finis
     assert quality[-1]["quality/fid_digits_500"] < quality[0]["quality/fid_digits_500"]
     board = EventAccumulator(str(finished)).Reload()
     tags = set(board.Tags()["scalars"])
-    for tag in ("loss/d", "training/logits_real", "training/gradient_norm_g", "speed/images_per_s", "training/learning_rate_d", "time/quality_s"):
+    for tag in (
+        "loss/d",
+        "training/logits_real",
+        "training/gradient_norm_g",
+        "speed/images_per_s",
+        "training/learning_rate_d",
+        "time/quality_s",
+    ):
         assert tag in tags
     assert [event.step for event in board.Scalars("quality/fid_digits_500")] == [row["images_seen"] for row in quality]
     assert board.Images("samples")[-1].step == quality[-1]["images_seen"]

@@ -1,0 +1,93 @@
+"""Every logger with its real library: the same values, images and results by the same names, over images seen."""
+
+import csv
+import json
+
+import pytest
+from conftest import TINY
+from PIL import Image
+
+from cgan.files import read_lines
+from cgan.tasks import train
+
+SHORT = ["model=light", "model.generator.width=4", *TINY, "trainer.max_epochs=2"]
+TAGS = {"loss/d", "loss/g", "quality/fid_digits_100", "real/fid_digits_100", "training/learning_rate_g"}
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def logged(folder) -> dict[int, dict[str, float]]:
+    """The values of ``metrics.jsonl`` by images seen."""
+    rows: dict[int, dict[str, float]] = {}
+    for row in read_lines(folder / "metrics.jsonl"):
+        rows.setdefault(row["images_seen"], {}).update(row)
+    return rows
+
+
+def test_several_loggers_get_the_same_values(composed, in_folder):
+    result = train.run(composed("train", *SHORT, "logger=[tensorboard,csv]"))
+    with (in_folder / "metrics.csv").open() as file:
+        table = {int(row["images_seen"]): row for row in csv.DictReader(file)}
+    assert table.keys() == logged(in_folder).keys()
+    for images_seen, row in logged(in_folder).items():
+        assert row.keys() >= TAGS or images_seen < 384
+        assert {tag: float(table[images_seen][tag]) for tag in row} == row
+    with (in_folder / "result.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["best/fid"]) == result.values["fid"]
+    assert row["model"] == "light"
+    assert list(in_folder.glob("events*"))
+
+
+@pytest.mark.filterwarnings("default")  # the library's own deprecations
+def test_mlflow_keeps_values_images_and_results_in_a_local_store(composed, in_folder):
+    mlflow = pytest.importorskip("mlflow")
+    (in_folder / "logs").mkdir()
+    result = train.run(composed("train", *SHORT, "logger=mlflow"))
+    client = mlflow.tracking.MlflowClient("sqlite:///logs/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("cgan").experiment_id])
+    assert run.data.metrics["best/fid"] == pytest.approx(result.values["fid"])
+    assert run.data.params["model"] == "light"
+    history = client.get_metric_history(run.info.run_id, "quality/fid_digits_100")
+    expected = [(seen, row["quality/fid_digits_100"]) for seen, row in logged(in_folder).items()]
+    assert [(point.step, pytest.approx(point.value)) for point in history] == expected
+    assert client.list_artifacts(run.info.run_id, "images")
+
+
+@pytest.mark.filterwarnings("default")  # the library's own deprecations
+def test_wandb_runs_offline_with_images_seen_as_its_axis(composed, in_folder, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    result = train.run(composed("train", *SHORT, "logger=wandb"))
+    run = wandb.run
+    assert run.offline
+    assert run.summary["best/fid"] == pytest.approx(result.values["fid"])
+    assert run.summary["images_seen"] == 768
+    assert set(run.summary.keys()) >= TAGS
+    assert run.config["model"] == "light"
+    wandb.finish()
+    grids = sorted(in_folder.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
+    assert len(grids) == 2
+    with Image.open(grids[0]) as image:
+        assert image.size == (2 + 10 * 58, 22 + 10 * 58)
+
+
+def test_a_callback_is_left_out_by_one_word(composed, in_folder):
+    train.run(composed("train", *SHORT, "callbacks.sample_grid=null", "trainer.max_epochs=1"))
+    assert not (in_folder / "samples").exists()
+    assert (in_folder / "curves.png").exists()
+
+
+def test_every_epoch_leaves_a_line(composed, in_folder, caplog):
+    caplog.set_level("INFO")
+    train.run(composed("train", *SHORT))
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    last = logged(in_folder)[768]
+    assert f"Fréchet distance {last['quality/fid_digits_100']:.3g} (real images" in lines[1]
+    assert "D loss" in lines[1]
+    assert json.loads((in_folder / "run.json").read_text())["state"] == "finished"
