@@ -123,7 +123,7 @@ def test_the_listing_names_models_and_errors(client, logs):
     }
     assert listed["mine"]["classes"] == list("0123456789")
     assert listed["mine"]["error"] is None
-    assert listed["pretrained/light"]["title"] == "LightGenerator on mnist, 150 epochs"
+    assert listed["pretrained/light"]["title"] == "LightGenerator on MNIST, 150 epochs"
     fid = next(value for value in listed["pretrained/light"]["values"] if value["name"] == "fid")
     assert fid["title"] == "Fréchet distance"
     assert fid["advice"] == "lower is better"

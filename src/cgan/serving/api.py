@@ -7,13 +7,13 @@ separated by commas, or ``*``) and ``CGAN_PLUGINS`` (modules that register gener
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, UploadFile
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -31,12 +31,20 @@ from cgan.serving import responses
 from cgan.serving.batching import BusyError, DrawQueue, DrawRequest, InversionQueue
 from cgan.serving.limits import BodyLimit, within
 from cgan.serving.responses import PICTURES, Format, Health, ModelInfo, Problem, encode
-from cgan.serving.service import MAX_IMAGES, MAX_SEED, MAX_TRUNCATION, Inversion, Service, UnknownModelError
+from cgan.serving.service import MAX_IMAGES, MAX_SEED, MAX_TRUNCATION, Service, UnknownModelError
 from cgan.spec import DataSpec
 
 CLASS = "a class's name or number"
+Class = Annotated[str, Field(max_length=100, description=CLASS, examples=["7"])]
+InPathClass = Annotated[str, InPath(max_length=100, description=CLASS, examples=["7"])]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Class = Annotated[str, Field(max_length=100)]
+Truncation = Annotated[float, Field(ge=0, le=MAX_TRUNCATION, description="below 1: neater, less varied")]
+ModelName = Annotated[
+    str | None, Field(max_length=300, description="a name from /v1/models; default: the default model")
+]
+FormatName = Annotated[
+    Format | None, Query(alias="format", description="default: the first known type of the Accept header, or png")
+]
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request cannot be read"},
     404: {"model": Problem, "description": "There is no such model or class"},
@@ -52,201 +60,136 @@ DRAWN: dict[str, Any] = {
 FEW = 4  # at most this many pictures are encoded faster than a thread starts
 BATCH = Histogram("cgan_batch_images", "Images drawn in one forward pass", buckets=[2**power for power in range(12)])
 QUEUED = Gauge("cgan_queued_requests", "Requests in the queue")
-router = APIRouter(prefix="/v1")
 
 
-class Strict(BaseModel):
-    """No parameters; unknown ones are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Encoding(Strict):
-    """The parameter of every drawing."""
-
-    format: Format | None = Field(None, description="default: the first known media type of the Accept header, or png")
+def known_parameters(request: Request) -> None:
+    """Refuse parameters that the route does not have."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    if unknown := set(request.query_params) - known:
+        raise HTTPException(
+            422, f"{min(unknown)!r:.100}: no such parameter; expected one of {', '.join(sorted(known))}"
+        )
 
 
-class Parameters(Encoding):
-    """Parameters of a drawing with a model."""
-
-    model: str | None = Field(None, max_length=300, description="a name from /v1/models; default: the default model")
+router = APIRouter(prefix="/v1", dependencies=[Depends(known_parameters)])
 
 
-class Truncated(Parameters):
-    """Parameters of drawings with random latents."""
-
-    truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="below 1: neater, less varied")
-
-
-class Variations(Truncated):
-    """Parameters of a class."""
-
-    n: int = Field(1, ge=1, le=MAX_IMAGES, description="how many; picture i has seed + i", examples=[5])
-    seed: int = Field(0, ge=0, le=MAX_SEED - MAX_IMAGES)
-
-
-class Styled(Truncated):
-    """Parameters of a style."""
-
-    classes: list[Class] = Field([], max_length=MAX_IMAGES, description=f"each {CLASS}; default: all", examples=[["7"]])
-
-
-class Ends(Truncated):
-    """Parameters of a morph."""
-
-    start: Class = Field(description=CLASS, examples=["3"])
-    end: Class = Field(description=CLASS, examples=["8"])
-    start_seed: Seed = 0
-    end_seed: Seed = 0
-    frames: int = Field(16, ge=2, le=MAX_IMAGES, description="pictures, both ends included")
-
-
-class Given(Parameters):
-    """Parameters of the style of a picture."""
-
-    class_: Class | None = Field(None, alias="class", description=f"{CLASS}, if known", examples=["7"])
-
-
-class Samples(Strict):
+class Samples(BaseModel):
     """Pictures, each with its class and seed."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"classes": [2, 0, "2", 6], "seeds": [1, 2, 3, 4], "truncation": 0.8}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"classes": [2, 0, "2", 6], "seeds": [1, 2, 3, 4], "truncation": 0.8}]},
     )
 
-    model: str | None = Field(None, max_length=300, description="a name from /v1/models")
-    classes: list[Annotated[int, Field(strict=True)] | Class] = Field(
-        min_length=1, max_length=MAX_IMAGES, description=f"each {CLASS}"
-    )
+    model: ModelName = None
+    classes: list[Annotated[int, Field(strict=True)] | Class] = Field(min_length=1, max_length=MAX_IMAGES)
     seeds: list[Annotated[Seed, Field(strict=True)]] | None = Field(
         None, max_length=MAX_IMAGES, description="one per class; default: 0, 1, 2, ..."
     )
-    truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="below 1: neater, less varied")
-
-
-class Context:
-    """What every drawing needs of its request.
-
-    Args:
-        request: The request.
-        accept: Its Accept header.
-    """
-
-    def __init__(self, request: Request, accept: Annotated[str, Header(include_in_schema=False)] = "") -> None:
-        self.request, self.state, self.accept = request, request.app.state, accept
-        self.service: Service = request.app.state.service
-
-    async def model(self, requested: str | None) -> tuple[str, DataSpec]:
-        """Return the requested or default model with its data spec."""
-
-        def find() -> tuple[str, DataSpec]:
-            name = self.service.default_model() if requested is None else requested
-            return name, self.service.spec(name)
-
-        return await asyncio.to_thread(find)
-
-    async def draw(self, request: DrawRequest, spec: DataSpec, requested: Format | None) -> Response:
-        """Draw in the queue and encode."""
-
-        async def work() -> Response:
-            images = await self.state.drawing.draw(request)
-            pictures = LabelledImages(images, torch.tensor(request.labels), torch.tensor(request.seeds))
-            arguments = pictures, spec, responses.choose(requested, self.accept)
-            if len(images) <= FEW:
-                return encode(*arguments, model=request.model)
-            return await asyncio.to_thread(encode, *arguments, model=request.model)
-
-        return await within(self.request, work(), self.state.time_limit)
-
-    async def render(
-        self, work: Callable[[], LabelledImages], name: str, spec: DataSpec, requested: Format | None
-    ) -> Response:
-        """Draw outside the queue, in a thread, and encode."""
-        kind = responses.choose(requested, self.accept)
-        job = asyncio.to_thread(lambda: encode(work(), spec, kind, model=name))
-        return await within(self.request, job, self.state.time_limit)
-
-
-InContext = Annotated[Context, Depends()]
+    truncation: Truncation = 1.0
 
 
 @router.get("/models", summary="List the generators: the bundled ones, then runs and exports, newest first")
-def models(request: Request, _: Annotated[Strict, Query()]) -> list[ModelInfo]:
+def models(request: Request) -> list[ModelInfo]:
     """Each with its data set, classes and measured values, beside those of real images."""
     return [ModelInfo.model_validate(model) for model in request.app.state.service.models()]
 
 
 @router.get("/classes/{name}", summary="Draw a class, n times", **DRAWN)
 async def draw_class(
-    context: InContext,
-    name: Annotated[str, InPath(max_length=100, description=CLASS, examples=["7"])],
-    query: Annotated[Variations, Query()],
+    request: Request,
+    name: InPathClass,
+    n: Annotated[int, Query(ge=1, le=MAX_IMAGES, description="how many; picture i has seed + i", examples=[5])] = 1,
+    seed: Annotated[int, Query(ge=0, le=MAX_SEED - MAX_IMAGES)] = 0,
+    truncation: Truncation = 1.0,
+    kind: FormatName = None,
+    model: ModelName = None,
 ) -> Response:
     """A class and a seed name a picture: the same request gives the same picture."""
-    model, spec = await context.model(query.model)
-    [label] = _labels([name], spec, status=404)
-    seeds = list(range(query.seed, query.seed + query.n))
-    return await context.draw(DrawRequest(model, [label] * query.n, seeds, query.truncation), spec, query.format)
+    found, spec = await _model(request, model)
+    labels = _labels([name], spec, status=404) * n
+    return await _queue(request, DrawRequest(found, labels, list(range(seed, seed + n)), truncation), spec, kind)
 
 
 @router.post("/samples", summary="Draw any classes with any seeds", **DRAWN)
-async def draw_samples(context: InContext, body: Samples, query: Annotated[Encoding, Query()]) -> Response:
+async def draw_samples(request: Request, body: Samples, kind: FormatName = None) -> Response:
     """Picture i has class i and seed i; together they name it."""
-    model, spec = await context.model(body.model)
+    model, spec = await _model(request, body.model)
     seeds = list(range(len(body.classes))) if body.seeds is None else body.seeds
-    request = DrawRequest(model, _labels(body.classes, spec), seeds, body.truncation)
-    return await context.draw(request, spec, query.format)
+    job = DrawRequest(model, _labels(body.classes, spec), seeds, body.truncation)
+    return await _queue(request, job, spec, kind)
 
 
 @router.get("/styles/{seed}", summary="Draw classes in one style, such as the digits of a number", **DRAWN)
 async def draw_style(
-    context: InContext, seed: Annotated[int, InPath(ge=0, le=MAX_SEED)], query: Annotated[Styled, Query()]
+    request: Request,
+    seed: Annotated[int, InPath(ge=0, le=MAX_SEED)],
+    classes: Annotated[Sequence[Class], Query(max_length=MAX_IMAGES, description=f"each {CLASS}; default: all")] = (),
+    truncation: Truncation = 1.0,
+    kind: FormatName = None,
+    model: ModelName = None,
 ) -> Response:
     """The seed names one latent, with which every class is drawn."""
-    model, spec = await context.model(query.model)
-    labels = _labels(query.classes, spec) or list(range(spec.num_classes))
+    found, spec = await _model(request, model)
+    labels = _labels(classes, spec) or list(range(spec.num_classes))
+    service: Service = request.app.state.service
 
-    def work() -> LabelledImages:
-        images = context.service.render(model, context.service.style(model, seed, query.truncation), labels)
+    def draw() -> LabelledImages:
+        images = service.render(found, service.style(found, seed, truncation), labels)
         return LabelledImages(images, torch.tensor(labels), torch.full((len(labels),), seed))
 
-    return await context.render(work, model, spec, query.format)
+    return await _respond(request, asyncio.to_thread(draw), spec, kind, {"model": found})
 
 
 @router.post("/styles", summary="Draw every class in the style of a picture", **DRAWN)
-async def draw_given_style(context: InContext, picture: UploadFile, query: Annotated[Given, Query()]) -> Response:
+async def draw_given_style(
+    request: Request,
+    picture: UploadFile,
+    label: Annotated[Class | None, Query(alias="class", description=f"{CLASS}, if known")] = None,
+    kind: FormatName = None,
+    model: ModelName = None,
+) -> Response:
     """The picture is one digit as PNG, JPEG or WebP, bright on dark or dark on bright."""
-    model, spec = await context.model(query.model)
-    known = _labels([query.class_], spec)[0] if query.class_ is not None else None
+    state = request.app.state
+    name, spec = await _model(request, model)
+    known = None if label is None else _labels([label], spec)[0]
     pixels = await asyncio.to_thread(decode_image, await picture.read())
-    kind = responses.choose(query.format, context.accept)
+    fields: dict[str, Any] = {"model": name}
 
-    def render(found: Inversion) -> Response:
+    async def draw() -> LabelledImages:
+        found = await state.inversion.invert(name, pixels, known)
         labels = torch.arange(spec.num_classes)
-        images = context.service.render(model, found.z, labels.tolist())
-        pictures = LabelledImages(images, labels, torch.full_like(labels, -1))
-        return encode(pictures, spec, kind, model=model, read_as=spec.class_names[found.label], error=found.error)
+        fields.update(read_as=spec.class_names[found.label], error=found.error)
+        images = await asyncio.to_thread(state.service.render, name, found.z, labels.tolist())
+        return LabelledImages(images, labels, torch.full_like(labels, -1))
 
-    async def work() -> Response:
-        return await asyncio.to_thread(render, await context.state.inversion.invert(model, pixels, known))
-
-    return await within(context.request, work(), context.state.time_limit)
+    return await _respond(request, draw(), spec, kind, fields)
 
 
 @router.get("/morphs", summary="Draw the frames from one picture to another", **DRAWN)
-async def draw_morph(context: InContext, query: Annotated[Ends, Query()]) -> Response:
+async def draw_morph(
+    request: Request,
+    start: Class,
+    end: Class,
+    start_seed: Seed = 0,
+    end_seed: Seed = 0,
+    frames: Annotated[int, Query(ge=2, le=MAX_IMAGES, description="pictures, both ends included")] = 16,
+    truncation: Truncation = 1.0,
+    kind: FormatName = None,
+    model: ModelName = None,
+) -> Response:
     """With format=gif they are an animation, there and back."""
-    model, spec = await context.model(query.model)
-    start, end = _labels([query.start, query.end], spec)
+    name, spec = await _model(request, model)
+    first, last = _labels([start, end], spec)
+    service: Service = request.app.state.service
 
-    def work() -> LabelledImages:
-        seeds = query.start_seed, query.end_seed
-        images = context.service.morph(model, (start, end), seeds, query.frames, query.truncation)
-        share = torch.linspace(0, 1, query.frames)
-        return LabelledImages(images, torch.where(share <= 0.5, start, end), torch.full((query.frames,), -1))
+    def draw() -> LabelledImages:
+        images = service.morph(name, (first, last), (start_seed, end_seed), frames, truncation)
+        labels = torch.where(torch.linspace(0, 1, frames) <= 0.5, first, last)
+        return LabelledImages(images, labels, torch.full((frames,), -1))
 
-    return await context.render(work, model, spec, query.format)
+    return await _respond(request, asyncio.to_thread(draw), spec, kind, {"model": name})
 
 
 def _labels(classes: Sequence[object], spec: DataSpec, status: int = 422) -> list[int]:
@@ -254,6 +197,46 @@ def _labels(classes: Sequence[object], spec: DataSpec, status: int = 422) -> lis
         return [spec.label_of(entry) for entry in classes]
     except CganError as error:
         raise HTTPException(status, str(error)) from error
+
+
+async def _model(request: Request, requested: str | None) -> tuple[str, DataSpec]:
+    """Return the requested or default model with its data spec."""
+    service: Service = request.app.state.service
+
+    def find() -> tuple[str, DataSpec]:
+        name = service.default_model() if requested is None else requested
+        return name, service.spec(name)
+
+    return await asyncio.to_thread(find)
+
+
+async def _queue(request: Request, job: DrawRequest, spec: DataSpec, kind: Format | None) -> Response:
+    """Draw together with other requests, and respond."""
+
+    async def draw() -> LabelledImages:
+        images = await request.app.state.drawing.draw(job)
+        return LabelledImages(images, torch.tensor(job.labels), torch.tensor(job.seeds))
+
+    return await _respond(request, draw(), spec, kind, {"model": job.model})
+
+
+async def _respond(
+    request: Request,
+    drawing: Coroutine[Any, Any, LabelledImages],
+    spec: DataSpec,
+    kind: Format | None,
+    fields: dict[str, Any],
+) -> Response:
+    """Encode what is drawn within the time limit."""
+    chosen = responses.choose(kind, request.headers.get("accept", ""))
+
+    async def work() -> Response:
+        samples = await drawing
+        if len(samples.images) <= FEW:
+            return encode(samples, spec, chosen, **fields)
+        return await asyncio.to_thread(lambda: encode(samples, spec, chosen, **fields))
+
+    return await within(request, work(), request.app.state.time_limit)
 
 
 async def healthz() -> Health:

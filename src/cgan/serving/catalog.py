@@ -176,7 +176,8 @@ def _with_records(model: Model, found: FoundEvaluation | None, run: RunRecord | 
     epoch = (found.entry.epoch if found else None) or (run.epoch if run else None)
     images = (found.entry.images_seen if found else None) or (run.images_seen if run else None)
     length = f", {epoch} epoch{'s' * (epoch > 1)}" if epoch else f", {images:,} images" if images else ""
-    title = f"{model.network} on {model.spec.name}{length}"
+    data = model.spec.name.replace("_", " ").replace("mnist", "MNIST")
+    title = f"{model.network} on {data}{length}"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.changed))
     second = "bundled" if model.origin == "pretrained generator" else when
     return replace(
