@@ -14,10 +14,10 @@ class ImageData(pl.LightningDataModule):
         source: The data set.
         batch_size: Images per step and device.
         steps_per_batch: Training steps that share one call of the trainer; see :class:`Batches`.
-        seed: Names the order of the images.
+        seed: Of the order of the images.
     """
 
-    def __init__(self, source: Source, batch_size: int, steps_per_batch: int, seed: int) -> None:
+    def __init__(self, source: Source, batch_size: int = 64, steps_per_batch: int = 1, seed: int = 1) -> None:
         super().__init__()
         self.source = source
         self.batch_size = batch_size
