@@ -94,6 +94,11 @@ def test_a_seed_is_a_whole_number_from_0(generator, seed):
         draw(generator, 7, seed=seed)
 
 
+def test_weights_are_averaged_or_raw():
+    with pytest.raises(CganError, match="weights=xx: expected ema or raw"):
+        load_generator("pretrained", weights="xx")
+
+
 def test_a_name_is_a_word_and_a_label_is_a_position():
     torch.manual_seed(0)
     generator = LightGenerator(num_classes=3, img_shape=(1, 28, 28)).eval()

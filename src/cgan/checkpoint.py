@@ -96,6 +96,8 @@ def load_generator(
         CganError: The file is missing, damaged, too large for what it claims, or not of this project; or its class is
             not registered (see :mod:`cgan.plugins`).
     """
+    if weights not in _PREFIX:
+        raise CganError(f"weights={weights}: expected ema or raw")
     found = find_generator(path).path
     described, state = _read_folder(found) if found.is_dir() else _read_checkpoint(found, weights)
     generator = _rebuild(found, described, state)

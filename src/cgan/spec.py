@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
-from reprlib import repr  # short, whatever nests in a stranger's values
+from reprlib import repr  # short, whatever nests in an untrusted value
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, values: Any) -> "DataSpec":
-        """Rebuild a spec from what :meth:`to_dict` gave; the values may come from a stranger's file.
+        """Rebuild a spec from what :meth:`to_dict` gave; the values may come from an untrusted file.
 
         Raises:
             CganError: A key is missing or a value is not of the expected kind.
@@ -81,7 +81,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_word(value: object) -> bool:
-    """Whether a name can be printed and be part of a file's name; a stranger's may move the cursor or be endless."""
+    """Whether a name can be printed and be part of a file's name; an untrusted one may move the cursor or be very long."""
     return isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable()
 
 

@@ -95,8 +95,6 @@ def check_request(cfg: DictConfig) -> None:
     for name, minimum in (("n", 1), ("seed", 0)):
         if type(cfg[name]) is not int or cfg[name] < minimum:
             raise CganError(f"{name}={cfg[name]}: expected a whole number from {minimum}")
-    if cfg.weights not in ("ema", "raw"):
-        raise CganError(f"weights={cfg.weights}: expected ema or raw")
     check_truncation(cfg.truncation)
     if cfg.device != "cpu" and not torch.cuda.is_available():
         raise CganError(f"device={cfg.device}: this machine has no such device that torch can use; use device=cpu")
