@@ -81,7 +81,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_word(value: object) -> bool:
-    """Whether a name can be printed and be part of a file's name; an untrusted one may move the cursor or be very long."""
+    """Whether a name can be printed and be part of a file's name; untrusted ones move the cursor or are very long."""
     return isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable()
 
 
