@@ -23,13 +23,15 @@ def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Complete
 @pytest.mark.parametrize(
     ("script", "arguments", "words"),
     [
-        ("train.py", ["model=dgcan"], ["model/dgcan", "dcgan", "light", "mlp"]),
+        ("train.py", ["model=dgcan"], ["model=dgcan", "did you mean dcgan", "light", "mlp"]),
         ("train.py", ["datta.batch_size=3"], ["datta"]),
         ("train.py", ["data.batch_size"], ["data.batch_size"]),
         ("train.py", ["ckpt=nowhere.ckpt"], ["nowhere.ckpt", "no such checkpoint"]),
         ("train.py", ["data=mnist5k", "data.batch_size=9999"], ["data.batch_size=9999", "at most the 4000"]),
         ("train.py", ["data=mnist5k", "data.source.test_per_class=500"], ["1 to 499"]),
-        ("train.py", ["data=mnist5k", "optimizer.d.lr=fast"], ["TypeError", "HYDRA_FULL_ERROR=1"]),
+        ("train.py", ["data.batch_siez=3"], ["data.batch_siez", "did you mean data.batch_size"]),
+        ("train.py", ["+unknown=1"], ["+unknown", "nothing reads this key"]),
+        ("train.py", ["+gan.foo=1", "data=mnist5k"], ["gan.foo"]),
         ("train.py", ["data=mnist5k", "compile=fast"], ["compile=fast", "reduce-overhead"]),
         ("sample.py", ["digits=12"], ["'12'", "0, 1, 2, 3"]),
         ("sample.py", ["n=0"], ["n=0", "whole number"]),
@@ -47,8 +49,40 @@ def test_a_wrong_wish_is_one_clear_line(tmp_path, script, arguments, words):
         assert word in last
 
 
+def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
+    done = typed("train.py", "data=mnist5k", "optimizer.d.lr=fast", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("TypeError")
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "export", "app", "serve", "search"])
+def test_every_command_has_help_for_people(command):
+    done = subprocess.run([sys.executable, "-m", "cgan", command, "--help"], capture_output=True, text=True, check=True)
+    assert f"cgan {command}" in done.stdout
+    if command in ("train", "sample", "evaluate", "export"):
+        assert done.stdout.count(f"  {Path(sys.executable).name}") + done.stdout.count(f"cgan {command} ") >= 4
+        assert "=null" in done.stdout
+        assert "--config-dir DIR" in done.stdout
+
+
+def test_the_version_is_that_of_the_package():
+    done = subprocess.run([sys.executable, "-m", "cgan", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == "cgan 0.1.0\n"
+
+
+def test_a_shell_completes_commands_and_groups():
+    def completed(line: str) -> list[str]:
+        environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+        command = [sys.executable, "-m", "cgan", "-sc", "query=bash"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+
+    assert completed("cgan tr") == ["train"]
+    assert {"model=light", "model=mlp"} <= set(completed("cgan train model="))
+
+
 def test_the_pretrained_generator_draws_at_once(tmp_path):
-    done = typed("sample.py", "digits=7", "n=25", "out=sevens", cwd=tmp_path)
+    done = typed("sample.py", "classes=7", "n=25", "out=sevens", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "pretrained" in done.stdout
     assert len(list((tmp_path / "sevens").glob("7_0_*.png"))) == 25

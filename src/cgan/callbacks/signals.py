@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shlex
 import signal
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.checkpoints import LastCheckpoint, ends_epoch
 from cgan.callbacks.protocol import gan
+from cgan.commands import command
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +90,11 @@ class Signals(Checkpoint):
         return int(trainer.strategy.reduce(received, reduce_op="max"))
 
     def _stop(self, trainer: pl.Trainer, module: pl.LightningModule, received: int) -> None:
-        folder = shlex.quote(str(self.last.path.parent.parent))
         log.warning(
-            "Stopped by %s after step %d; nothing is lost. Go on: python train.py ckpt=%s",
+            "\nStopped by %s after step %d; nothing is lost. Go on: %s",
             signal.Signals(received).name,
             gan(module).steps,
-            folder,
+            command("train", f"ckpt={self.last.path.parent.parent}"),
         )
         if received == signal.SIGUSR1 and trainer.is_global_zero:
             subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)

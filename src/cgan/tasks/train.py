@@ -25,6 +25,7 @@ from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
 from cgan.checkpoint import read_description
 from cgan.checkpoint_io import CheckpointFiles
+from cgan.commands import command
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
@@ -268,12 +269,13 @@ def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) 
 def closing_words(result: TrainResult) -> str:
     """Say how good the best epoch is, where the pictures lie and what to type next."""
     folder = shlex.quote(str(result.folder))
+    draw = command("sample", "classes=all", "n=10", f"ckpt={result.folder}")
     values = ", ".join(f"{describe(name).title} {value:.4g}" for name, value in result.values.items())
     return "\n".join(
         [
             f"Best epoch: {values}" if values else "Quality was not measured.",
             f"Pictures:   {folder}/samples, {folder}/curves.png",
-            f"Draw:       python sample.py classes=all n=10 ckpt={folder}",
+            f"Draw:       {draw}",
             f"Curves:     tensorboard --logdir {folder}",
         ]
     )
