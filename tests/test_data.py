@@ -208,9 +208,11 @@ def test_own_pictures_that_are_none_are_named(folder):
 
 
 def test_a_label_is_named_by_number_or_class_name():
-    spec = DataSpec("clothes", (1, 28, 28), ("shirt", "shoe", "7"))
-    assert [spec.label_of(word) for word in (1, "1", "shoe", "7")] == [1, 1, 1, 2]
-    for word in (3, "-1", "hat", 1.5):
+    spec = DataSpec("clothes", (1, 28, 28), ("shirt", "shoe", "hat"))
+    assert [spec.label_of(word) for word in (1, "1", "shoe", 2)] == [1, 1, 1, 2]
+    with pytest.raises(CganError, match="choose among"):  # a number is no position where names are numbers
+        DataSpec("clothes", (1, 28, 28), ("shirt", "shoe", "7")).label_of("1")
+    for word in (3, "-1", "coat", 1.5):
         with pytest.raises(CganError, match="choose among"):
             spec.label_of(word)
     assert DataSpec.from_dict(spec.to_dict()) == spec

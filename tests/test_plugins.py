@@ -44,16 +44,12 @@ class Linear(Generator):
         extra: object = None,
         grow: bool = False,
     ) -> None:
-        super().__init__(z_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
-        self.embedding = nn.Embedding(num_classes, z_dim)
+        super().__init__(z_dim=z_dim, embed_dim=z_dim, num_classes=num_classes, img_shape=img_shape)
         Linear.built += grow
         self.layer = nn.Linear(z_dim, 16 + Linear.built)
         self.register_buffer("gain", torch.full((16,), 0.5), persistent=False)
 
     built = 0
-
-    def embed(self, labels: Tensor) -> Tensor:
-        return self.embedding(labels)
 
     def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
         return torch.tanh(self.layer(z + embedding) * self.gain).view(-1, 1, 4, 4)

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cgan import draw, load_generator
 from cgan.checkpoint import read_description
 from cgan.config import CONF
+from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitExtractor
 from cgan.tasks import sample, train
@@ -234,3 +235,11 @@ def test_every_option_trains_one_batch(composed, group, name):
     cfg = composed("train", *model, *TINY_UNJUDGED, *choice, *limit)
     result = train.run(cfg)
     assert (result.folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_finished_run_is_not_trained_again(composed, tmp_path):
+    train.run(composed("train", *TINY_UNJUDGED))
+    record = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(CganError, match=r"already trained for 1 of 1 epochs; raise trainer\.max_epochs"):
+        train.run(composed("train", *TINY_UNJUDGED, f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}"))
+    assert (tmp_path / "run.json").read_bytes() == record

@@ -26,7 +26,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from optuna.trial import TrialState
 
 from cgan.errors import CganError
-from cgan.files import read_lines
+from cgan.records.evaluation import FILE, read_evaluation
 from cgan.tasks.sweep import Row, report
 
 STUDIES = Path("logs/studies")
@@ -124,8 +124,8 @@ def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path) -> bool
     reported = 0
     while process.poll() is None:
         time.sleep(0.5)
-        rows = read_lines(folder / "metrics.jsonl")
-        scores = [value for row in rows for tag, value in row.items() if tag.startswith("quality/fid")]
+        curve = read_evaluation(folder / FILE).entries[0].curve if (folder / FILE).is_file() else []
+        scores = [point.values["fid"] for point in curve if "fid" in point.values]
         for step, score in enumerate(scores[reported:], start=reported + 1):
             trial.report(score, step)
         if len(scores) > reported and trial.should_prune():

@@ -32,7 +32,7 @@ from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import describe
 from cgan.module import ConditionalGAN
 from cgan.plugins import load_plugins
-from cgan.records.run import RunRecord
+from cgan.records.run import RunRecord, read_run
 from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.faults import in_plain_words
@@ -89,6 +89,8 @@ def run(cfg: DictConfig) -> TrainResult:
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
+    if checkpoint:
+        _refuse_finished(folder, Path(checkpoint), cfg.trainer.max_epochs)
     with Status(folder, run_record(cfg), checkpoint) as status, in_plain_words(cfg):
         result = _run(cfg, folder, checkpoint, status)
         status.write(score=result.score)
@@ -121,6 +123,17 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     if trainer.is_global_zero:
         log.info(closing_words(result))
     return result
+
+
+def _refuse_finished(folder: Path, checkpoint: Path, max_epochs: int) -> None:
+    """Refuse to resume a run that has nothing left to do, before its record is touched."""
+    before = read_run(folder)
+    if before is None or before.state != "finished" or before.epochs is None or max_epochs > before.epochs:
+        return
+    if read_description(checkpoint)["images_seen"] == before.images_total and max_epochs != -1:
+        raise CganError(
+            f"{folder}: already trained for {before.epochs} of {max_epochs} epochs; raise trainer.max_epochs"
+        )
 
 
 def run_record(cfg: DictConfig) -> RunRecord:
@@ -235,6 +248,7 @@ def quiet_lightning() -> None:
         "`isinstance",  # Lightning 2.6 with torch 2.15
         r"Found \d+ module\(s\) in eval mode",  # the averaged generator, on purpose
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
+        "The `srun` command is available",  # a login node is not a job
         "The number of training batches",  # about a logging interval that this project does not use
         r"`ModelCheckpoint\(monitor='fid'\)` could not find",  # quality.every_n_epochs: nothing to compare this time
     ):
