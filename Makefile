@@ -15,7 +15,8 @@ help: ## List the commands
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: .venv/installed ## Train on real digits, draw them, say where everything lies
+demo: .venv/installed ## Train on real digits, draw them, say where everything lies; replaces an earlier demo
+	rm -rf logs/train/runs/demo logs/sample/runs/demo
 	$(BIN)/python train.py experiment=quickstart hydra.run.dir=logs/train/runs/demo
 	$(BIN)/python sample.py classes=all n=10 ckpt=logs/train/runs/demo hydra.run.dir=logs/sample/runs/demo
 	@echo

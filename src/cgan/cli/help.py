@@ -75,10 +75,16 @@ def task_help(name: str, arguments: Sequence[str]) -> str:
 
 def _group_help(group: str, chosen: str, folders: Sequence[Path]) -> list[str]:
     options = {path.stem: path for folder in folders for path in sorted((folder / group).glob("*.yaml"))}
-    rows = {name + (" *" if name == chosen else ""): header(path)[0] for name, path in options.items()}
+    rows = {name + (" *" if name == chosen else ""): _summary(path) for name, path in options.items()}
     own = keys(options[chosen], f"{group}.") if chosen in options else []
     rows |= {f"{key.name}={key.default}": key.meaning for key in own if key.meaning}
     return [f"\n{group}={chosen}", *_rows(rows)] if options else []
+
+
+def _summary(path: Path) -> str:
+    """Return the first line of a file's opening comment that is neither a directive nor a command."""
+    lines = (line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith(("@package", "cgan ", "python "))), "")
 
 
 def header(path: Path) -> tuple[str, list[str]]:

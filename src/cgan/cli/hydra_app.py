@@ -7,10 +7,12 @@ from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from cgan.cli.errors import report, wants_traceback
+from cgan.cli.errors import one_line_errors, report, wants_traceback
 from cgan.cli.overrides import check_additions, explained, plain_words
 from cgan.config import CONF
 
@@ -34,7 +36,10 @@ def run(name: str, prefix: list[str]) -> None:
 
     def job(cfg: DictConfig) -> Any:
         sys.argv[1:] = [*prefix, *arguments]  # Lightning starts the other processes of a run by the same words
-        return _job(name, cfg)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _job(name, cfg)  # an error passes to Hydra: the other jobs run, then the sweep fails
+        with one_line_errors():  # before Hydra prints a line of its own
+            return _job(name, cfg)
 
     if not wants_traceback():
         # Hydra then raises its own errors, which it otherwise prints over many lines. The second variable says that

@@ -16,7 +16,7 @@ from cgan.cli.errors import did_you_mean, error_message
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 
-CLASSES = ("classes", "interpolate")
+CLASSES = ("classes", "digits", "interpolate")
 NAMES = ("names", "run_name", "license", "data_license")
 PATHS = ("ckpt", "images", "runs", "out", "style", "data.root", "data.source.root", "hydra.run.dir", "hydra.sweep.dir")
 _SWEEP = re.compile(r"(choice|range|interval|glob|tag|sort|shuffle)\(.*\)")
@@ -31,7 +31,6 @@ def plain_words(arguments: Sequence[str]) -> list[str]:
 
     A class list may stand without brackets (``classes=3,7``). ``null`` stays null but for classes. Sweeps (``-m``)
     are split at commas, so a path with a comma has to be quoted there; what is quoted or interpolated stays as it is.
-    ``digits=`` is another name of ``classes=``.
     """
     sweep = bool({"-m", "--multirun"} & set(arguments))
     return [_plain_word(argument, sweep) for argument in arguments]
@@ -40,8 +39,6 @@ def plain_words(arguments: Sequence[str]) -> list[str]:
 def _plain_word(argument: str, sweep: bool) -> str:
     key, equals, value = argument.partition("=")
     name = key.lstrip("+")
-    if name == "digits":
-        key, name = key.replace("digits", "classes"), "classes"
     listed = value.startswith("[") and value.endswith("]")
     if not equals or name not in (*CLASSES, *NAMES, *PATHS) or "${" in value or _SWEEP.fullmatch(value):
         return f"{key}{equals}{value}"

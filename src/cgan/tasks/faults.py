@@ -1,4 +1,4 @@
-"""What goes wrong outside the program, in words that say what to do."""
+"""Errors from outside the program, as one line that says what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from cgan.errors import CganError
 
 @contextmanager
 def in_plain_words(cfg: DictConfig) -> Iterator[None]:
-    """Turn a lack of memory and a port in use into one line.
+    """Turn a lack of memory, a port in use and a checkpoint of other networks into one line.
 
     Raises:
-        CganError: Training ran out of memory, or its processes could not meet.
+        CganError: One of these ended the training.
     """
     try:
         yield
@@ -29,6 +29,11 @@ def in_plain_words(cfg: DictConfig) -> Iterator[None]:
             raise CganError(
                 f"the processes cannot meet: {str(error).splitlines()[0]:.200}; the port may be in use: choose another "
                 "with the variable MASTER_PORT, or leave it unset"
+            ) from error
+        if str(error).startswith("Error(s) in loading state_dict"):
+            raise CganError(
+                f"ckpt={cfg.ckpt}: its weights have other sizes than the networks of this configuration; leave out "
+                "model=, model.generator and model.discriminator to go on as it was trained"
             ) from error
         raise
 

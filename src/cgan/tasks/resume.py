@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from cgan.archive import check_archive
+from cgan.config import quoted
 from cgan.errors import CganError
 
 RUNS = Path("logs/train")
@@ -29,20 +32,20 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     Raises:
         CganError: There is no such checkpoint, or its stored overrides would import code.
     """
-    typed = [argument for argument in arguments if _key(argument) != "ckpt"]
-    wanted = next((argument.partition("=")[2] for argument in arguments if _key(argument) == "ckpt"), "null")
-    if wanted in ("null", ""):
-        return [*arguments, *_common_place(arguments, runs)]
-    checkpoint = _find(wanted, runs)
+    keys = _keys([argument for argument in arguments if "=" in argument and not argument.startswith("-")])
+    typed = [argument for argument in arguments if not argument.startswith("ckpt=")]
+    requested = next((argument.removeprefix("ckpt=") for argument in arguments if argument.startswith("ckpt=")), "null")
+    if requested in ("null", ""):
+        return [*arguments, *_common_folder(arguments, runs)]
+    checkpoint = _find(requested, runs)
     folder = checkpoint.parent.parent
     stored = folder / ".hydra" / "overrides.yaml"
     if not stored.is_file():
-        return [*typed, f"ckpt={_quoted(checkpoint)}"]
-    overrides = _read_overrides(stored)
-    keys = {_key(argument) for argument in typed} | {"ckpt"}
-    kept = [override for override in overrides if _key(override) not in keys]
-    place = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={_quoted(folder)}"]
-    return [*kept, *typed, f"ckpt={_quoted(checkpoint)}", *place]
+        return [*typed, f"ckpt={quoted(checkpoint)}"]
+    kept = _stored_overrides(stored, keys)
+    _check_model(folder, typed)
+    place = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={quoted(folder)}"]
+    return [*kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
 
 
 def started_again() -> bool:
@@ -73,14 +76,14 @@ def newest_good(folder: Path) -> Path | None:
     return None
 
 
-def _find(wanted: str, runs: Path) -> Path:
-    if wanted == "last":
+def _find(requested: str, runs: Path) -> Path:
+    if requested == "last":
         found = sorted(runs.glob("**/checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime)
         if not found:
             raise CganError(f"ckpt=last: no checkpoints under {runs.absolute()}; name one with ckpt=PATH")
         folder = found[-1].parent.parent
     else:
-        folder = Path(wanted.strip("'\""))
+        folder = Path(requested.strip("'\""))
         if folder.is_file():
             return folder.absolute()
     checkpoint = newest_good(folder)
@@ -89,9 +92,9 @@ def _find(wanted: str, runs: Path) -> Path:
     return checkpoint
 
 
-def _common_place(arguments: list[str], runs: Path) -> list[str]:
-    """Return the run folder of processes that belong together, as an override; elsewhere the clock names it."""
-    if any(_key(argument).startswith(("hydra.run.dir", "-")) for argument in arguments):
+def _common_folder(arguments: list[str], runs: Path) -> list[str]:
+    """Return the run folder of processes of one training, as an override; without a launcher the clock names it."""
+    if any(argument.startswith(("hydra.run.dir", "-")) for argument in arguments):
         return []  # a place was typed, or this is a sweep, which places its runs itself
     if "SLURM_JOB_ID" in os.environ:
         command = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]  # a job may train more than once
@@ -100,7 +103,7 @@ def _common_place(arguments: list[str], runs: Path) -> list[str]:
         name = _agreed_on(time.strftime("%Y-%m-%d_%H-%M-%S"))
     else:
         return []
-    return [f"hydra.run.dir={_quoted((runs / 'runs' / name).absolute())}"]
+    return [f"hydra.run.dir={quoted((runs / 'runs' / name).absolute())}"]
 
 
 def _agreed_on(name: str) -> str:
@@ -111,29 +114,48 @@ def _agreed_on(name: str) -> str:
     return store.compare_set("cgan_run_folder", "", name).decode()
 
 
-def _read_overrides(stored: Path) -> list[str]:
+def _stored_overrides(stored: Path, typed: set[str]) -> list[str]:
+    """Read the overrides that a run was started with, without those whose keys are typed now.
+
+    Raises:
+        CganError: They are damaged, or would import code: modules and classes are named by the user, not by a file.
+    """
     try:
         overrides = yaml.safe_load(stored.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CganError(f"{stored}: expected a list of overrides, found no valid YAML; delete it") from error
-    if not isinstance(overrides, list) or not all(isinstance(entry, str) for entry in overrides):
-        raise CganError(f"{stored}: expected a list of overrides; delete it and type the run's overrides")
-    # A resolver such as ${oc.decode:...} could put a forbidden word together, or read the environment.
-    forbidden = [entry for entry in overrides if any(word in entry for word in ("_target_", "${"))]
-    if unsafe := forbidden + [entry for entry in overrides if _key(entry).startswith("hydra")]:
-        raise CganError(
-            f"{stored}: {unsafe[0]!r:.200} could run code that a file names; type it yourself if you trust it"
-        )
-    return overrides
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except (yaml.YAMLError, UnicodeDecodeError, HydraException, TypeError, AttributeError) as error:
+        raise CganError(f"{stored}: expected a list of overrides; delete it and type the run's overrides") from error
+    kept = [entry for entry in parsed if entry.key_or_group not in typed | {"ckpt"}]
+    for entry in kept:
+        key, line = entry.key_or_group, entry.input_line or ""
+        if key == "plugins":
+            raise CganError(f"{stored}: the run used plugins of its own; type {line!r:.200} as well if you trust them")
+        # A resolver such as ${oc.decode:...} could put a forbidden word together, or read the environment.
+        if "_target_" in line or "${" in line or key.startswith("hydra"):
+            raise CganError(f"{stored}: {line!r:.200} could run code that a file names; type it if you trust it")
+    return [entry.input_line or "" for entry in kept]
+
+
+def _check_model(folder: Path, typed: list[str]) -> None:
+    """Refuse to go on with other networks than a run was trained with.
+
+    Raises:
+        CganError: ``model=`` names another option than the run's.
+    """
+    try:
+        model = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]["model"]
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return  # then the sizes of the weights tell
+    if any(argument.startswith("model=") and argument != f"model={model}" for argument in typed):
+        raise CganError(f"{folder} was trained with model={model}; leave model= out")
 
 
 def _speaks() -> bool:
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
 
 
-def _key(argument: str) -> str:
-    return argument.partition("=")[0].lstrip("+~")
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _keys(overrides: list[str]) -> set[str]:
+    try:
+        return {entry.key_or_group for entry in OverridesParser.create().parse_overrides(overrides)}
+    except HydraException:  # the same error ends the command when Hydra reads it
+        return set()
