@@ -12,7 +12,7 @@ class Poisoned(BCE):
     def __init__(self, forever: bool) -> None:
         self.calls, self.forever = 0, forever
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         self.calls += 1
         bad = self.calls == 3 or (self.forever and self.calls > 7)
-        return super().discriminator(real_logits, fake_logits) * (torch.nan if bad else 1.0)
+        return super().d_loss(real_logits, fake_logits) * (torch.nan if bad else 1.0)

@@ -132,6 +132,8 @@ def test_a_resumed_run_keeps_its_model(run):
     assert "model=light" in resumed_arguments([f"ckpt={run}", "model=light"])
     with pytest.raises(CganError, match=r"was trained with model=light; leave model= out"):
         resumed_arguments([f"ckpt={run}", "model=mlp"])
+    with pytest.raises(CganError, match=r"model\.generator\.width=8: .* leave this out"):
+        resumed_arguments([f"ckpt={run}", "model.generator.width=8"])
 
 
 @pytest.mark.parametrize("stored", ["plugins=[evil]", "+plugins=[evil]", "++plugins=[evil]"])

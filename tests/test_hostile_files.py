@@ -305,7 +305,7 @@ def test_pictures(tmp_path: Path) -> None:
         "+hydra.callbacks.x=1",
     ],
 )
-def test_a_strangers_run_folder_brings_no_code(override: str, good: Path, tmp_path: Path) -> None:
+def test_an_untrusted_run_folder_brings_no_code(override: str, good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     (folder / ".hydra").mkdir(parents=True)
     (folder / "checkpoints").mkdir()

@@ -11,7 +11,7 @@ from cgan.errors import CganError
 
 
 @contextmanager
-def in_plain_words(cfg: DictConfig) -> Iterator[None]:
+def clear_errors(cfg: DictConfig) -> Iterator[None]:
     """Turn a lack of memory, a port in use and a checkpoint of other networks into one line.
 
     Raises:

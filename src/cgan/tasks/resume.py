@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from cgan.archive import check_archive
@@ -42,8 +43,10 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     stored = folder / ".hydra" / "overrides.yaml"
     if not stored.is_file():
         return [*typed, f"ckpt={quoted(checkpoint)}"]
-    kept = _stored_overrides(stored, keys)
-    _check_model(folder, typed)
+    known = _stored_overrides(stored)
+    kept = [entry.input_line or "" for entry in known if entry.key_or_group not in keys | {"ckpt"}]
+    _refuse_imports(stored, kept)
+    _check_networks(folder, [change for change in typed if change not in {entry.input_line for entry in known}])
     place = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={quoted(folder)}"]
     return [*kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
 
@@ -114,39 +117,49 @@ def _agreed_on(name: str) -> str:
     return store.compare_set("cgan_run_folder", "", name).decode()
 
 
-def _stored_overrides(stored: Path, typed: set[str]) -> list[str]:
-    """Read the overrides that a run was started with, without those whose keys are typed now.
+def _stored_overrides(stored: Path) -> list[Override]:
+    """Read the overrides that a run was started with.
 
     Raises:
-        CganError: They are damaged, or would import code: modules and classes are named by the user, not by a file.
+        CganError: They are damaged.
     """
     try:
-        overrides = yaml.safe_load(stored.read_text())
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except (yaml.YAMLError, UnicodeDecodeError, HydraException, TypeError, AttributeError) as error:
+        return OverridesParser.create().parse_overrides(yaml.safe_load(stored.read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CganError(f"{stored}: expected a list of overrides, found no valid YAML; delete it") from error
+    except (HydraException, TypeError, AttributeError) as error:
         raise CganError(f"{stored}: expected a list of overrides; delete it and type the run's overrides") from error
-    kept = [entry for entry in parsed if entry.key_or_group not in typed | {"ckpt"}]
-    for entry in kept:
-        key, line = entry.key_or_group, entry.input_line or ""
+
+
+def _refuse_imports(stored: Path, overrides: list[str]) -> None:
+    """Refuse overrides that would import code: modules and classes are named by the user, not by a file.
+
+    Raises:
+        CganError: There is one; the message says what to type.
+    """
+    for line in overrides:
+        key = line.partition("=")[0].lstrip("+~")
         if key == "plugins":
             raise CganError(f"{stored}: the run used plugins of its own; type {line!r:.200} as well if you trust them")
         # A resolver such as ${oc.decode:...} could put a forbidden word together, or read the environment.
         if "_target_" in line or "${" in line or key.startswith("hydra"):
             raise CganError(f"{stored}: {line!r:.200} could run code that a file names; type it if you trust it")
-    return [entry.input_line or "" for entry in kept]
 
 
-def _check_model(folder: Path, typed: list[str]) -> None:
-    """Refuse to go on with other networks than a run was trained with.
+def _check_networks(folder: Path, changes: list[str]) -> None:
+    """Refuse to go on with other networks than a run was trained with, before its stored overrides are written anew.
 
     Raises:
-        CganError: ``model=`` names another option than the run's.
+        CganError: ``changes`` has another ``model=`` than the run, or a value of its networks.
     """
+    for change in changes:
+        if change.startswith(("model.generator.", "model.discriminator.")):
+            raise CganError(f"{change}: {folder} keeps the networks that it was trained with; leave this out")
     try:
         model = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]["model"]
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return  # then the sizes of the weights tell
-    if any(argument.startswith("model=") and argument != f"model={model}" for argument in typed):
+    if any(change.startswith("model=") and change != f"model={model}" for change in changes):
         raise CganError(f"{folder} was trained with model={model}; leave model= out")
 
 

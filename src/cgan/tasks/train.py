@@ -35,7 +35,7 @@ from cgan.plugins import load_plugins
 from cgan.records.run import RunRecord, read_run
 from cgan.seeding import mix
 from cgan.spec import DataSpec
-from cgan.tasks.faults import in_plain_words
+from cgan.tasks.faults import clear_errors
 from cgan.tasks.resume import newest_good, started_again
 from cgan.tracking import JsonLines, TensorBoard, log_result
 
@@ -91,7 +91,7 @@ def run(cfg: DictConfig) -> TrainResult:
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     if checkpoint:
         _refuse_finished(folder, Path(checkpoint), cfg.trainer.max_epochs)
-    with Status(folder, run_record(cfg), checkpoint) as status, in_plain_words(cfg):
+    with Status(folder, run_record(cfg), checkpoint) as status, clear_errors(cfg):
         result = _run(cfg, folder, checkpoint, status)
         status.write(score=result.score)
     return result
