@@ -9,6 +9,7 @@ import yaml
 from cgan.archive import to_bytes
 from cgan.cli.overrides import plain_words
 from cgan.commands import command
+from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.tasks.resume import resumed_arguments
 
@@ -101,7 +102,7 @@ def test_the_pretrained_generator_draws_at_once(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    folder = tmp_path / "runs" / "first"
+    folder = tmp_path / "runs" / "it's the first"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / ".hydra").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(to_bytes({}))
@@ -111,42 +112,47 @@ def run(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("wanted", ["last", "folder", "file"])
-def test_a_resumed_run_goes_on_with_its_choices_in_its_folder(run, wanted):
+def resumed(arguments):
+    return resumed_arguments(plain_words(arguments))
+
+
+@pytest.mark.parametrize("requested", ["last", "folder", "file"])
+def test_a_resumed_run_goes_on_with_its_choices_in_its_folder(run, requested):
     last = run / "checkpoints" / "last.ckpt"
-    name = {"last": "last", "folder": str(run), "file": str(last)}[wanted]
-    arguments = resumed_arguments(["trainer.max_epochs=9", f"ckpt={name}", "seed=4"], runs=run.parent)
+    name = {"last": "last", "folder": str(run), "file": str(last)}[requested]
+    words = plain_words(["trainer.max_epochs=9", f"ckpt={name}", "seed=4"])
+    arguments = resumed_arguments(words, runs=run.parent)
     assert arguments == [
         "model=light",
         "+trainer.limit_train_batches=3",
         "trainer.max_epochs=9",
         "seed=4",
-        f"ckpt='{last}'",
-        f"hydra.run.dir='{run}'",
+        f"ckpt={quoted(last)}",
+        f"hydra.run.dir={quoted(run)}",
     ]
 
 
 def test_a_resumed_run_keeps_its_model(run):
     hydra = {"hydra": {"runtime": {"choices": {"model": "light"}}}}
     (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(hydra))
-    assert "model=light" in resumed_arguments([f"ckpt={run}", "model=light"])
+    assert "model=light" in resumed([f"ckpt={run}", "model=light"])
     with pytest.raises(CganError, match=r"was trained with model=light; leave model= out"):
-        resumed_arguments([f"ckpt={run}", "model=mlp"])
+        resumed([f"ckpt={run}", "model=mlp"])
     with pytest.raises(CganError, match=r"model\.generator\.width=8: .* leave this out"):
-        resumed_arguments([f"ckpt={run}", "model.generator.width=8"])
+        resumed([f"ckpt={run}", "model.generator.width=8"])
 
 
 @pytest.mark.parametrize("stored", ["plugins=[evil]", "+plugins=[evil]", "++plugins=[evil]"])
 def test_a_resumed_run_asks_for_its_plugins_instead_of_importing_them(run, stored):
     (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([stored]))
     with pytest.raises(CganError, match=r"type .*plugins=\[evil\]"):
-        resumed_arguments([f"ckpt={run}"])
-    assert resumed_arguments([f"ckpt={run}", "plugins=[mine]"])[0] == "plugins=[mine]"
+        resumed([f"ckpt={run}"])
+    assert resumed([f"ckpt={run}", "plugins=[mine]"])[0] == "plugins=[mine]"
 
 
 def test_paths_and_classes_are_plain_words(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    for typed_word, quoted in {
+    for word, expected in {
         "classes=[1e3,日本]": "classes=['1e3','日本']",
         "classes=3,7": "classes=['3','7']",
         "classes=true": "classes='true'",
@@ -158,8 +164,8 @@ def test_paths_and_classes_are_plain_words(monkeypatch):
         "data.root=${oc.env:HOME}": "data.root=${oc.env:HOME}",
         "n=3": "n=3",
     }.items():
-        assert plain_words([typed_word]) == [quoted]
-        assert plain_words([quoted]) == [quoted]
+        assert plain_words([word]) == [expected]
+        assert plain_words([expected]) == [expected]
     assert plain_words(["-m", "ckpt=a,b"]) == ["-m", "ckpt='a','b'"]
 
 
@@ -196,10 +202,10 @@ def test_stored_overrides_import_nothing(run):
     for override in ("+x._target_=os.system", "hydra.launcher=evil", "model.generator._target_=a.b"):
         (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([override]))
         with pytest.raises(CganError, match="run code"):
-            resumed_arguments([f"ckpt={run}"])
+            resumed([f"ckpt={run}"])
     (run / ".hydra" / "overrides.yaml").write_text("a: [1")
     with pytest.raises(CganError, match="delete it"):
-        resumed_arguments([f"ckpt={run}"])
+        resumed([f"ckpt={run}"])
 
 
 def test_last_names_the_folder_where_nothing_was_found(tmp_path):

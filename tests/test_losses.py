@@ -9,6 +9,7 @@ from cgan.losses.penalties import R1, R1R2, Batch, WganGP
 from cgan.losses.regularisers import ModeSeeking
 from cgan.module import ConditionalGAN
 from cgan.networks.base import Discriminator, Generator
+from cgan.plugins import register
 from cgan.spec import DataSpec
 
 REAL, FAKE = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.5])
@@ -113,6 +114,7 @@ class Stub(Discriminator):
         return self.function(images, labels)
 
 
+@register
 class Line(Generator):
     """Draws ``slope * z`` in every pixel."""
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,21 +35,20 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     Raises:
         CganError: There is no such checkpoint, or its stored overrides would import code.
     """
-    keys = _keys([argument for argument in arguments if "=" in argument and not argument.startswith("-")])
     typed = [argument for argument in arguments if not argument.startswith("ckpt=")]
-    requested = next((argument.removeprefix("ckpt=") for argument in arguments if argument.startswith("ckpt=")), "null")
-    if requested in ("null", ""):
+    values = _values([argument for argument in arguments if re.match(r"~|[^-].*=", argument)])
+    if not values.get("ckpt"):
         return [*arguments, *_common_folder(arguments, runs)]
-    checkpoint = _find(requested, runs)
+    checkpoint = _find(str(values["ckpt"]), runs)
     folder = checkpoint.parent.parent
     stored = folder / ".hydra" / "overrides.yaml"
     if not stored.is_file():
         return [*typed, f"ckpt={quoted(checkpoint)}"]
     known = _stored_overrides(stored)
-    kept = [entry.input_line or "" for entry in known if entry.key_or_group not in keys | {"ckpt"}]
+    kept = [entry.input_line or "" for entry in known if entry.key_or_group not in values]
     _refuse_imports(stored, kept)
     _check_networks(folder, [change for change in typed if change not in {entry.input_line for entry in known}])
-    place = [] if "hydra.run.dir" in keys else [f"hydra.run.dir={quoted(folder)}"]
+    place = [] if "hydra.run.dir" in values else [f"hydra.run.dir={quoted(folder)}"]
     return [*kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
 
 
@@ -86,7 +87,7 @@ def _find(requested: str, runs: Path) -> Path:
             raise CganError(f"ckpt=last: no checkpoints under {runs.absolute()}; name one with ckpt=PATH")
         folder = found[-1].parent.parent
     else:
-        folder = Path(requested.strip("'\""))
+        folder = Path(requested)
         if folder.is_file():
             return folder.absolute()
     checkpoint = newest_good(folder)
@@ -167,8 +168,8 @@ def _speaks() -> bool:
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
 
 
-def _keys(overrides: list[str]) -> set[str]:
+def _values(overrides: list[str]) -> dict[str, Any]:
     try:
-        return {entry.key_or_group for entry in OverridesParser.create().parse_overrides(overrides)}
+        return {entry.key_or_group: entry.value() for entry in OverridesParser.create().parse_overrides(overrides)}
     except HydraException:  # the same error ends the command when Hydra reads it
-        return set()
+        return {}
