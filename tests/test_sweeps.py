@@ -35,7 +35,9 @@ def test_a_failed_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     assert rows[2] == ["2", "failed", "99999"]
     assert float(rows[0][1]) < float(rows[1][1])
     assert {rows[0][0], rows[1][0]} == {"0", "1"}
-    assert f"data.batch_size={rows[0][2]}" in run.words().split("Best: python train.py ")[1].splitlines()[0]
+    best = run.words().split("Best: ")[1].splitlines()[0]
+    assert f"{ROOT / 'train.py'} " in best
+    assert f"data.batch_size={rows[0][2]}" in best
     assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000
 
 

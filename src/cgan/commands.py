@@ -26,7 +26,7 @@ def _program(name: str) -> list[str]:
         return [_typed(started, "cgan"), name]
     script = started.with_name(f"{name}.py")
     if started.suffix == ".py" and (started.parent / "conf").is_dir() and script.is_file():
-        return [_typed(Path(sys.executable), "python"), os.path.relpath(script)]
+        return [_typed(Path(sys.executable), "python"), _path(script)]
     return [_typed(Path(sys.executable), "python"), "-m", "cgan", name]
 
 
@@ -35,5 +35,9 @@ def _typed(program: Path, name: str) -> str:
     found = shutil.which(name)
     if found and Path(found).absolute().parent == program.absolute().parent and os.path.samefile(found, program):
         return name
-    relative = os.path.relpath(program.absolute())
+    return _path(program)
+
+
+def _path(program: Path) -> str:
+    relative = os.path.relpath(program)
     return str(program.absolute()) if relative.startswith("..") else relative

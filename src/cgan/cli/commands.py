@@ -59,10 +59,10 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {"app": app, "serve": serve, 
 
 
 def _printed_help(run: Callable[[list[str]], None], arguments: list[str]) -> bool:
-    wanted = bool({"--help", "-h"} & set(arguments))
-    if wanted:
+    requested = bool({"--help", "-h"} & set(arguments))
+    if requested:
         print(inspect.getdoc(run))
-    return wanted
+    return requested
 
 
 def _installed(module: str, extra: str) -> Any:

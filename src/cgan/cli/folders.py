@@ -1,6 +1,5 @@
 """Every run gets a folder of its own, before Hydra writes the first file into it."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from cgan.cli.errors import one_line_errors
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.records.run import claim, new_folder
-from cgan.tasks.resume import started_again
+from cgan.tasks.resume import is_first_process, started_again
 
 
 class RunFolder(Callback):
@@ -36,7 +35,7 @@ class RunFolder(Callback):
             if not _typed(config, "hydra.run.dir"):
                 with read_write(config), open_dict(config):
                     config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))
-            if self.owned and _is_first_process():
+            if self.owned and is_first_process():
                 folder = Path(config.hydra.run.dir)
                 claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
 
@@ -58,8 +57,3 @@ class RunFolder(Callback):
 
 def _typed(config: DictConfig, key: str) -> bool:
     return any(override.partition("=")[0].lstrip("+") == key for override in config.hydra.overrides.hydra)
-
-
-def _is_first_process() -> bool:
-    """Whether this is the first of the processes that train one model together."""
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"

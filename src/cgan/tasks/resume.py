@@ -57,6 +57,11 @@ def started_again() -> bool:
     return any(os.environ.get(name, "0") != "0" for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
 
 
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that train one model together."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
+
+
 def newest_good(folder: Path) -> Path | None:
     """Return a run's newest checkpoint that is whole, and say so on stderr if a newer one is not; None if it has none.
 
@@ -72,7 +77,7 @@ def newest_good(folder: Path) -> Path | None:
         except CganError as error:
             errors.append(error)
             continue
-        for damage in errors if _speaks() else []:
+        for damage in errors if is_first_process() else []:
             print(f"warning: {damage}; going on from {path}", file=sys.stderr)
         return path.absolute()
     if errors:
@@ -162,10 +167,6 @@ def _check_networks(folder: Path, changes: list[str]) -> None:
         return  # then the sizes of the weights tell
     if any(change.startswith("model=") and change != f"model={model}" for change in changes):
         raise CganError(f"{folder} was trained with model={model}; leave model= out")
-
-
-def _speaks() -> bool:
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
 
 
 def _values(overrides: list[str]) -> dict[str, Any]:
