@@ -51,6 +51,13 @@ def load_plugins(names: Iterable[Any] | str = ()) -> None:
         _import(name)
 
 
+def typed_plugins(names: Iterable[Any]) -> list[str]:
+    """Return the arguments by which another command finds the plugins of this job; none where it has none."""
+    listed = ",".join(map(str, names))
+    folders = [word for folder in _config_dirs()[:1] for word in ("--config-dir", str(folder))]
+    return [*folders, f"plugins=[{listed}]"] if listed else []
+
+
 def generator_class(name: object, plugin: object = None) -> type[Generator]:
     """Look up the class that a file names; nothing is imported but the modules of ``CGAN_PLUGINS``.
 
@@ -116,11 +123,14 @@ def _import(name: Any) -> None:
 
 def _folders() -> list[str]:
     """The current directory, and the folders that hold those of ``--config-dir``."""
+    return [str(Path.cwd()), *(str(folder.absolute().parent) for folder in _config_dirs())]
+
+
+def _config_dirs() -> list[Path]:
     from hydra.core.hydra_config import HydraConfig
 
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
-    typed = [Path(source.path) for source in sources if source.schema == "file" and source.provider != "main"]
-    return [str(Path.cwd()), *(str(folder.absolute().parent) for folder in typed)]
+    return [Path(source.path) for source in sources if source.schema == "file" and source.provider != "main"]
 
 
 def _is_module(name: object) -> bool:

@@ -6,6 +6,7 @@ import logging
 import signal
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cgan.commands import command
@@ -55,7 +56,16 @@ def search(arguments: list[str]) -> None:
     task.run(options.name, options.trials, plain_words(overrides), options.workers)
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"app": app, "serve": serve, "search": search}
+def new(arguments: list[str]) -> None:
+    """Start a project of your own: networks, a loss, a data set, features and a metric to change, with their YAMLs."""
+    from cgan.tasks.new import run
+
+    parser = ArgumentParser(command("new"), description=new.__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
+    run(parser.parse_args(arguments).folder)
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"app": app, "serve": serve, "search": search, "new": new}
 
 
 def _printed_help(run: Callable[[list[str]], None], arguments: list[str]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.utils import get_args
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -35,21 +36,23 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     Raises:
         CganError: There is no such checkpoint, or its stored overrides would import code.
     """
-    typed = [argument for argument in arguments if not argument.startswith("ckpt=")]
     values = _values([argument for argument in arguments if re.match(r"~|[^-].*=", argument)])
     if not values.get("ckpt"):
         return [*arguments, *_common_folder(arguments, runs)]
+    without = [argument for argument in arguments if not argument.startswith("ckpt=")]
+    typed = get_args(without).overrides
+    flags = [argument for argument in without if argument not in typed]  # Hydra reads overrides in one piece only
     checkpoint = _find(str(values["ckpt"]), runs)
     folder = checkpoint.parent.parent
     stored = folder / ".hydra" / "overrides.yaml"
     if not stored.is_file():
-        return [*typed, f"ckpt={quoted(checkpoint)}"]
+        return [*flags, *typed, f"ckpt={quoted(checkpoint)}"]
     known = _stored_overrides(stored)
     kept = [entry.input_line or "" for entry in known if entry.key_or_group not in values]
     _refuse_imports(stored, kept)
     _check_networks(folder, [change for change in typed if change not in {entry.input_line for entry in known}])
     place = [] if "hydra.run.dir" in values else [f"hydra.run.dir={quoted(folder)}"]
-    return [*kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
+    return [*flags, *kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
 
 
 def started_again() -> bool:

@@ -31,7 +31,7 @@ from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import describe
 from cgan.module import ConditionalGAN
-from cgan.plugins import load_plugins
+from cgan.plugins import load_plugins, typed_plugins
 from cgan.records.run import RunRecord, read_run
 from cgan.seeding import mix
 from cgan.spec import DataSpec
@@ -121,7 +121,7 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     result = summarise(folder, quality)
     log_final_values(cfg, trainer, result)
     if trainer.is_global_zero:
-        log.info(closing_words(result))
+        log.info(closing_words(result, typed_plugins(cfg.plugins)))
     return result
 
 
@@ -280,10 +280,10 @@ def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) 
     log_result(trainer.lightning_module, choices, result.values)
 
 
-def closing_words(result: TrainResult) -> str:
+def closing_words(result: TrainResult, plugins: list[str]) -> str:
     """Say how good the best epoch is, where the pictures lie and what to type next."""
     folder = shlex.quote(str(result.folder))
-    draw = command("sample", "classes=all", "n=10", f"ckpt={result.folder}")
+    draw = command("sample", *plugins, "classes=all", "n=10", f"ckpt={result.folder}")
     values = ", ".join(f"{describe(name).title} {value:.4g}" for name, value in result.values.items())
     return "\n".join(
         [

@@ -1,0 +1,58 @@
+"""A backbone: a generator and a discriminator for images whose sides 4 divides."""
+
+from torch import nn
+
+import cgan
+from cgan.networks.base import Discriminator, Generator, divided
+from cgan.networks.conditioning import LabelPlane, LogitHead
+
+
+@cgan.register  # files name the generator by its class: without this no checkpoint could be loaded
+class ShapeGenerator(Generator):
+    """``[z, embedding] -> (2 * width, H / 4, W / 4) -> (width, H / 2, W / 2) -> (C, H, W)`` in [-1, 1].
+
+    Args:
+        num_classes: Number of classes, from the data set.
+        img_shape: (C, H, W), from the data set.
+        z_dim: Length of a latent.
+        embed_dim: Length of a class embedding.
+        width: Channels before the last layer.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        img_shape: tuple[int, int, int],
+        z_dim: int = 32,
+        embed_dim: int = 32,
+        width: int = 32,
+    ) -> None:
+        super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
+        rows, columns = divided(img_shape, 4, "ShapeGenerator")
+        self.layers = nn.Sequential(
+            nn.Linear(z_dim + embed_dim, 2 * width * rows * columns),
+            nn.Unflatten(1, (2 * width, rows, columns)),
+            nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, width, kernel_size=4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, img_shape[0], kernel_size=4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+
+
+class ShapeDiscriminator(Discriminator):
+    """Two convolutions; the class enters as one more channel. No file names this class: it needs no ``register``."""
+
+    def __init__(self, *, num_classes: int, img_shape: tuple[int, int, int], width: int = 32) -> None:
+        super().__init__(num_classes=num_classes, img_shape=img_shape)
+        rows, columns = divided(img_shape, 4, "ShapeDiscriminator")
+        self.label = LabelPlane(num_classes, *img_shape[1:])  # (N, C, H, W) -> (N, C + 1, H, W)
+        self.features = nn.Sequential(
+            nn.Conv2d(img_shape[0] + 1, width, kernel_size=4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+        )
+        self.head = LogitHead(2 * width * rows * columns)

@@ -1,0 +1,205 @@
+"""examples/plugin goes through every command; each other kind of part is replaced by a class of the user's own."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+
+from cgan import draw, load_generator
+from cgan.config import compose
+from cgan.data.datamodule import ImageData
+from cgan.errors import CganError
+from cgan.networks import GENERATORS
+from cgan.plugins import load_plugins
+from cgan.serving.service import Service
+from cgan.tasks.train import build_module, build_trainer
+
+ROOT = Path(__file__).parents[1]
+PLUGIN = ROOT / "examples" / "plugin"
+OWN = ["--config-dir", "conf", "plugins=[my_gan]"]
+SMALL = ["data.source.train_images=256", "data.source.test_images=64", "trainer=cpu"]
+CHOSEN = ["data=shapes", "features=shapes", "metrics=[fid,nearest_class]"]
+pytestmark = pytest.mark.xdist_group("example_plugin")  # one training for all
+
+
+def ran(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    environment.pop("CGAN_PLUGINS", None)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def typed(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return ran([sys.executable, str(ROOT / script), *arguments], cwd)
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example, with one epoch trained in `run`."""
+    folder = tmp_path_factory.mktemp("plugin") / "project"
+    shutil.copytree(PLUGIN, folder)
+    one = ["experiment=shapes", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    said = succeeded(typed("train.py", *OWN, *SMALL, *one, cwd=folder))
+    assert "Training ShapeGenerator" in said
+    assert "Nearest class" in said
+    return folder
+
+
+@pytest.fixture
+def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project as the current directory; what is imported and registered is forgotten afterwards."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_gan"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(GENERATORS, "ShapeGenerator", raising=False)
+    return project
+
+
+def test_a_run_is_resumed_when_its_plugins_are_typed_again(project: Path) -> None:
+    shutil.copytree(project / "run", project / "resumed")
+    more = ["ckpt=resumed", "trainer.max_epochs=2"]
+    assert "plugins=[my_gan]" in error_of(typed("train.py", "--config-dir", "conf", *more, cwd=project))
+    assert "Epoch 2/2" in succeeded(typed("train.py", *OWN, *more, cwd=project))
+
+
+def test_it_is_drawn_evaluated_and_exported(project: Path) -> None:
+    drawn = ["ckpt=run", "classes=circle,cross", "n=2", "out=drawn"]
+    line = error_of(typed("sample.py", *drawn, cwd=project))
+    assert "ShapeGenerator of my_gan.networks" in line
+    assert "plugins=[my_gan.networks]" in line
+    succeeded(typed("sample.py", "plugins=[my_gan]", *drawn, cwd=project))
+    assert len(list((project / "drawn").glob("*.png"))) == 4
+    table = succeeded(typed("evaluate.py", *OWN, *SMALL[:2], *CHOSEN, "ckpt=run", "n=64", cwd=project))
+    assert "Nearest class" in table
+    succeeded(typed("export.py", "plugins=[my_gan]", "ckpt=run", "out=exported", cwd=project))
+    assert '"network": "ShapeGenerator"' in (project / "exported" / "config.json").read_text()
+
+
+def test_python_and_the_service_load_it_where_the_environment_names_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CGAN_PLUGINS", raising=False)
+    with pytest.raises(CganError, match=r"ShapeGenerator of my_gan\.networks.*CGAN_PLUGINS"):
+        load_generator("run")
+    monkeypatch.setenv("CGAN_PLUGINS", "my_gan")
+    assert draw(load_generator("run"), ["circle", "cross"]).shape == (2, 3, 16, 16)
+    logs = here / "logs" / "train" / "runs"
+    shutil.copytree("run", logs / "mine")
+    service = Service(here / "logs")
+    (name,) = [model.name for model in service.models() if "mine" in model.name and model.error is None]
+    assert service.draw(name, [0, 3], [1, 2]).shape == (2, 3, 16, 16)
+
+
+def test_new_writes_a_project_that_trains_as_it_says(tmp_path: Path) -> None:
+    new = [sys.executable, "-m", "cgan", "new", "own project"]
+    lines = succeeded(ran(new, tmp_path)).splitlines()
+    assert not list(tmp_path.rglob("__pycache__"))
+    assert "own project: expected a new or an empty folder" in error_of(ran(new, tmp_path))
+    (train,) = [line.partition(":")[2] for line in lines if line.startswith("Train:")]
+    said = succeeded(ran([*shlex.split(train), *SMALL, "trainer.max_epochs=1", "hydra.run.dir=run"], tmp_path))
+    (sample,) = [line.partition(":")[2] for line in said.splitlines() if line.startswith("Draw:")]
+    succeeded(ran([*shlex.split(sample), "out=drawn"], tmp_path))
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 40
+
+
+def test_new_has_help() -> None:
+    assert "DIR" in succeeded(ran([sys.executable, "-m", "cgan", "new", "--help"], ROOT))
+
+
+def test_the_page_shows_the_lines_of_the_example() -> None:
+    lines = {line.strip() for path in PLUGIN.rglob("*") if path.is_file() for line in path.read_text().splitlines()}
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    shown = re.findall(r"```(?:python|yaml|sh)\n(.*?)```", page, re.DOTALL)
+    missing = [line for part in shown for line in part.splitlines() if line.strip() not in lines]
+    assert missing == ["cgan new my_project"]
+
+
+OTHER = """
+import torch
+from lightning.pytorch import Callback
+from cgan.losses.penalties import Penalised, discriminate
+
+class Penalty:
+    needs_shared_labels = False
+    def __call__(self, discriminator, batch):
+        real, fake = discriminate(discriminator, batch)
+        return Penalised(real, fake, real.square().mean())
+
+class Regulariser:
+    def __call__(self, generator, z, labels, fake):
+        return fake.square().mean()
+
+class Augment:
+    def __call__(self, images):
+        return images.flip(3)
+
+class Optimizer(torch.optim.SGD):
+    pass
+
+class Schedule:
+    def __call__(self, progress):
+        return 0.5
+
+class Watch(Callback):
+    pass
+"""
+PARTIAL = "{_target_: own_parts.Optimizer, _partial_: true, lr: 0.25}"
+PARTS = {
+    "penalty": ("Penalty", "_target_: own_parts.Penalty"),
+    "regulariser": ("Regulariser", "_target_: own_parts.Regulariser"),
+    "augment": ("Augment", "_target_: own_parts.Augment"),
+    "optimizer": ("Optimizer", f"lr: 0.25\nd: {PARTIAL}\ng: {PARTIAL}"),
+    "schedule": ("Schedule", "lr: {_target_: own_parts.Schedule}\npenalty: {_target_: own_parts.Schedule}"),
+    "callbacks": ("Watch", "mine: {_target_: own_parts.Watch}"),
+}
+
+
+@pytest.mark.parametrize("group", PARTS)
+def test_every_other_part_is_replaced_by_a_class_of_the_user(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, yaml = PARTS[group]
+    (tmp_path / "own_parts.py").write_text(OTHER)
+    (tmp_path / "conf" / group).mkdir(parents=True)
+    (tmp_path / "conf" / group / "mine.yaml").write_text(yaml)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "own_parts", raising=False)
+    small = ["data=mnist5k", "data.source.test_per_class=498", "data.batch_size=10", "model.discriminator.dropout=0"]
+    short = ["quality=none", "logger=csv", "trainer=cpu", "trainer.max_epochs=1", "plugins=[own_parts]"]
+    chosen = f"{group}=[default,mine]" if group == "callbacks" else f"{group}=mine"
+    cfg = compose("train", [*small, *short, chosen], tmp_path / "run", [tmp_path / "conf"])
+    load_plugins(cfg.plugins)
+    data = ImageData(instantiate(cfg.data.source, _convert_="all"), batch_size=10)
+    module, trainer = build_module(cfg, data.spec), build_trainer(cfg, None, [], [])
+    trainer.fit(module, datamodule=data)
+    used = {
+        "penalty": module.penalty,
+        "regulariser": module.regulariser,
+        "augment": module.augment,
+        "optimizer": trainer.optimizers[0],
+        "schedule": module.lr_schedule,
+        "callbacks": next((entry for entry in trainer.callbacks if type(entry).__name__ == "Watch"), None),
+    }[group]
+    assert type(used).__name__ == name
+    assert type(used).__module__ == "own_parts"
+    assert module.steps > 0
+    if group == "schedule":
+        assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4)
