@@ -46,6 +46,9 @@ def test_the_wheel_trains_draws_and_evaluates_outside_the_checkout(site, tmp_pat
     )
     assert where.stdout.startswith(str(site))
     assert cgan("--version") == "cgan 0.1.0\n"
+    cgan("new", "own")
+    assert (tmp_path / "own" / "my_gan" / "networks.py").is_file()
+    assert not list((tmp_path / "own").rglob("__pycache__"))
     (tmp_path / "mine" / "loss").mkdir(parents=True)
     (tmp_path / "mine" / "loss" / "mine.yaml").write_text("# Mine\n_target_: cgan.losses.adversarial.Hinge\n")
     cgan("train", "--config-dir", "mine", "loss=mine", *TINY)
