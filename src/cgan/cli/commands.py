@@ -46,7 +46,8 @@ def search(arguments: list[str]) -> None:
     from cgan.cli.overrides import plain_words  # imports Hydra, which takes a moment
 
     task = _installed("cgan.tasks.search", "sweep")
-    parser = ArgumentParser(command("search"), description=task.__doc__, formatter_class=RawDescriptionHelpFormatter)
+    text = (task.__doc__ or "").replace("::", ":").replace("``", "`")
+    parser = ArgumentParser(command("search"), description=text, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("name", help="the study; a known name goes on")
     parser.add_argument("trials", type=int, help="how many trials it has in the end")
     parser.add_argument("--workers", type=int, default=1, help="trials at a time (default: 1)")
