@@ -41,6 +41,8 @@ def test_several_loggers_get_the_same_values(composed, in_folder):
     assert float(row["best/fid"]) == result.values["fid"]
     assert row["model"] == "light"
     assert list(in_folder.glob("events*"))
+    assert "| Networks | LightGenerator against LightDiscriminator |" in (in_folder / "run.md").read_text()
+    assert "| `fid_digits_100` | Fréchet distance |" in (in_folder / "values.md").read_text()
 
 
 @pytest.mark.filterwarnings("default")  # the library's own deprecations

@@ -203,9 +203,10 @@ class JsonLines(Logger):
 
 
 class CSV(Logger):
-    """Write ``metrics.csv`` at every epoch's end: a row per number of images seen, a column per tag.
+    """Write ``metrics.csv`` when the run ends: a row per number of images seen, a column per tag.
 
-    It is made from ``metrics.jsonl``, so a resumed run has all of it; Lightning's own CSV logger starts anew.
+    It is made from ``metrics.jsonl``, so a resumed run has all of it; Lightning's own CSV logger starts anew. A run
+    that is killed leaves ``metrics.jsonl`` alone.
 
     Args:
         save_dir: The run folder.

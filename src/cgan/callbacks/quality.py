@@ -1,5 +1,6 @@
 """How good the samples are, by the same metrics as evaluate.py, beside the same numbers for real test images."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,8 +24,9 @@ from cgan.metrics.values import describe
 from cgan.records.evaluation import FILE, REAL, CurvePoint, Entry, EvaluationRecord, write_evaluation
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
-from cgan.tracking import log_charts, log_values
+from cgan.tracking import log_charts, log_text, log_values
 
+log = logging.getLogger(__name__)
 EVALUATED = "evaluated_epoch"
 """The metric that tells other callbacks, by ``trainer.callback_metrics``, in which epoch quality was evaluated last."""
 SCORE = "fid"
@@ -95,6 +97,7 @@ class Quality(pl.Callback):
             self.history = []  # measured otherwise before the resumption: not comparable
         tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
         charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}
+        log_text(pl_module, "values", self._card())
         log_charts(pl_module, "Quality of samples (quality/), beside real test images (real/)", charts)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -168,6 +171,12 @@ class Quality(pl.Callback):
         self.history = [Evaluated(**{**one, "point": CurvePoint(**one["point"])}) for one in state_dict["history"]]
         self._protocol_before, self._seconds = state_dict["protocol"], dict(state_dict["seconds"])
 
+    def _card(self) -> str:
+        """Say in Markdown what each value means: for a logger's page of texts."""
+        entries = [(self.protocol.tag(name), describe(name)) for name in self.suite.real.values]
+        rows = [f"| `{tag}` | {entry.title} | {entry.sentence} | {entry.advice} |" for tag, entry in entries]
+        return "\n".join(["| Tag | Value | Meaning | |", "| --- | --- | --- | --- |", *rows])
+
     def _training_seconds(self) -> float:
         running = 0.0 if self._epoch_started_at is None else time.perf_counter() - self._epoch_started_at
         return self._seconds["training"] + running
@@ -192,6 +201,7 @@ class Quality(pl.Callback):
         found = read_features(path, *split)
         if not trainer.strategy.reduce_boolean_decision(found is not None, all=True):
             share, count = share_of_rank(len(split.labels), trainer), len(split.labels)
+            log.info("Extracting features of %s real images, once: they are kept for the next run", f"{count:,}")
             found = gathered(extract(self.extractor, split.images[share], split.labels[share]), count, trainer)
             if trainer.is_global_zero:
                 keep_features(path, found)

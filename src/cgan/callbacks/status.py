@@ -12,10 +12,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from cgan.callbacks.protocol import gan
+from cgan.callbacks.protocol import GAN, gan
 from cgan.errors import CganError
 from cgan.hardware import describe_hardware
 from cgan.records.run import RunRecord, claim, release, write_run
+from cgan.tracking import log_text
 
 SECONDS_BETWEEN_WRITES = 2.0
 
@@ -64,6 +65,7 @@ class Status(Checkpoint):
             images_seen=self._images_at_start,
             images_total=gan(pl_module).total_images(),
         )
+        log_text(pl_module, "run", self._card(gan(pl_module)))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,6 +76,13 @@ class Status(Checkpoint):
         if time.monotonic() - self._written_at >= SECONDS_BETWEEN_WRITES:
             speed = (seen - self._images_at_start) / (time.monotonic() - self._started_at)
             self.write(seconds_left=round((total - seen) / speed, 1) if total and speed else None)
+
+    def _card(self, module: GAN) -> str:
+        """Say in Markdown what runs: for a logger's page of texts."""
+        networks = " against ".join(type(network).__name__ for network in (module.generator, module.discriminator))
+        rows = {"Command": f"`{self.record.command}`", "Networks": networks, "Data": module.spec.name}
+        rows |= {"Hardware": self.record.hardware, "Folder": str(self.folder)}
+        return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
 
     @rank_zero_only
     def write(self, **changes: Any) -> None:

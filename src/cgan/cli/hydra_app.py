@@ -1,6 +1,7 @@
 """Run one command as a Hydra application."""
 
 import importlib
+import logging
 import os
 import sys
 from typing import Any
@@ -15,6 +16,9 @@ from omegaconf import DictConfig
 from cgan.cli.errors import one_line_errors, report, wants_traceback
 from cgan.cli.overrides import check_additions, explained, plain_words
 from cgan.config import CONF
+from cgan.tasks.resume import is_first_process
+
+log = logging.getLogger(__name__)
 
 
 def run(name: str, prefix: list[str]) -> None:
@@ -53,6 +57,8 @@ def run(name: str, prefix: list[str]) -> None:
 
 def _job(name: str, cfg: DictConfig) -> Any:
     check_additions(cfg)
+    if name in ("train", "evaluate") and is_first_process():
+        log.info("Loading PyTorch and Lightning, a few seconds")
     from cgan.hardware import use_hardware_well  # imports torch, which takes a second
 
     use_hardware_well()

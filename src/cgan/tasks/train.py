@@ -107,21 +107,23 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
         seed=cfg.seed,
     )
     module = build_module(cfg, data.spec)
+    if resumed_at:
+        log.info("Continuing from %s, after %s images", checkpoint, f"{resumed_at:,}")
     quality = optional(cfg.quality)
     last = LastCheckpoint(folder / "checkpoints", cfg.checkpoint.every_n_batches)
     with Signals(last) as signals:
         trainer = build_trainer(cfg, quality, [last, status, signals], build_loggers(cfg, folder, resumed_at))
-        log.info(opening_words(module, folder, cfg.data.batch_size, trainer.world_size))
+        log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except Exception:
-            if trainer.strategy.launcher is not None:  # the other ranks wait for this one, some for ever
+            if trainer.strategy.launcher is not None:  # the other ranks wait for this one, some forever
                 trainer.strategy.launcher.kill(signal.SIGKILL)
             raise
     result = summarise(folder, quality)
     log_final_values(cfg, trainer, result)
     if trainer.is_global_zero:
-        log.info(closing_words(result, typed_plugins(cfg.plugins)))
+        log.info(closing_message(result, typed_plugins(cfg.plugins)))
     return result
 
 
@@ -255,7 +257,7 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", line)
 
 
-def opening_words(module: ConditionalGAN, folder: Path, batch_size: int, devices: int) -> str:
+def opening_message(module: ConditionalGAN, folder: Path, batch_size: int, devices: int) -> str:
     """Say what is about to be trained, on what, and where it goes."""
     size = {part: sum(weight.numel() for weight in getattr(module, part).parameters()) for part in PARTS}
     networks = ", ".join(f"{type(getattr(module, part)).__name__} ({size[part]:,} weights)" for part in PARTS)
@@ -280,7 +282,7 @@ def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) 
     log_result(trainer.lightning_module, choices, result.values)
 
 
-def closing_words(result: TrainResult, plugins: list[str]) -> str:
+def closing_message(result: TrainResult, plugins: list[str]) -> str:
     """Say how good the best epoch is, where the pictures lie and what to type next."""
     folder = shlex.quote(str(result.folder))
     draw = command("sample", *plugins, "classes=all", "n=10", f"ckpt={result.folder}")
