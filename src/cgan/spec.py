@@ -1,7 +1,10 @@
 """What a data set is made of, and the only place that turns stored pixels into network values and back."""
 
+import math
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from reprlib import repr  # short, whatever nests in an untrusted value
 from typing import Any
 
@@ -19,11 +22,23 @@ class DataSpec:
         name: What the data set is called, for example ``"mnist"``.
         img_shape: ``(C, H, W)``.
         class_names: One name per class; the position is the label.
+        factors: Lengths of the factors whose combinations are the classes, such as (10, 10, 10) for stacks of three
+            digits; the last one changes fastest in a label. By default one factor: the classes themselves.
+
+    Raises:
+        CganError: The factors have another number of combinations than there are classes.
     """
 
     name: str
     img_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    factors: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        factors = self.factors or (self.num_classes,)
+        if not all(type(length) is int and length > 0 for length in factors) or math.prod(factors) != self.num_classes:
+            raise CganError(f"data spec: expected factors of {self.num_classes} classes, found {repr(factors)}")
+        object.__setattr__(self, "factors", factors)
 
     @property
     def num_classes(self) -> int:
@@ -32,7 +47,7 @@ class DataSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for JSON and for ``torch.load(weights_only=True)``."""
-        return {"name": self.name, "img_shape": list(self.img_shape), "class_names": list(self.class_names)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Any) -> "DataSpec":
@@ -43,34 +58,53 @@ class DataSpec:
         """
         try:
             name, shape, names = values["name"], values["img_shape"], values["class_names"]
+            factors = tuple(values.get("factors", ()))
             sound = (
                 _is_word(name)
                 and len(shape) == 3
                 and all(type(size) is int and 0 < size <= 4096 for size in shape)
                 and 0 < len(names) <= 10_000
+                and len(factors) <= 16
                 and all(_is_word(entry) for entry in names)
             )
-        except (TypeError, KeyError) as error:
+        except (AttributeError, TypeError, KeyError) as error:
             raise CganError(f"data spec: expected name, img_shape and class_names, found {repr(values)}") from error
         if not sound:
             raise CganError(f"data spec: expected a name, (C, H, W) and class names, found {repr(values)}")
-        return cls(name, (shape[0], shape[1], shape[2]), tuple(names))
+        return cls(name, (shape[0], shape[1], shape[2]), tuple(names), factors)
 
     def label_of(self, word: object) -> int:
         """Return the label of a class that a user typed: by its name, or by its number where names are not numbers.
+
+        The parts of a combination may stand in any order that names one class (``Male+Smiling``), and between them a
+        space counts as ``+``, which it is in the query of a URL.
 
         Raises:
             CganError: There is no such class.
         """
         text = unicodedata.normalize("NFC", str(word))  # some keyboards write ü as u and dots
         names = [unicodedata.normalize("NFC", name) for name in self.class_names]
-        if text in names:
-            return names.index(text)
+        for spelled in (text, text.replace(" ", "+")):
+            if spelled in names:
+                return names.index(spelled)
         if text.isdecimal() and int(text) < self.num_classes and not any(_is_number(name) for name in names):
             return int(text)
-        raise CganError(
-            f"class {text!r}: {self.name} has the classes {', '.join(self.class_names)}; choose among these"
-        )
+        parts = sorted(spelled.split("+"))
+        same_parts = [label for label, name in enumerate(names) if sorted(name.split("+")) == parts]
+        if len(self.factors) > 1 and len(same_parts) == 1:
+            return same_parts[0]
+        raise CganError(f"class {text!r}: {self.name} has the classes {_listed(self.class_names)}; choose among these")
+
+
+def combine_names(*factors: Sequence[str]) -> tuple[str, ...]:
+    """Name all combinations, such as ``3+1+4``: one name of each factor, the last factor changing fastest."""
+    return tuple(map("+".join, product(*factors)))
+
+
+def _listed(names: Sequence[str], most: int = 40) -> str:
+    """List names; of very many the first and the last."""
+    shown = names if len(names) <= most else (*names[:3], f"... ({len(names):,} in all) ...", names[-1])
+    return ", ".join(shown)
 
 
 def _is_number(text: str) -> bool:

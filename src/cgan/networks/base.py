@@ -1,12 +1,14 @@
 """The interfaces of every generator and every discriminator, with what all of this project's networks share."""
 
 import inspect
+import math
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from cgan.errors import CganError
+from cgan.networks.embedding import ClassEmbedding, Classes, factors_of
 from cgan.spec import DataSpec
 
 
@@ -15,6 +17,8 @@ class _Described(nn.Module):
 
     Attributes:
         config: Every constructor argument by name, defaults included; plain values only.
+        factors: Lengths of the factors whose combinations are the classes; ``(num_classes,)`` for plain classes.
+        num_classes: Number of classes K, all combinations counted.
     """
 
     config: dict[str, Any]
@@ -29,9 +33,10 @@ class _Described(nn.Module):
         module.__dict__["config"] = {name: _plain(value) for name, value in {**defaults, **config}.items()}
         return module
 
-    def __init__(self, *, num_classes: int, img_shape: tuple[int, int, int]) -> None:
+    def __init__(self, *, num_classes: Classes, img_shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.factors = factors_of(num_classes)
+        self.num_classes = math.prod(self.factors)
         self.img_shape = (img_shape[0], img_shape[1], img_shape[2])
 
 
@@ -44,7 +49,7 @@ class Generator(_Described):
     Args:
         z_dim: Length Z of a latent; latents are drawn from N(0, 1).
         embed_dim: Length E of a class embedding.
-        num_classes: Number of classes K.
+        num_classes: Number of classes K, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
 
     Attributes:
@@ -55,10 +60,10 @@ class Generator(_Described):
     spec: DataSpec | None = None
     layers: nn.Module
 
-    def __init__(self, *, z_dim: int, embed_dim: int, num_classes: int, img_shape: tuple[int, int, int]) -> None:
+    def __init__(self, *, z_dim: int, embed_dim: int, num_classes: Classes, img_shape: tuple[int, int, int]) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
         self.z_dim = z_dim
-        self.embedding = nn.Embedding(num_classes, embed_dim)
+        self.embedding = ClassEmbedding(num_classes, embed_dim)
 
     def embed(self, labels: Tensor) -> Tensor:
         """Look up the classes: (N,) int64 -> (N, E)."""

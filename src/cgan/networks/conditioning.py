@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from cgan.errors import CganError
+from cgan.networks.embedding import ClassEmbedding, Classes
 
 Conditioning = Literal["concat", "projection"]
 Norm = Literal["none", "spectral"]
@@ -16,10 +17,10 @@ Norm = Literal["none", "spectral"]
 class LabelPlane(nn.Module):
     """Put the label beside the image as one more learned channel: (N, C, H, W) -> (N, C + 1, H, W)."""
 
-    def __init__(self, num_classes: int, height: int, width: int) -> None:
+    def __init__(self, num_classes: Classes, height: int, width: int) -> None:
         super().__init__()
         self.size = (1, height, width)
-        self.plane = nn.Embedding(num_classes, height * width)
+        self.plane = ClassEmbedding(num_classes, height * width)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Append the plane of each image's label."""
@@ -29,9 +30,9 @@ class LabelPlane(nn.Module):
 class LabelVector(nn.Module):
     """Put a label embedding beside the flattened image: (N, C, H, W) -> (N, C * H * W + embed_dim)."""
 
-    def __init__(self, num_classes: int, embed_dim: int) -> None:
+    def __init__(self, num_classes: Classes, embed_dim: int) -> None:
         super().__init__()
-        self.vector = nn.Embedding(num_classes, embed_dim)
+        self.vector = ClassEmbedding(num_classes, embed_dim)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Append the embedding of each image's label."""
@@ -57,9 +58,9 @@ class ProjectionHead(LogitHead):
     N(0, 1). With DCGAN's smaller start, and under spectral normalisation, the label's term is the smaller one.
     """
 
-    def __init__(self, features: int, num_classes: int) -> None:
+    def __init__(self, features: int, num_classes: Classes) -> None:
         super().__init__(features)
-        self.projection = nn.Embedding(num_classes, features)
+        self.projection = ClassEmbedding(num_classes, features)
         self.scale = 1 / math.sqrt(features)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ class ProjectionHead(LogitHead):
         return super().forward(features, labels) + (self.projection(labels) * features).sum(1) * self.scale
 
 
-def logit_head(conditioning: Conditioning, features: int, num_classes: int) -> LogitHead:
+def logit_head(conditioning: Conditioning, features: int, num_classes: Classes) -> LogitHead:
     """Build the output side of a conditioning.
 
     Raises:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from cgan.networks.base import Discriminator, Generator, divided
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
 from cgan.networks.dropout import Dropout
+from cgan.networks.embedding import Classes
 
 
 def init_weights(module: nn.Module) -> None:
@@ -30,14 +31,14 @@ class DCGANGenerator(Generator):
         z_dim: Length of a latent.
         embed_dim: Length of a label embedding.
         channels: Channels at H/4, H/2 and H.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W); H and W are multiples of 4.
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         z_dim: int = 100,
         embed_dim: int = 50,
@@ -73,14 +74,14 @@ class DCGANDiscriminator(Discriminator):
         dropout: Share of activations dropped in training.
         conditioning: ``concat`` (a learned label plane beside the image) or ``projection``.
         norm: ``none`` or ``spectral``.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W); H and W are multiples of 4.
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         channels: tuple[int, int] = (64, 128),
         dropout: float = 0.3,

@@ -4,6 +4,7 @@ from torch import nn
 
 from cgan.networks.base import Discriminator, Generator, divided
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
+from cgan.networks.embedding import Classes
 
 
 class _CheapUpsample(nn.Sequential):
@@ -32,14 +33,14 @@ class LightGenerator(Generator):
         z_dim: Length of a latent.
         embed_dim: Length of a label embedding.
         width: Channels w at half resolution.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W); H and W are multiples of 4.
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         z_dim: int = 64,
         embed_dim: int = 32,
@@ -69,14 +70,14 @@ class LightDiscriminator(Discriminator):
         hidden: Width of the hidden layer.
         conditioning: ``projection`` or ``concat`` (a learned label plane beside the image).
         norm: ``none`` or ``spectral``.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         channels: tuple[int, ...] = (16, 32, 64),
         hidden: int = 256,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from cgan.networks.base import Discriminator, Generator
 from cgan.networks.conditioning import Conditioning, LabelVector, Norm, logit_head, normalise_weights
 from cgan.networks.dropout import Dropout
+from cgan.networks.embedding import Classes
 
 
 class MLPGenerator(Generator):
@@ -17,14 +18,14 @@ class MLPGenerator(Generator):
         z_dim: Length of a latent.
         embed_dim: Length of a label embedding.
         hidden: Width of each hidden layer.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         z_dim: int = 100,
         embed_dim: int = 10,
@@ -48,14 +49,14 @@ class MLPDiscriminator(Discriminator):
         dropout: Share of activations dropped in training.
         conditioning: Where the label enters: ``concat`` or ``projection``.
         norm: ``none`` or ``spectral``.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         embed_dim: int = 10,
         hidden: tuple[int, ...] = (512, 256),

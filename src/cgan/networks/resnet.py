@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from cgan.errors import CganError
 from cgan.networks.base import Discriminator, Generator, divided
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
+from cgan.networks.embedding import Classes
 
 
 class _Residual(nn.Module):
@@ -48,14 +49,14 @@ class ResNetGenerator(Generator):
         z_dim: Length of a latent.
         embed_dim: Length of a label embedding.
         channels: Channels at each size, from the smallest to the full one.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W); H and W are multiples of ``2 ** (len(channels) - 1)``.
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         z_dim: int = 64,
         embed_dim: int = 32,
@@ -89,14 +90,14 @@ class ResNetDiscriminator(Discriminator):
         hidden: Width of the hidden layer.
         conditioning: ``projection`` or ``concat`` (a learned label plane beside the image).
         norm: ``none`` or ``spectral``.
-        num_classes: Number of classes.
+        num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W); H and W are multiples of ``2 ** (len(channels) - 1)``.
     """
 
     def __init__(
         self,
         *,
-        num_classes: int,
+        num_classes: Classes,
         img_shape: tuple[int, int, int],
         channels: tuple[int, ...] = (32, 64, 128),
         hidden: int = 256,

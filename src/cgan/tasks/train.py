@@ -192,7 +192,8 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
 
 def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``."""
-    sizes: dict[str, Any] = {"num_classes": spec.num_classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
+    classes = spec.num_classes if len(spec.factors) == 1 else list(spec.factors)
+    sizes: dict[str, Any] = {"num_classes": classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
     module = ConditionalGAN(
         generator=instantiate(cfg.model.generator, **sizes),
         discriminator=instantiate(cfg.model.discriminator, **sizes),
