@@ -32,7 +32,7 @@ from cgan.networks import GENERATORS, Generator
 from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.sampling.directions import measure
 from cgan.serving.service import Service
-from cgan.serving.training import LOSSES, Trainings
+from cgan.serving.training import Trainings
 from cgan.serving.ui import PAGE
 from cgan.spec import DataSpec
 
@@ -222,8 +222,6 @@ def test_no_field_breaks_by_rubbish(opened: Open, tab: str) -> None:
     panel = page.get_by_role("tabpanel", name=tab)
     if tab == "Your picture":
         panel.get_by_role("radio", name="A real one").click()
-    if tab == "Train":
-        choose(page, "Preset", "own choice")
     field = panel.locator("input:is([type=number], [type=text], [type=tel]):not([role=combobox])")
     count = FIELDS.get(tab, 1)
     expect(field).to_have_count(count)
@@ -413,28 +411,17 @@ def test_no_tab_scrolls_sideways_on_a_phone(opened: Open) -> None:
         assert wider == [0, 0, 0], tab
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("model", ["dcgan", "light", "light_wide", "mlp", "resnet"])
-def test_every_pair_of_network_and_loss_builds(model: str, loss: str, composed: Callable) -> None:
-    from cgan.tasks.train import build_module
-
-    overrides = Trainings(REPO).overrides(model=model, loss=loss, data="mnist5k", epochs=3)
-    cfg = composed("train", *overrides)
-    assert cfg.trainer.max_epochs == 3
-    module = build_module(cfg, DataSpec("mnist", (1, 28, 28), tuple("0123456789")))
-    assert type(module.loss).__module__ == "cgan.losses.adversarial"
-
-
 def test_choices_are_checked_and_name_what_they_need() -> None:
     here = Trainings(REPO)
-    for group in ("data", "experiment", "model", "loss"):
+    for group in ("data", "experiment"):
         assert all(choice.sentence for choice in here.choices(group).values()), group
     assert here.choices("data")["folder"].needs == ["data.root"]
-    for wrong in ({"loss": "x"}, {"data": "folder"}, {"epochs": 0}, {"experiment": "../x"}):
+    for wrong in ({"experiment": "../x"}, {"data": "x"}, {"data": "folder"}, {"epochs": 0}):
         with pytest.raises(CganError):
-            here.overrides(**wrong)
-    overrides = here.overrides(data="folder", experiment="light", needed={"data.root": "/a b/日本"})
+            here.overrides(**{"experiment": "light", **wrong})
+    overrides = here.overrides("light", "folder", needed={"data.root": "/a b/日本"})
     assert overrides == ["experiment=light", "data=folder", "quality=none", "data.root='/a b/日本'"]
+    assert here.overrides("light", epochs=3) == ["experiment=light", "trainer.max_epochs=3"]
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:

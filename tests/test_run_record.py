@@ -13,7 +13,7 @@ from conftest import TINY_UNJUDGED, Compose
 from processes import TINY, error_line, start, train
 
 from cgan.errors import CganError
-from cgan.records.run import RunRecord, claim, is_running, new_folder, read_run, release, write_run
+from cgan.records.run import RunRecord, claim, is_locked, new_folder, read_run, release, write_run
 from cgan.tasks.train import run as train_here
 
 QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none", "~callbacks.curves"]
@@ -78,9 +78,9 @@ def test_folders_of_the_same_second_get_a_suffix(tmp_path: Path) -> None:
 def test_a_folder_with_another_run_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     claim(folder, None)
-    assert is_running(folder)
+    assert is_locked(folder / "run.lock")
     release(folder)
-    assert not is_running(folder)
+    assert not is_locked(folder / "run.lock")
     (folder / "checkpoints").mkdir()
     claim(folder, None)  # a run that failed before its first checkpoint may be started again
     release(folder)
@@ -123,7 +123,7 @@ def test_a_failed_run_says_why(composed: Compose, tmp_path: Path) -> None:
     assert found is not None
     assert found.state == "failed"
     assert "lower data.batch_size" in found.message
-    assert not is_running(tmp_path)
+    assert not is_locked(tmp_path / "run.lock")
 
 
 def test_two_runs_in_one_folder_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitExtractor
+from cgan.records.run import read_run
 from cgan.tasks import sample, train
 
 
@@ -35,7 +35,7 @@ def run_folder(tmp_path_factory):
 @pytest.fixture
 def finished(composed, run_folder):
     """One real run of the quick start's recipe over a few epochs, shared by the tests of what it leaves behind."""
-    if not (run_folder / "result.json").exists():
+    if not (run_folder / "run.json").exists():
         cfg = composed(
             "train",
             "experiment=quickstart",
@@ -47,8 +47,7 @@ def finished(composed, run_folder):
             "trainer.accelerator=cpu",
             folder=run_folder,
         )
-        result = train.run(cfg)
-        (run_folder / "result.json").write_text(json.dumps(result.values))
+        train.run(cfg)
     return run_folder
 
 
@@ -98,7 +97,7 @@ def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finis
     assert board.Images("samples")[-1].step == quality[-1]["images_seen"]
     assert "custom_scalars__config__" in board.Tags()["tensors"]
     best = min(row["quality/fid_digits_500"] for row in quality)
-    assert json.loads((finished / "result.json").read_text())["fid"] == best
+    assert read_run(finished).score == best
     hparams = [EventAccumulator(str(path)).Reload() for path in finished.glob("events*")]
     final = [board.Scalars("best/fid")[0].value for board in hparams if "best/fid" in str(board.Tags())]
     assert final == [pytest.approx(best)]

@@ -74,10 +74,9 @@ def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str |
     from cgan.tasks.resume import resumed_arguments
 
     def task(cfg: DictConfig) -> Any:
-        from cgan.tasks.sweep import finished
         from cgan.tasks.train import run  # imports Lightning, which takes seconds
 
-        return finished(run(cfg))
+        return run(cfg)
 
     with _errors_for_users():
         overrides = resumed_arguments(plain_words(_with_key("experiment", arguments)))

@@ -90,15 +90,15 @@ def read_run(folder: Path) -> RunRecord | None:
         return None
     if record.state not in STATES or not all(isinstance(value, _KINDS[name]) for name, value in content.items()):
         return None
-    if record.state == "running" and record.host == socket.gethostname() and not is_running(folder):
+    if record.state == "running" and record.host == socket.gethostname() and not is_locked(folder / _LOCK):
         return replace(record, state="failed", seconds_left=None, message="its process was killed")
     return record
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a process, this one or another, trains in the folder now."""
+def is_locked(path: Path) -> bool:
+    """Whether a process, this one or another, holds a lock on a file."""
     try:
-        with (folder / _LOCK).open("rb") as file:
+        with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -107,20 +107,20 @@ def is_running(folder: Path) -> bool:
     return False
 
 
-def new_folder(wanted: Path) -> Path:
-    """Make ``wanted``, or ``wanted_2``, ``wanted_3``, ... where that exists; no two processes get the same.
+def new_folder(requested: Path) -> Path:
+    """Make ``requested``, or ``requested_2``, ``requested_3``, ... where that exists; no two processes get the same.
 
     Raises:
         CganError: It cannot be made.
     """
-    folder, number = wanted, 1
+    folder, number = requested, 1
     while True:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
         except FileExistsError:
             number += 1
-            folder = wanted.with_name(f"{wanted.name}_{number}")
+            folder = requested.with_name(f"{requested.name}_{number}")
         except OSError as error:
             raise _cannot_write(folder, error) from error
         else:

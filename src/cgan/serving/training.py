@@ -24,36 +24,17 @@ from cgan.config import CONF, quoted
 from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.records.evaluation import FoundEvaluation, find_evaluation
-from cgan.records.run import RunRecord, new_folder, read_run
+from cgan.records.run import RunRecord, is_locked, new_folder, read_run
 
 State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
 LOCK, STOP, OUTPUT = "page.lock", "page.stop", "page.log"
 MAX_EPOCHS = 1000
-LOSSES: dict[str, list[str]] = {
-    "relativistic": [
-        "penalty=r1r2",
-        "penalty.gamma=0.3",
-        "optimizer=adam_no_momentum",
-        "optimizer.lr=2e-3",
-        "schedule=burn_in_cosine",
-    ],
-    "hinge": ["model.discriminator.norm=spectral"],
-    "wgan": ["penalty=wgan_gp", "gan.d_steps=5", "optimizer=adam_no_momentum"],
-    "lsgan": [],
-    "bce": [],
-}
-"""Each loss with the choices that it needs to work well."""
 DIGITS = ("mnist5k", "mnist")
 """The data sets whose samples the digit classifier can evaluate."""
 
 
 class Choice(NamedTuple):
-    """A file of a config group.
-
-    Attributes:
-        sentence: What it is; the first comment of the file.
-        needs: Keys without a value, such as ``data.root``.
-    """
+    """A file of a config group: its first comment, and its keys without a value, such as ``data.root``."""
 
     sentence: str
     needs: list[str]
@@ -64,12 +45,10 @@ class Watched:
     """The state of a run folder at one moment.
 
     Attributes:
-        folder: The run folder.
         state: ``unknown``: it has no record of its run.
         message: Why it failed or stopped, in one line.
         run: Its record; None before the process writes it.
         rows: ``metrics.jsonl``.
-        evaluation: What was measured until now, and its curve.
         grids: Grids of the same latents by epoch.
         has_checkpoint: Whether there is a generator to draw with.
     """
@@ -89,11 +68,7 @@ class Watched:
 
 
 class Trainings:
-    """The trainings under one directory.
-
-    Args:
-        root: Runs go to ``logs/train/runs`` in it.
-    """
+    """The trainings in ``logs/train/runs`` under a directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -106,29 +81,23 @@ class Trainings:
 
     def overrides(
         self,
-        *,
-        experiment: str | None = None,
+        experiment: str,
         data: str | None = None,
-        model: str | None = None,
-        loss: str | None = None,
         epochs: int | None = None,
         needed: Mapping[str, str] | None = None,
     ) -> list[str]:
-        """Turn choices into overrides of ``cgan train``, with those that the loss needs; None keeps the default.
+        """Turn choices into overrides of ``cgan train``; None keeps what the preset says.
 
         Args:
             experiment: A preset.
             data: A data set.
-            model: A pair of networks.
-            loss: A loss.
             epochs: 1 to 1000.
-            needed: Values of the keys that a choice needs; see :class:`Choice`.
+            needed: Values of the keys that the data set needs; see :class:`Choice`.
 
         Raises:
             CganError: A choice does not exist, or misses a value.
         """
-        named = {"experiment": experiment, "model": model, "loss": loss, "data": data}
-        chosen = {group: name for group, name in named.items() if name is not None}
+        chosen = {"experiment": experiment} | ({"data": data} if data else {})
         for group, name in chosen.items():
             if name not in (known := self.choices(group)):
                 raise CganError(f"{group}={name}: no such choice; expected one of {', '.join(known)}")
@@ -137,21 +106,13 @@ class Trainings:
                     raise CganError(f"{group}={name} needs {key}: enter a value")
         if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
             raise CganError(f"epochs={epochs}: expected a number from 1 to {MAX_EPOCHS}")
-        extra = list(LOSSES.get(loss or "", []))
-        if model and any(entry.startswith("penalty=") for entry in extra) and _has_dropout(model):
-            extra.append("model.discriminator.dropout=0")  # a gradient penalty needs an output per image
-        if data and data not in DIGITS:
-            extra.append("quality=none")
+        unmeasured = ["quality=none"] if data and data not in DIGITS else []
         values = [f"{key}={quoted(value)}" for key, value in (needed or {}).items()]
         length = [f"trainer.max_epochs={epochs}"] if epochs else []
-        return [*(f"{group}={name}" for group, name in chosen.items()), *extra, *values, *length]
+        return [*(f"{group}={name}" for group, name in chosen.items()), *unmeasured, *values, *length]
 
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
-        """Start ``cgan train OVERRIDES`` and return its run folder; the process does not end with the caller.
-
-        Args:
-            overrides: See :meth:`overrides`.
-            beside: Start although another training runs.
+        """Start ``cgan train OVERRIDES`` and return its run folder; ``beside`` another training, or not at all.
 
         Raises:
             CganError: Another training runs, or the folder cannot be written.
@@ -169,7 +130,7 @@ class Trainings:
         Raises:
             CganError: It does not run.
         """
-        if not _locked(folder / LOCK):
+        if not is_locked(folder / LOCK):
             raise CganError(f"{folder.name} does not run any more, or was started in a terminal: stop it there")
         (folder / STOP).touch()
         os.kill(json.loads((folder / LOCK).read_text()), signal.SIGTERM)
@@ -180,7 +141,7 @@ class Trainings:
 
     def running(self) -> list[Path]:
         """Return the folders of the trainings that a page started and that still run, the newest first."""
-        return [folder for folder in self.all() if _locked(folder / LOCK)]
+        return [folder for folder in self.all() if is_locked(folder / LOCK)]
 
     def watch(self, folder: Path) -> Watched:
         """Read the state of a run folder."""
@@ -234,24 +195,8 @@ def _choice(group: str, path: Path) -> Choice:
     return Choice(next(iter(sentences), ""), [f"{group}.{key}" for key, value in values.items() if value == "???"])
 
 
-def _has_dropout(model: str) -> bool:
-    described = yaml.safe_load((CONF / "model" / f"{model}.yaml").read_text())
-    return "dropout" in described.get("discriminator", {})  # variants as light_wide name no discriminator
-
-
-def _locked(path: Path) -> bool:
-    try:
-        with path.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _state(folder: Path, run: RunRecord | None) -> tuple[State, str]:
-    if _locked(folder / LOCK):
+    if is_locked(folder / LOCK):
         return ("stopping" if (folder / STOP).exists() else "running"), ""
     if run is not None:
         return run.state, run.message  # type: ignore[return-value]

@@ -10,7 +10,6 @@ pruned by their Fréchet distance. The study lies in ``logs/studies/NAME/study.d
 stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
 """
 
-import json
 import logging
 import signal
 import subprocess
@@ -27,6 +26,7 @@ from optuna.trial import TrialState
 
 from cgan.errors import CganError
 from cgan.records.evaluation import FILE, read_evaluation
+from cgan.records.run import read_run
 from cgan.tasks.sweep import Row, report
 
 STUDIES = Path("logs/studies")
@@ -113,10 +113,10 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float
         lines = (folder / "output.txt").read_text().strip().splitlines() or [f"status {process.returncode}"]
         trial.set_user_attr("error", lines[-1])
         raise CganError(lines[-1])
-    score = json.loads((folder / "result.json").read_text())["score"]
-    if score is None:
+    record = read_run(folder)
+    if record is None or record.score is None:
         raise CganError("a study needs the Fréchet distance: leave out quality=none")
-    return score
+    return record.score
 
 
 def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path) -> bool:

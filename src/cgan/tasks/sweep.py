@@ -1,24 +1,22 @@
 """Many runs: one failure does not take the others along, and the end says which was best and which failed."""
 
-import json
 import logging
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from tabulate import tabulate
 
 from cgan.commands import command
 from cgan.files import write_file
-
-if TYPE_CHECKING:
-    from cgan.tasks.train import TrainResult
+from cgan.records.run import read_run
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +48,13 @@ def job(cfg: DictConfig, describe: Callable[[Exception], str]) -> float | None:
     """
     from cgan.tasks.train import run  # Hydra imports this file at every start; torch may wait
 
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        return finished(run(cfg)).score
     try:
-        return finished(run(cfg)).score
+        return run(cfg).score
     except Exception as error:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise
         write_file(Path(HydraConfig.get().runtime.output_dir) / "error.txt", describe(error).encode())
         return math.nan
-
-
-def finished(result: "TrainResult") -> "TrainResult":
-    """Leave ``result.json`` with the run's best values."""
-    write_file(result.folder / "result.json", json.dumps({"score": result.score, "values": result.values}).encode())
-    return result
 
 
 class SweepReport(Callback):
@@ -88,13 +80,11 @@ def read_rows(folder: Path) -> list[Row]:
     for stored in folder.glob("**/.hydra/overrides.yaml"):
         place = stored.parents[1]
         overrides = dict(entry.split("=", 1) for entry in yaml.safe_load(stored.read_text()) if "=" in entry)
-        score, error = None, None
-        if (place / "error.txt").exists():
-            error = (place / "error.txt").read_text()
-        elif (place / "result.json").exists():
-            score = json.loads((place / "result.json").read_text())["score"]
-        else:
-            error = "it was killed; go on with ckpt=" + str(place)
+        record, failed = read_run(place), place / "error.txt"
+        error = failed.read_text() if failed.exists() else None
+        if error is None and (record is None or record.state != "finished"):
+            error = f"it was killed; go on with ckpt={place}"
+        score = record.score if record and error is None else None
         rows.append(Row(str(place.relative_to(folder)), overrides, score, error))
     return rows
 
@@ -102,13 +92,13 @@ def read_rows(folder: Path) -> list[Row]:
 def report(folder: Path, rows: list[Row]) -> list[Row]:
     """Print a ranked table, draw ``sweep.png``, name the best overrides; return the rows, best first."""
     ranked = sorted(rows, key=lambda row: (row.error is not None, math.inf if row.score is None else row.score))
-    varied = [key for key in _keys(rows) if len({row.overrides.get(key) for row in rows}) > 1]
-    cells = [["run", "score", *varied]]
+    keys = dict.fromkeys(key for row in rows for key in row.overrides)
+    varied = [key for key in keys if len({row.overrides.get(key) for row in rows}) > 1]
+    cells = []
     for row in ranked:
         score = "failed" if row.error else "-" if row.score is None else f"{row.score:.4g}"
         cells.append([row.name, score, *(row.overrides.get(key, "") for key in varied)])
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    table = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    table = tabulate(cells, ["run", "score", *varied], tablefmt="plain", disable_numparse=True)
     log.info("%s", table)
     write_file(folder / "sweep.txt", (table + "\n").encode())
     scored = [row for row in ranked if row.score is not None]
@@ -119,10 +109,6 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
     return ranked
 
 
-def _keys(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row.overrides))
-
-
 def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
     """Draw the score against each value that was varied; lower is better."""
     from matplotlib.figure import Figure
@@ -131,15 +117,10 @@ def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
     figure = Figure(figsize=(4 * len(keys), 3.5), layout="constrained")
     for axes, key in zip(figure.subplots(1, len(keys), squeeze=False).flat, keys, strict=True):
         values = [row.overrides.get(key, row.name) for row in rows]
-        numbers = [_number(value) for value in values]
-        scores = [row.score for row in rows]
-        if None in numbers:
-            axes.plot(values, scores, "o")
-        else:
-            axes.plot(numbers, scores, "o")
-            positive = [number for number in numbers if number is not None and number > 0]
-            if len(positive) == len(numbers) and max(positive) / min(positive) > 20:
-                axes.set_xscale("log")
+        numbers = [number for value in values if (number := _number(value)) is not None]
+        axes.plot(numbers if len(numbers) == len(values) else values, [row.score for row in rows], "o")
+        if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) / min(numbers) > 20:
+            axes.set_xscale("log")
         axes.set(xlabel=key, ylabel="best Fréchet distance", yscale="log")
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=80)

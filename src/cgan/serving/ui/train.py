@@ -21,7 +21,7 @@ TITLES = {
     "unknown": "This folder has no record of its run",
 }
 GOING = ("running", "stopping")
-OWN, PRESET = "own choice", "as in the preset"
+PRESET = "as in the preset"
 EVERY_S = 2
 RUN = "train.run"
 COLORS = ["#4d74e8", "#e8871e", "#8a8f9e"]
@@ -56,34 +56,20 @@ def show() -> None:
 def _choose(here: Trainings) -> list[str]:
     left, right = st.columns(2)
     with left:
-        experiment = _choice(here, "experiment", "Preset", "quickstart", OWN)
-        data = _choice(here, "data", "Data", None if experiment else "mnist5k", PRESET if experiment else None)
+        experiment = _choice(here, "experiment", "Preset", "quickstart")
+        epochs = st.number_input("Epochs", 1, MAX_EPOCHS, None, 1, key="train.epochs", placeholder=PRESET)
     with right:
-        model = loss = None
-        if experiment is None:
-            model = _choice(here, "model", "Networks", "light")
-            loss = _choice(here, "loss", "Loss", "relativistic")
-        epochs = st.number_input(
-            "Epochs", 1, MAX_EPOCHS, None, 1, key="train.epochs", placeholder=PRESET if experiment else "20"
-        )
-        needs = [
-            need
-            for group, name in (("data", data), ("model", model))
-            if name
-            for need in here.choices(group)[name].needs
-        ]
+        data = _choice(here, "data", "Data", PRESET)
+        needs = here.choices("data")[data].needs if data else []
         needed = {need: st.text_input(need, key=f"train.{need}").strip() for need in needs}
-    return here.overrides(
-        experiment=experiment, data=data, model=model, loss=loss, epochs=int(epochs) if epochs else None, needed=needed
-    )
+    return here.overrides(experiment or "", data, int(epochs) if epochs else None, needed)
 
 
-def _choice(here: Trainings, group: str, label: str, default: str | None, none: str | None = None) -> str | None:
-    """Show the choices of a config group; None where the visitor chooses ``none``."""
+def _choice(here: Trainings, group: str, label: str, default: str) -> str | None:
+    """Show the choices of a config group; None where the visitor leaves a default that is none of them."""
     known = here.choices(group)
-    names = [*([none] if none else []), *known]
-    key = f"train.{group}.{none}"
-    name = st.selectbox(label, names, names.index(default or names[0]), key=key, persist_state="session")
+    names = list(dict.fromkeys([default, *known]))
+    name = st.selectbox(label, names, key=f"train.{group}", persist_state="session")
     if name not in known:
         return None
     st.caption(known[name].sentence)
