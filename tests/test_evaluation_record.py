@@ -167,8 +167,7 @@ def test_many_models_are_listed_without_reading_each_evaluation_for_each(tmp_pat
         evaluated(tmp_path / "logs", str(number), generator, float(number), later=10)
     reads = []
     monkeypatch.setattr(evaluation, "read_evaluation", lambda path: reads.append(path) or read_evaluation(path))
-    index = EvaluationIndex(tmp_path / "logs")
     for _ in range(3):
-        index.refresh()
+        index = EvaluationIndex(tmp_path / "logs")
         assert [index.find(path).entry.values["fid"] for path in generators] == list(range(count))
     assert len(reads) == count

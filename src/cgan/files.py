@@ -45,6 +45,15 @@ def _remove(part: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def changed_at(path: Path) -> int:
+    """Return when a file, or an exported folder's ``config.json``, was written: Unix time in ns, 0 if it is gone."""
+    config = path / "config.json"
+    try:
+        return (config if config.is_file() else path).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Read a ``metrics.jsonl``; a last line that a crash cut off is left out."""
     rows = []

@@ -40,11 +40,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from reprlib import repr  # short, whatever nests in an untrusted value
-from typing import Any, Literal, NamedTuple, Self, TypeVar, Union
+from typing import Any, Literal, NamedTuple, TypeVar, Union
 
 from cgan.checkpoint import read_description
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import changed_at, write_file
 from cgan.metrics.values import Description, Protocol
 
 FORMAT, VERSION = "cgan-evaluation", 1
@@ -173,31 +173,18 @@ def relative_file(path: Path, folder: Path) -> str:
 
 
 class EvaluationIndex:
-    """Finds the evaluation of a generator among many hundred, reading each file once as long as it does not change.
+    """Finds the evaluation of a generator among many hundred; a file is read again only when it has changed.
 
     Args:
-        logs: The folder whose ``evaluate/runs/*/evaluation.json`` are indexed.
+        logs: The folder whose ``evaluate/runs/*/evaluation.json`` are indexed, as they are now.
     """
 
     def __init__(self, logs: Path) -> None:
-        self.logs = logs
-        self._stamps: dict[Path, int] = {}
-        self._files: dict[Path, list[tuple[Path, int]]] = {}
+        stamps = {path: changed_at(path) for path in logs.absolute().glob(f"evaluate/runs/*/{FILE}")}
         self._newest_first: dict[Path, list[tuple[int, Path, int]]] = {}
-
-    def refresh(self) -> Self:
-        """Read what is new; call it once before many calls of :meth:`find`."""
-        stamps = {path: _changed(path) for path in self.logs.glob(f"evaluate/runs/*/{FILE}")}
-        if stamps != self._stamps:
-            fresh = [path for path, stamp in stamps.items() if self._stamps.get(path) != stamp]
-            self._files = {path: files for path, files in self._files.items() if path in stamps}
-            self._files |= {path: _files_of(path) for path in fresh}
-            newest: dict[Path, list[tuple[int, Path, int]]] = {}
-            for path in sorted(stamps, key=lambda path: stamps[path], reverse=True):
-                for file, position in self._files[path]:
-                    newest.setdefault(file, []).append((stamps[path], path, position))
-            self._stamps, self._newest_first = stamps, newest
-        return self
+        for path in sorted(stamps, key=lambda path: stamps[path], reverse=True):
+            for file, position in _files_of(path, stamps[path]):
+                self._newest_first.setdefault(file, []).append((stamps[path], path, position))
 
     def find(self, generator: Path) -> FoundEvaluation | None:
         """Return the newest evaluation of a generator, else its run's own, else its export's; None: not evaluated.
@@ -205,24 +192,22 @@ class EvaluationIndex:
         Args:
             generator: A ``.ckpt`` file or an exported folder, as :func:`cgan.checkpoint.find_generator` returns it.
         """
-        written = _changed(generator / "config.json" if generator.is_dir() else generator)
+        written = changed_at(generator)
         for stamp, path, position in self._newest_first.get(generator.resolve(), []):
             if stamp >= written and (record := _read(path, stamp)):  # else the generator was written again since
                 return FoundEvaluation(record, record.entries[position])
         return _of_export(generator) if generator.is_dir() else _of_run(generator)
 
 
-_INDEXES: dict[Path, EvaluationIndex] = {}
-
-
 def find_evaluation(generator: Path, logs: Path = Path("logs")) -> FoundEvaluation | None:
     """Return what was measured of one generator, see :meth:`EvaluationIndex.find`; for many, use the index itself."""
-    return _INDEXES.setdefault(logs.absolute(), EvaluationIndex(logs.absolute())).refresh().find(generator)
+    return EvaluationIndex(logs).find(generator)
 
 
-def _files_of(path: Path) -> list[tuple[Path, int]]:
+@lru_cache(maxsize=2**14)
+def _files_of(path: Path, changed: int) -> list[tuple[Path, int]]:
     """Return the generators that a record is about, with their positions among its entries."""
-    record = _read(path, _changed(path))
+    record = _read(path, changed)
     if record is None:
         return []
     files = [((path.parent / entry.file).resolve(), n) for n, entry in enumerate(record.entries) if entry.file]
@@ -238,20 +223,20 @@ def _read(path: Path, changed: int) -> EvaluationRecord | None:
 
 
 def _of_export(folder: Path) -> FoundEvaluation | None:
-    record = _read(folder / "config.json", _changed(folder / "config.json"))
+    record = _read(folder / "config.json", changed_at(folder))
     return FoundEvaluation(record, record.entries[0]) if record and record.entries else None
 
 
 def _of_run(checkpoint: Path) -> FoundEvaluation | None:
     """Take the epoch that the checkpoint holds: the record's entry is that of ``best.ckpt``."""
     path = checkpoint.parent.parent / FILE
-    record = _read(path, _changed(path))
+    record = _read(path, changed_at(path))
     if record is None or not record.entries:
         return None
     entry = record.entries[0]
     if checkpoint.name == "best.ckpt":
         return FoundEvaluation(record, entry)
-    seen = _images_seen(checkpoint, _changed(checkpoint))
+    seen = _images_seen(checkpoint, changed_at(checkpoint))
     if seen == entry.images_seen:
         return FoundEvaluation(record, entry)
     for point in entry.curve:
@@ -267,13 +252,6 @@ def _images_seen(checkpoint: Path, changed: int) -> int | None:
         return read_description(checkpoint).get("images_seen")
     except CganError:
         return None
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0  # gone since
 
 
 def _default(entry: dataclasses.Field) -> Any:

@@ -251,12 +251,9 @@ def create_app(
 
     Args:
         service: Draws.
-        capacity: Requests that may be queued; an eighth of it for styles of pictures, which take seconds.
+        capacity: Requests that may be queued, from 1; an eighth of it for styles of pictures, which take seconds.
         time_limit: Seconds per request.
         origins: Whose pages may call the API from a browser; ``["*"]``: any.
-
-    Raises:
-        CganError: The capacity is below 1.
     """
     if capacity < 1:
         raise CganError(f"CGAN_QUEUE={capacity}: expected a number of requests from 1")

@@ -24,14 +24,7 @@ class _CancelledError(Exception):
 
 
 class DrawRequest(NamedTuple):
-    """The images of one request; see :meth:`Service.draw`.
-
-    Attributes:
-        model: A name from the listing.
-        labels: N classes.
-        seeds: N seeds.
-        truncation: Factor on the latents.
-    """
+    """The images of one request; see :meth:`Service.draw`."""
 
     model: str
     labels: list[int]
@@ -47,10 +40,7 @@ class _Job(NamedTuple):
 class DrawQueue:
     """Draw the images of many clients; requests that are queued together share a forward pass.
 
-    Args:
-        service: Draws.
-        capacity: Requests that may be queued.
-        on_batch: Called with the number of images of each pass.
+    ``on_batch`` is called with the number of images of each pass.
     """
 
     def __init__(self, service: Service, capacity: int, on_batch: Callable[[int], None]) -> None:
@@ -110,12 +100,7 @@ class DrawQueue:
 
 
 class InversionQueue:
-    """Search latents of pictures, one at a time; a search stops when its client disconnects.
-
-    Args:
-        service: Searches.
-        capacity: Searches that may be queued or running.
-    """
+    """Search latents of pictures, one at a time, at most ``capacity`` queued; a client that leaves ends its search."""
 
     def __init__(self, service: Service, capacity: int) -> None:
         self.service = service

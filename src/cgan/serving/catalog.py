@@ -4,11 +4,14 @@ import math
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.errors import CganError
+from cgan.files import changed_at
 from cgan.plugins import load_plugins
 from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
 from cgan.records.run import RunRecord, read_run
@@ -40,18 +43,15 @@ class Model:
     """A generator of the listing.
 
     Attributes:
-        name: ``pretrained/NAME``, or the folder's place under the logs folder, such as
-            ``train/runs/2026-11-22_10-00-00``.
+        name: ``pretrained/NAME``, or the folder's place under the logs folder: ``train/runs/2026-11-22_10-00-00``.
         origin: ``pretrained generator``, ``exported generator`` or ``checkpoint``.
-        network: The class of the network; empty when the file cannot be read.
-        spec: Class names and image shape; None when the file cannot be read.
+        network: The class of the network; empty, as ``spec`` is None, when the file cannot be read.
         error: Why it cannot be used; None when it can.
         path: The file or folder; for the service alone, never shown to clients.
         changed: When the file was written, Unix time in seconds.
         title: For people: network, data and length of training.
         label: The title with what tells it apart from others: the time, or the name.
         warning: Why its pictures may be poor, in one sentence; empty where nothing is known against it.
-        values: What was measured.
     """
 
     name: str
@@ -86,17 +86,12 @@ class Catalog:
     """The listing; a file that cannot be read is listed with its error and never raises.
 
     Each file is loaded once to see that it can be read; the result is kept by file and modification time.
-
-    Args:
-        logs: The folder to look under.
     """
 
     def __init__(self, logs: Path) -> None:
         load_plugins()
         self.logs = logs
-        self.evaluations = EvaluationIndex(logs)
         self._lock = threading.Lock()
-        self._known: dict[tuple[Path, int], Model] = {}
         self._listing: list[Model] = []
         self._default: str | None = None
         self._listed_at = -math.inf
@@ -126,40 +121,40 @@ class Catalog:
             path.parent for path in self.logs.glob("**/config.json") if path.with_name("model.safetensors").exists()
         }
         inside = [folder for folder in folders if folder.resolve().is_relative_to(self.logs.resolve())]
-        inside.sort(key=lambda folder: (_changed(folder), folder), reverse=True)
+        inside.sort(key=lambda folder: (changed_at(folder), folder), reverse=True)
         listed = bundled + [(folder.relative_to(self.logs).as_posix(), folder) for folder in inside]
-        known: dict[tuple[Path, int], Model] = {}
-        self.evaluations.refresh()
-        models = [self._describe(name, folder, known) for name, folder in listed]
+        evaluations = EvaluationIndex(self.logs)
+        models = [_describe(name, folder, evaluations) for name, folder in listed]
         labels = Counter(model.label for model in models)
         self._listing = [
             replace(model, label=f"{model.title} · {model.name}") if labels[model.label] > 1 else model
             for model in models
         ]
+        chosen = None
+        with suppress(CganError):  # there is none
+            chosen = find_generator(None, self.logs).path
         usable = [model for model in self._listing if model.error is None]
-        path = _path_without_ckpt(self.logs)
-        chosen = [model for model in usable if model.path == path]
-        self._default = next((model.name for model in [*chosen, *usable]), None)
-        self._known = known
+        self._default = next((model.name for model in sorted(usable, key=lambda model: model.path != chosen)), None)
         self._listed_at = time.monotonic()
 
-    def _describe(self, name: str, folder: Path, known: dict[tuple[Path, int], Model]) -> Model:
-        try:
-            found = find_generator(folder)
-        except (CganError, OSError) as error:
-            return Model(name, "checkpoint", "", None, without_paths(str(error), name, folder), folder)
-        origin = "pretrained generator" if name.startswith("pretrained/") else found.origin
-        key = found.path, _changed(found.path / "config.json" if found.path.is_dir() else found.path)
-        if (model := self._known.get(key)) is None:
-            try:
-                generator = load_generator(found.path)
-                model = Model(name, origin, type(generator).__name__, generator.spec, None, found.path)
-            except CganError as error:
-                model = Model(name, origin, "", None, without_paths(str(error), name, found.path), found.path)
-        known[key] = model
-        if model.error:
-            return model
-        return _with_records(replace(model, changed=key[1] / 1e9), self.evaluations.find(found.path), read_run(folder))
+
+def _describe(name: str, folder: Path, evaluations: EvaluationIndex) -> Model:
+    try:
+        found = find_generator(folder)
+    except (CganError, OSError) as error:
+        return Model(name, "checkpoint", "", None, without_paths(str(error), name, folder), folder)
+    origin = "pretrained generator" if name.startswith("pretrained/") else found.origin
+    model = _read(name, origin, found.path, changed_at(found.path))
+    return model if model.error else _with_records(model, evaluations.find(found.path), read_run(folder))
+
+
+@lru_cache(maxsize=4096)
+def _read(name: str, origin: str, path: Path, changed: int) -> Model:
+    try:
+        generator = load_generator(path)
+    except CganError as error:
+        return Model(name, origin, "", None, without_paths(str(error), name, path), path)
+    return Model(name, origin, type(generator).__name__, generator.spec, None, path, changed / 1e9)
 
 
 def without_paths(message: str, name: str, path: Path) -> str:
@@ -186,12 +181,11 @@ def _with_records(model: Model, found: FoundEvaluation | None, run: RunRecord | 
 
 
 def _values(found: FoundEvaluation) -> tuple[Value, ...]:
-    real, describe = found.record.real.values, found.record.describe
-    described = [(describe(name), value) for name, value in found.entry.values.items()]
-    return tuple(
-        Value(about.name, about.title, about.sentence, about.advice, value, real.get(about.name))
-        for about, value in described
-    )
+    values = []
+    for name, value in found.entry.values.items():
+        about, real = found.record.describe(name), found.record.real.values.get(name)
+        values.append(Value(name, about.title, about.sentence, about.advice, value, real))
+    return tuple(values)
 
 
 def _warning(run: RunRecord | None, images_seen: int | None, values: tuple[Value, ...]) -> str:
@@ -207,17 +201,3 @@ def _warning(run: RunRecord | None, images_seen: int | None, values: tuple[Value
     if agreement and agreement.value < POOR_AGREEMENT * (agreement.real or 1):
         sentences.append(f"Only {agreement.value:.0%} of its pictures were recognised as the requested class.")
     return " ".join(sentences)
-
-
-def _path_without_ckpt(logs: Path) -> Path | None:
-    try:
-        return find_generator(None, logs).path
-    except CganError:
-        return None
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0  # gone since

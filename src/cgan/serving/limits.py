@@ -12,12 +12,7 @@ Result = TypeVar("Result")
 
 
 class BodyLimit:
-    """Refuse a body of more than ``limit`` bytes with status 413, counted as it arrives, not by its header.
-
-    Args:
-        app: The application behind it.
-        limit: Bytes.
-    """
+    """Refuse a body of more than ``limit`` bytes with status 413, counted as it arrives, not by its header."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app

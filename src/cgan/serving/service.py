@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from cgan.checkpoint import load_generator
 from cgan.commands import command
 from cgan.errors import CganError
+from cgan.files import changed_at
 from cgan.hardware import use_hardware_well
 from cgan.networks.base import Generator
 from cgan.sampling import directions, interpolate, noise
@@ -22,9 +24,6 @@ from cgan.spec import DataSpec
 MAX_IMAGES = 1000
 MAX_SEED = 2**53 - 1  # the largest whole number that JSON readers agree on
 MAX_TRUNCATION = 2.0
-MAX_LOADED = 8
-
-__all__ = ["MAX_IMAGES", "MAX_SEED", "MAX_TRUNCATION", "Inversion", "Model", "Service", "UnknownModelError"]
 
 
 class UnknownModelError(CganError):
@@ -47,8 +46,6 @@ class Service:
         self.catalog = Catalog(Path(logs))
         self.device = device
         self._lock = threading.Lock()
-        self._loaded: dict[tuple[Path, int], Generator] = {}
-        self._directions: dict[tuple[Path, int], dict[str, Tensor]] = {}
 
     def models(self) -> list[Model]:
         """List every generator, the pretrained first, then the newest; unreadable ones carry their error."""
@@ -68,7 +65,7 @@ class Service:
         """Return a usable model of the listing.
 
         Raises:
-            UnknownModelError: There is no such model, or its file cannot be read.
+            UnknownModelError: There is no such model, or its file cannot be read; all methods below raise it as well.
         """
         for listed in self.catalog.recent():
             if listed.name == name:
@@ -78,44 +75,26 @@ class Service:
         raise UnknownModelError(f"model {name!r:.100}: not in the listing; choose one that it names")
 
     def spec(self, model: str) -> DataSpec:
-        """Return the class names and image shape of a model.
-
-        Raises:
-            UnknownModelError: There is no such model, or its file cannot be read.
-        """
+        """Return the class names and image shape of a model."""
         spec = self.model(model).spec
         assert spec is not None, "a model without error has a spec"
         return spec
 
     def generator(self, model: str) -> Generator:
-        """Return a listed generator, in eval mode; the last few stay loaded until their file changes.
-
-        Raises:
-            UnknownModelError: The name is not in the listing, or the file cannot be read.
-        """
+        """Return a listed generator, in eval mode; the last few stay loaded until their file changes."""
         listed = self.model(model)
-        key = self._key(listed)
         with self._lock:
-            if key not in self._loaded:
-                try:
-                    self._loaded[key] = load_generator(listed.path, device=self.device)
-                except CganError as error:
-                    raise UnknownModelError(without_paths(str(error), listed.name, listed.path)) from error
-                if len(self._loaded) > MAX_LOADED:
-                    self._loaded.pop(next(iter(self._loaded)))
-            return self._loaded[key]
+            try:
+                return _load(listed.path, changed_at(listed.path), self.device)
+            except CganError as error:
+                raise UnknownModelError(without_paths(str(error), listed.name, listed.path)) from error
 
     def latents(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Return the latents of the images that labels and seeds name, (N, z_dim).
-
-        Raises:
-            CganError: More than 1000 pictures, a class that the model lacks, or a seed or truncation out of range.
-        """
+        """Return the latents of the images that labels and seeds name, (N, z_dim); arguments as :meth:`draw`."""
         generator = self.generator(model)
-        _check_count(len(labels))
+        _check_labels(labels, generator)
         if len(labels) != len(seeds):
             raise CganError(f"expected one seed per label, found {len(labels)} labels and {len(seeds)} seeds")
-        _check_labels(labels, generator)
         _check_seeds(seeds)
         _check_truncation(truncation)
         return noise.latents_by_seed(list(labels), list(seeds), generator.z_dim) * truncation
@@ -126,25 +105,20 @@ class Service:
         Args:
             model: A name from :meth:`models`.
             labels: N classes, N from 1 to 1000.
-            seeds: N seeds from 0.
+            seeds: N seeds, 0 to 2**53 - 1.
             truncation: Factor on the latents, 0 to 2; less than 1 is neater and less varied.
 
         Returns:
             (N, C, H, W) uint8 on the CPU.
 
         Raises:
-            UnknownModelError: There is no such model.
             CganError: A value is out of range.
         """
         z = self.latents(model, labels, seeds, truncation)
         return self.render(model, z, labels)
 
     def style(self, model: str, seed: int, truncation: float = 1.0) -> Tensor:
-        """Return one latent (z_dim,) that belongs to no class: drawn with any class it gives the same style.
-
-        Raises:
-            CganError: The model, the seed or the truncation is not usable.
-        """
+        """Return one latent (z_dim,) that belongs to no class: drawn with any class it gives the same style."""
         generator = self.generator(model)
         _check_seeds([seed])
         _check_truncation(truncation)
@@ -165,18 +139,17 @@ class Service:
             CganError: Sizes or classes do not fit.
         """
         generator = self.generator(model)
-        _check_count(len(labels))
         _check_labels(labels, generator)
-        return render(generator, _latents(z, len(labels), generator), torch.tensor(list(labels)))
+        z = z.expand(len(labels), -1) if z.ndim == 1 else z
+        if z.shape != (len(labels), generator.z_dim) or not z.isfinite().all():
+            shape = list(z.shape)
+            raise CganError(f"latents: expected {len(labels)} of {generator.z_dim} finite numbers, found shape {shape}")
+        return render(generator, z, torch.tensor(list(labels)))
 
     def morph(
         self, model: str, labels: tuple[int, int], seeds: tuple[int, int], frames: int = 16, truncation: float = 1.0
     ) -> Tensor:
-        """Draw the way from one image to another, both included: (frames, C, H, W) uint8.
-
-        Raises:
-            CganError: An end or the number of frames (2 to 1000) is out of range.
-        """
+        """Draw the way from one image to another in 2 to 1000 frames, both included: (frames, C, H, W) uint8."""
         start, end = self.latents(model, labels, seeds, truncation)
         _check_count(frames, minimum=2)
         return interpolate.morph(self.generator(model), (start, end), labels, frames)
@@ -186,11 +159,9 @@ class Service:
 
         Adding ``a`` times a vector to a latent raises the property; useful ``a`` lie within -3 to 3.
         """
-        generator, key = self.generator(model), self._key(self.model(model))
+        generator = self.generator(model)
         with self._lock:
-            if key not in self._directions:
-                self._directions[key] = directions.find_directions(generator)
-            return self._directions[key]
+            return _directions(generator)
 
     def invert(
         self, model: str, picture: np.ndarray, label: int | None = None, progress: Progress | None = None
@@ -207,20 +178,23 @@ class Service:
             CganError: The picture is empty, or the model lacks the class or has no square pictures.
         """
         generator = self.generator(model)
-        _check_labels([] if label is None else [label], generator)
+        if label is not None:
+            _check_labels([label], generator)
         channels, height, width = generator.img_shape
         if height != width:
             raise CganError(f"the search for a style needs square images, {model} draws {height}x{width}")
         target = centre(picture, height).expand(channels, -1, -1)
         return invert(generator, target, label, progress=progress)
 
-    @staticmethod
-    def _key(model: Model) -> tuple[Path, int]:
-        file = model.path / "model.safetensors" if model.path.is_dir() else model.path
-        try:
-            return file, file.stat().st_mtime_ns
-        except OSError as error:
-            raise UnknownModelError(f"model {model.name!r}: its file is gone; list the models again") from error
+
+@lru_cache(maxsize=8)
+def _load(path: Path, changed: int, device: str) -> Generator:
+    return load_generator(path, device=device)
+
+
+@lru_cache(maxsize=8)
+def _directions(generator: Generator) -> dict[str, Tensor]:
+    return directions.find_directions(generator)
 
 
 def _check_count(count: int, minimum: int = 1) -> None:
@@ -229,6 +203,7 @@ def _check_count(count: int, minimum: int = 1) -> None:
 
 
 def _check_labels(labels: Sequence[int], generator: Generator) -> None:
+    _check_count(len(labels))
     if wrong := [label for label in labels if not 0 <= label < generator.num_classes]:
         raise CganError(f"class {wrong[0]}: this model knows the classes 0 to {generator.num_classes - 1}")
 
@@ -241,10 +216,3 @@ def _check_seeds(seeds: Sequence[int]) -> None:
 def _check_truncation(truncation: float) -> None:
     if not 0 <= truncation <= MAX_TRUNCATION:
         raise CganError(f"truncation {truncation}: expected 0 to {MAX_TRUNCATION}")
-
-
-def _latents(z: Tensor, count: int, generator: Generator) -> Tensor:
-    z = z.expand(count, -1) if z.ndim == 1 else z
-    if z.shape != (count, generator.z_dim) or not z.isfinite().all():
-        raise CganError(f"latents: expected {count} of {generator.z_dim} finite numbers, found shape {list(z.shape)}")
-    return z

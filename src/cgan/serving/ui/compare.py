@@ -3,7 +3,7 @@
 import streamlit as st
 
 from cgan.errors import CganError
-from cgan.serving.service import Model
+from cgan.serving.catalog import Model
 from cgan.serving.ui.gallery import Shown, gallery
 from cgan.serving.ui.parts import class_field, fragment, seed_field, service, spec_of, values_table
 

@@ -13,13 +13,7 @@ from cgan.sampling.grids import image_grid
 
 
 class Shown(NamedTuple):
-    """One picture of a gallery.
-
-    Attributes:
-        image: (C, H, W) uint8.
-        name: What it shows, for the file's name and the alternative text, for example ``"3, seed 7"``.
-        caption: The text below it.
-    """
+    """One picture of a gallery, (C, H, W) uint8; its name, such as "3, seed 7", is that of the file as well."""
 
     image: Tensor
     name: str
@@ -27,13 +21,7 @@ class Shown(NamedTuple):
 
 
 class File(NamedTuple):
-    """A download below a gallery.
-
-    Attributes:
-        label: The link's text.
-        name: The file's name.
-        content: The file.
-    """
+    """A download below a gallery; the label is the link's text."""
 
     label: str
     name: str
@@ -90,7 +78,7 @@ def gallery(
         key: Of the component.
         columns: Pictures in a row; half as many on a narrow screen.
         size: Largest width of a picture in pixels.
-        files: Downloads below; they arrive with the pictures, so that they never hold other ones.
+        files: Downloads; sent together with the pictures, so that they never hold other ones.
     """
     sources = [
         {"source": _url(png(picture.image), "image/png"), "name": picture.name, "caption": picture.caption}
@@ -111,13 +99,8 @@ def picture_files(
 ) -> list[File]:
     """Return pictures as one grid, as PNGs with ``labels.csv``, and as arrays for NumPy.
 
-    Args:
-        rows: (N, M, C, H, W) uint8: N pictures, each of M images side by side.
-        columns: Pictures in a row of the grid.
-        labels: The classes of the N * M images.
-        seeds: Their seeds.
-        class_names: Of the model.
-        name: The files' name, without its ending.
+    ``rows`` is (N, M, C, H, W) uint8: N pictures, each of M images side by side; ``labels`` and ``seeds`` have N * M
+    entries, ``name`` has no ending.
     """
     samples = LabelledImages(rows.flatten(0, 1), torch.tensor(labels), torch.tensor(seeds))
     joined, large = side_by_side(rows), max(2, 512 // rows.shape[-1])

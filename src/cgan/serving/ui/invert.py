@@ -9,7 +9,7 @@ import streamlit as st
 from cgan.errors import CganError
 from cgan.sampling.decode import decode_image
 from cgan.sampling.invert import Inversion
-from cgan.serving.service import Model
+from cgan.serving.catalog import Model
 from cgan.serving.ui.canvas import canvas
 from cgan.serving.ui.gallery import Shown, gallery, picture_files, side_by_side
 from cgan.serving.ui.parts import DICE, chosen_model, classes_field, fragment, service, spec_of

@@ -14,7 +14,8 @@ from PIL import Image
 from cgan.errors import CganError
 from cgan.sampling.grids import image_grid
 from cgan.serving import service as limits
-from cgan.serving.service import Model, Service
+from cgan.serving.catalog import Model
+from cgan.serving.service import Service
 from cgan.serving.training import Trainings
 from cgan.spec import DataSpec
 
