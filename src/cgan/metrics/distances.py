@@ -2,14 +2,14 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from cgan.metrics.features import Features
-from cgan.metrics.metric import Computed, Metric
+from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 
 KID_SUBSET = 1000
@@ -21,9 +21,13 @@ class FrechetDistance(Metric):
 
     values = described("fid")
 
+    def prepare(self, real: RealImages) -> None:
+        """Compute the moments of the reference."""
+        self.distance = Frechet(_parts(real.reference.features))
+
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``fid``."""
-        return {"fid": frechet_distance(samples, reference)}
+        return {"fid": self.distance(_parts(samples.features))}
 
 
 class KernelDistance(Metric):
@@ -90,15 +94,34 @@ class IntraClassDistance(Metric):
         return {"intra_fid_mean": float(present.mean()), "intra_fid_worst": float(present.max())}
 
 
-def frechet_distance(samples: Features, reference: Features) -> float:
-    """Return ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the features' means and covariances, in float64."""
-    from torchmetrics.image.fid import FrechetInceptionDistance  # a second of imports that few need
+class Frechet:
+    """Fréchet distance to one set of points, whose mean and covariance are computed once, in float64.
 
-    metric = FrechetInceptionDistance(feature=_GivenFeatures(samples.features.shape[1]), sync_on_compute=False)
-    for images, real in ((reference, True), (samples, False)):
-        for features in images.features.split(5000):  # float64 copies of a part at a time
-            metric.update(features.double(), real=real)
-    return float(metric.compute())
+    Args:
+        reference: The points, (N, D) float, in parts.
+    """
+
+    def __init__(self, reference: Iterable[Tensor]) -> None:
+        from torchmetrics.image.fid import FrechetInceptionDistance  # a second of imports that few need
+
+        parts = list(reference)
+        self.metric = FrechetInceptionDistance(
+            feature=_GivenFeatures(parts[0].shape[1]), reset_real_features=False, sync_on_compute=False
+        )
+        for part in parts:
+            self.metric.update(part.double(), real=True)
+
+    def __call__(self, samples: Iterable[Tensor]) -> float:
+        """Return ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the means and covariances of both sets."""
+        self.metric.reset()
+        for part in samples:
+            self.metric.update(part.double(), real=False)
+        return max(float(self.metric.compute()), 0.0)  # rounding alone is below
+
+
+def frechet_distance(samples: Features, reference: Features) -> float:
+    """Return the Fréchet distance of two sets of features; see :class:`Frechet`."""
+    return Frechet(_parts(reference.features))(_parts(samples.features))
 
 
 def class_distances(samples: Features, reference: Features) -> list[float]:
@@ -108,6 +131,10 @@ def class_distances(samples: Features, reference: Features) -> list[float]:
         frechet_distance(samples.of_class(label), reference.of_class(label)) if label in present else math.nan
         for label in range(max(present) + 1)
     ]
+
+
+def _parts(features: Tensor) -> Iterable[Tensor]:
+    return features.split(5000)  # float64 copies of a part at a time
 
 
 class _GivenFeatures(nn.Module):
