@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint clean
+.PHONY: help demo site test lint clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,10 @@ demo: .venv/installed ## Train on real digits, draw them, say where everything l
 	@echo "Digits:      logs/sample/runs/demo/grid.png"
 	@echo "Every epoch: logs/train/runs/demo/samples/    curves: logs/train/runs/demo/curves.png"
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir logs"
+
+site: .venv/installed ## Build the page that draws in any browser; needs npm, which fetches its runtime
+	$(BIN)/python export.py format=web out=site ckpt=pretrained
+	@echo "Look at it: $(BIN)/python -m http.server -d site    and open http://localhost:8000"
 
 test: .venv/installed ## Run ruff, mypy, import-linter and pytest
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -21,10 +20,12 @@ from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_
 from cgan.sampling.draw import draw
 from cgan.tasks.candidates import origin_of
 from cgan.tasks.model_card import Licences, model_card
+from cgan.tasks.onnx import to_onnx
+from cgan.tasks.web import export_site, web_runtime
 
 log = logging.getLogger(__name__)
-FORMATS = ("safetensors", "onnx")
-ONNX_TOLERANCE = 1e-4  # of a range of 2: a fortieth of a grey level
+FORMATS = {"safetensors": "config.json", "onnx": None, "web": "generator.json"}
+"""Each with the file by which a folder is known as an earlier export."""
 
 
 def run(cfg: DictConfig) -> Path:
@@ -43,6 +44,7 @@ def run(cfg: DictConfig) -> Path:
     if cfg.half and cfg.format != "safetensors":
         raise CganError("half=true goes with format=safetensors only; leave one of them out")
     out = destination(cfg)
+    runtime = web_runtime(cfg.runtime) if cfg.format == "web" else {}
     found = find_generator(cfg.ckpt)
     generator = load_generator(found.path, weights=cfg.weights)
     rounded = cfg.half and round_to_half(generator)
@@ -50,6 +52,8 @@ def run(cfg: DictConfig) -> Path:
     log.info("Exporting the %s %s", found.origin, found.path)
     if cfg.format == "onnx":
         export_onnx(generator, out)
+    elif cfg.format == "web":
+        export_site(generator, out, runtime)
     else:
         licences = Licences(str(cfg.license), str(cfg.data_license or "not stated"))
         export_folder(generator, out, origin_of(found, generator), evaluation, licences, half=cfg.half)
@@ -70,7 +74,7 @@ def destination(cfg: DictConfig) -> Path:
             raise CganError(f"out={out}: expected a file that ends in .onnx")
         return out
     out = folder / "generator" if cfg.out is None else Path(cfg.out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file()):
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / str(FORMATS[cfg.format])).is_file()):
         raise CganError(f"out={out}: expected a new folder, or one that holds an export")
     return out
 
@@ -130,36 +134,8 @@ def export_onnx(generator: Generator, out: Path) -> None:
     Raises:
         CganError: The exporter is not installed, or onnxruntime draws other pictures.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  (torch's exporter needs it)
-    except ImportError as error:
-        raise CganError(f"format=onnx needs {error.name}: pip install -e '.[onnx]'") from error
     assert generator.spec is not None
-    for chatty in ("onnx_ir", "onnxscript"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    batch = torch.export.Dim("batch")
-    labels = torch.arange(3) % generator.num_classes
-    program = torch.onnx.export(
-        generator,
-        (torch.randn(3, generator.z_dim), labels),
-        input_names=["z", "labels"],
-        output_names=["images"],
-        dynamic_shapes={"z": {0: batch}, "labels": {0: torch.export.Dim.AUTO}},  # the exporter finds them equal
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model_proto
     metadata = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
-    onnx.helper.set_model_props(model, metadata)
-    content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    for count in (1, 7, 64):
-        z, labels = torch.randn(count, generator.z_dim), torch.randint(generator.num_classes, (count,))
-        (drawn,) = session.run(["images"], {"z": z.numpy(), "labels": labels.numpy()})
-        difference = float(np.abs(drawn - generator(z, labels).numpy()).max())
-        if not difference < ONNX_TOLERANCE:
-            raise CganError(f"onnxruntime draws other pictures than torch (difference {difference:.2g}): not written")
-    write_file(out, content)
+    labels = torch.arange(64) % generator.num_classes
+    model = to_onnx(generator, {"z": torch.randn(64, generator.z_dim), "labels": labels}, metadata)
+    write_file(out, model.SerializeToString())

@@ -1,0 +1,128 @@
+"""A static page that draws in any browser: a generator as ONNX, a script, and the runtime beside them."""
+
+import gzip
+import hashlib
+import json
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cgan.errors import CganError
+from cgan.files import write_file
+from cgan.networks import Generator
+from cgan.tasks.onnx import compressed, run_onnx, to_onnx
+
+log = logging.getLogger(__name__)
+VISIBLE = 0.5
+"""Mean difference of two pictures, in grey levels of 255, that the eye does not see."""
+PAGE = Path(__file__).parent / "site"
+RUNTIME = "onnxruntime-web@1.30.0"
+SHA256 = {
+    "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+    "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+}
+"""What the page needs of the runtime's ``dist`` folder."""
+
+
+class Blending(nn.Module):
+    """A generator that draws mixtures of classes, as :func:`cgan.sampling.interpolate.blend` does."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, classes: Tensor) -> Tensor:
+        """Draw: (N, Z) and shares of the classes (N, K), which sum to 1 -> (N, C, H, W) in [-1, 1]."""
+        embeddings = self.generator.embed(torch.arange(self.generator.num_classes))
+        return self.generator.synthesize(z, classes @ embeddings)
+
+
+def export_site(generator: Generator, out: Path, runtime: dict[str, bytes]) -> None:
+    """Write the page, which draws without a network once it is loaded; any static host serves it.
+
+    Args:
+        generator: With its spec, in eval mode.
+        out: A folder, made if needed.
+        runtime: See :func:`web_runtime`.
+
+    Raises:
+        CganError: The ONNX exporter is not installed, onnxruntime draws other pictures, or ``out`` cannot be written.
+    """
+    assert generator.spec is not None
+    shares = torch.rand(64, generator.num_classes)
+    example = {"z": torch.randn(64, generator.z_dim), "classes": shares / shares.sum(1, keepdim=True)}
+    model = _small(to_onnx(Blending(generator).eval(), example), example)
+    about = {**generator.spec.to_dict(), "z_dim": generator.z_dim}
+    files = {
+        **{path.name: path.read_bytes() for path in PAGE.iterdir()},
+        "onnxruntime.mjs": runtime["ort.wasm.bundle.min.mjs"],
+        "onnxruntime.bin": gzip.compress(runtime["ort-wasm-simd-threaded.wasm"], mtime=0),
+        "generator.onnx": model.SerializeToString(),
+        "generator.json": json.dumps(about).encode(),
+    }
+    for name, content in files.items():
+        write_file(out / name, content)
+
+
+def _small(model: Any, example: dict[str, Tensor]) -> Any:
+    """Compress a model as far as its pictures stay the same for the eye."""
+    for small in (compressed(model), compressed(model, eight_bits=False), model):
+        levels = 127.5 * float((run_onnx(small, example) - run_onnx(model, example)).abs().mean())
+        if levels < VISIBLE:
+            break
+    log.info("Compressed to %d kB: pixels change by %.2f of 255 levels on average", small.ByteSize() // 1000, levels)
+    return small
+
+
+def web_runtime(path: str | None) -> dict[str, bytes]:
+    """Read the files of :data:`RUNTIME` and check them.
+
+    Args:
+        path: Its ``.tgz`` or unpacked folder; None fetches it with npm, which keeps a copy for the next time.
+
+    Raises:
+        CganError: It cannot be fetched or read, or is another version.
+    """
+    if path is not None:
+        return _checked(Path(path).expanduser())
+    with tempfile.TemporaryDirectory() as folder:
+        return _checked(_fetched(Path(folder)))
+
+
+def _fetched(folder: Path) -> Path:
+    advice = f"or name a copy with runtime=PATH (a .tgz or a folder of {RUNTIME})"
+    if not (npm := shutil.which("npm")):
+        raise CganError(f"format=web needs npm to fetch {RUNTIME}: install Node.js, {advice}")
+    command = [npm, "pack", RUNTIME, "--prefer-offline", "--loglevel=error", "--pack-destination", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = " ".join(done.stderr.replace("npm error", "").split())
+        raise CganError(f"npm could not fetch {RUNTIME} ({reason:.60}...): check the network, {advice}")
+    return next(folder.glob("*.tgz"))
+
+
+def _checked(path: Path) -> dict[str, bytes]:
+    try:
+        files = {name: _read(path, f"dist/{name}") for name in SHA256}
+    except (OSError, KeyError, tarfile.TarError) as error:
+        raise CganError(f"runtime={path}: expected {RUNTIME} as a .tgz or a folder ({error})") from error
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != SHA256[name]:
+            raise CganError(f"runtime={path}: its dist/{name} is not that of {RUNTIME}; fetch it with `npm pack`")
+    return files
+
+
+def _read(path: Path, name: str) -> bytes:
+    if path.is_dir():
+        return (path / name).read_bytes()
+    with tarfile.open(path) as archive:
+        file = archive.extractfile(f"package/{name}")
+        assert file is not None, "a KeyError comes first"
+        return file.read()

@@ -1,0 +1,277 @@
+"""The exported page in Chromium: it draws what Python draws, without any other address, whatever is typed."""
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from cgan.checkpoint import load_generator
+from cgan.errors import CganError
+from cgan.networks import GENERATORS
+from cgan.sampling.draw import draw
+from cgan.sampling.interpolate import slerp
+from cgan.sampling.noise import fixed_latents, latents, latents_by_seed
+from cgan.seeding import numpy_stream
+from cgan.spec import DataSpec, to_uint8
+from cgan.tasks import export, web
+
+pytestmark = pytest.mark.xdist_group("page")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NODE = shutil.which("node")
+expect.set_options(timeout=120_000)  # other processes may use the processor
+TRUNCATION = 0.7  # the page's default
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def runtime() -> dict[str, bytes]:
+    try:
+        return web.web_runtime(None)
+    except CganError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) -> Path:
+    """A folder of exported pages: the bundled generator, colours with 1000 classes, and a single class."""
+    folder = tmp_path_factory.mktemp("sites")
+    web.export_site(load_generator("pretrained"), folder / "digits", runtime)
+    names = tuple(f"animal {number}" for number in range(1000))
+    for spec in (DataSpec("colours", (3, 24, 40), names), DataSpec("one", (1, 20, 20), ("thing",))):
+        torch.manual_seed(0)
+        generator = GENERATORS["MLPGenerator"](num_classes=spec.num_classes, img_shape=spec.img_shape, hidden=[16])
+        generator.spec = spec
+        web.export_site(generator.eval().requires_grad_(False), folder / spec.name, runtime)
+    return folder
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(sites: Path) -> Iterator[str]:
+    """A plain static host."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(sites))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Open]:
+    """Open a page as a new visitor whose network reaches its host alone."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def open_page(name: str = "digits", fragment: str = "", width: int = 1280) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else wrong.append(sent.url))
+        page.goto(f"{address}/{name}/{fragment}")
+        settled(page)
+        context.set_offline(True)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_the_script_draws_numpys_latents_value_by_value() -> None:
+    keys = [[0], [0, 9], [43, 7], [2**32 - 1], [2**32 + 5, 3], [2**53 - 1, 999], [1, 2, 3, 4, 5, 6]]
+    script = f"""
+        import {{ standardNormal }} from "{(web.PAGE / "noise.js").as_uri()}";
+        const few = {json.dumps(keys)}.map((key) => [...standardNormal(key, 64)]);
+        console.log(JSON.stringify([...few, [...standardNormal([12345, 7], 50000)]]));"""
+    done = subprocess.run([NODE, "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    for key, values in zip([*keys, [12345, 7]], json.loads(done.stdout), strict=True):
+        ours = numpy_stream(*key).standard_normal(len(values), dtype=np.float32)
+        assert np.abs(np.float32(values) - ours).max() < 1e-6, key
+    assert np.abs(ours).max() > 3.66, "the tail of the ziggurat was drawn, too"
+
+
+def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) -> None:
+    page = opened()
+    shown = np.stack([pixels(canvas) for canvas in page.locator("#pictures canvas").all()])
+    z = latents_by_seed([7] * 8, list(range(43, 51)), 64) * TRUNCATION
+    assert np.abs(shown.astype(int) - drawn(sites / "digits", z, one_hot([7] * 8, 10))).max() <= 1
+    original = draw(load_generator("pretrained"), "7", seed=43, truncation=TRUNCATION).movedim(1, -1).numpy()
+    assert np.abs(shown[0].astype(int) - original).mean() < 1, "the weights are rounded"
+    page.get_by_role("button", name="New pictures").click()
+    expect(page.get_by_role("button", name="7, seed 58. Save it as PNG")).to_be_visible()
+    assert "seed=51" in page.url
+
+    page.get_by_role("radio", name="3").check()
+    expect(page.locator("#command")).to_have_text("cgan sample classes=3 n=1 seed=51 truncation=0.7")
+    expect(page.get_by_role("status")).to_have_text("8 pictures of 3, seeds 51 to 58")
+    page.get_by_role("slider", name="Variety").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#command")).to_contain_text("truncation=0.75")
+
+
+def test_a_number_is_written_in_one_style_per_seed(opened: Open, sites: Path) -> None:
+    page = opened(fragment="#number=305&seed=7&truncation=1")
+    expect(page.get_by_role("button", name="305, seed 10")).to_be_visible()
+    z = fixed_latents(1, 64, 7).expand(3, -1)
+    digits = drawn(sites / "digits", z, one_hot([3, 0, 5], 10))
+    shown = pixels(page.locator("#numbers canvas").first)
+    assert shown.shape == (28, 3 * 28, 1)
+    assert np.abs(shown.astype(int) - np.concatenate(list(digits), axis=1)).max() <= 1
+    with page.expect_download() as download:
+        page.get_by_role("button", name="305, seed 7.").click()
+    assert download.value.suggested_filename == "305_seed_7.png"
+
+
+@pytest.mark.parametrize("ends", [(3, 8), (4, 4)])
+def test_a_morph_is_that_of_sample(opened: Open, sites: Path, ends: tuple[int, int]) -> None:
+    page = opened(fragment=f"#from={ends[0]}&to={ends[1]}&seed=5&truncation=0.5&at=0.25")
+    first, last = latents(torch.tensor(ends), 64, 5) * 0.5
+    places = torch.tensor([0.0, 0.25, 1.0])
+    shares = torch.lerp(*one_hot(list(ends), 10).unsqueeze(1), places.unsqueeze(1))
+    shown = np.stack([pixels(canvas) for canvas in page.locator("#morph canvas").all()])
+    assert np.abs(shown.astype(int) - drawn(sites / "digits", slerp(first, last, places), shares)).max() <= 1
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_text_breaks_the_page(opened: Open, width: int) -> None:
+    page = opened(fragment="#class=x&seed=-1&truncation=9&number=1e5&from=&at=no&rubbish=1", width=width)
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("43")
+    for label in ("Seed", "Number"):
+        field = page.get_by_label(label, exact=True)
+        kept = field.input_value()
+        for text in ("x", "-1", "1e9", "9" * 16 if label == "Seed" else "1.5", "' or 1=1 --", "日本", ""):
+            field.fill(text)
+            expect(page.get_by_role("alert").filter(has_text="Expected")).to_be_visible()
+            expect(field).to_have_attribute("aria-invalid", "true")
+        field.fill(kept)
+        expect(page.get_by_role("alert").filter(has_text="Expected")).to_have_count(0)
+    page.get_by_label("Number", exact=True).fill("4096")
+    expect(page.get_by_role("button", name="4096, seed 43")).to_be_visible()
+    assert page.locator("html").evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
+
+
+def test_the_keyboard_reaches_everything_in_order(opened: Open) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("status")).to_contain_text("8 pictures of 8")
+    reached = []
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.ariaLabel"))
+    assert reached[:3] == ["new", "seed", "truncation"]
+    assert reached[3] == "8, seed 43. Save it as PNG"
+    assert [name for name in reached if name in ("number", "from", "to", "play", "at")] == [
+        "number",
+        "from",
+        "to",
+        "play",
+        "at",
+    ]
+    page.get_by_role("slider", name="Position").focus()
+    page.keyboard.press("Home")
+    expect(page.get_by_role("button", name="0 % from 3 to 8")).to_be_visible()
+
+
+def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Path) -> None:
+    page = opened("colours", "#class=animal+999&seed=2")
+    shown = pixels(page.locator("#pictures canvas").first, channels=3)
+    assert shown.shape == (24, 40, 3)
+    z = latents_by_seed([999], [2], 100) * TRUNCATION
+    assert np.abs(shown.astype(int) - drawn(sites / "colours", z, one_hot([999], 1000))[0]).max() <= 1
+    page.get_by_label("Class", exact=True).select_option("animal 12")
+    expect(page.get_by_role("button", name="animal 12, seed 2.")).to_be_visible()
+    expect(page.get_by_label("Number", exact=True)).to_be_hidden()
+    page = opened("one")
+    expect(page.get_by_role("button", name="thing, seed 43")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_hidden()
+
+
+def test_the_export_is_small_and_replaces_an_earlier_one(
+    composed: Callable, tmp_path: Path, runtime: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "package" / "dist"
+    local.mkdir(parents=True)
+    for name, content in runtime.items():
+        (local / name).write_bytes(content)
+    requests = ["format=web", "ckpt=pretrained", f"runtime={local.parent}", f"out={tmp_path / 'site'}"]
+    for _ in range(2):
+        out = export.run(composed("export", *requests))
+    own = sum(path.stat().st_size for path in out.iterdir() if not path.name.startswith("onnxruntime"))
+    assert own < 800_000
+    (local / "ort-wasm-simd-threaded.wasm").write_bytes(b"another")
+    with pytest.raises(CganError, match=r"dist/ort-wasm-simd-threaded.wasm is not that of onnxruntime-web@"):
+        export.run(composed("export", *requests))
+
+
+def test_without_a_runtime_nothing_is_written(
+    composed: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ["format=web", "ckpt=pretrained", f"out={tmp_path / 'site'}"]
+    with pytest.raises(CganError, match="expected onnxruntime-web@"):
+        export.run(composed("export", *request, f"runtime={tmp_path / 'nowhere'}"))
+    for key, value in {"registry": "http://127.0.0.1:9", "cache": str(tmp_path / "npm"), "fetch_retries": "0"}.items():
+        monkeypatch.setenv(f"npm_config_{key}", value)
+    if shutil.which("npm"):
+        with pytest.raises(CganError, match=r"npm could not fetch .*code ECONNREFUSED.*runtime=PATH"):
+            export.run(composed("export", *request))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CganError, match="needs npm"):
+        export.run(composed("export", *request))
+    assert not (tmp_path / "site").exists()
+
+
+def settled(page: Page) -> None:
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false", timeout=120_000)
+    expect(page.locator("#failure")).to_be_empty()
+
+
+def pixels(canvas: Locator, channels: int = 1) -> np.ndarray:
+    """What the browser shows: (H, W, channels) uint8."""
+    width, height, values = canvas.evaluate(
+        "(c) => [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]"
+    )
+    image = np.array(values, np.uint8).reshape(height, width, 4)
+    assert (image[..., 3] == 255).all()
+    return image[..., :channels]
+
+
+def drawn(site: Path, z: torch.Tensor, shares: torch.Tensor) -> np.ndarray:
+    """What onnxruntime draws in Python from the exported file: (N, H, W, C) integers."""
+    session = onnxruntime.InferenceSession(site / "generator.onnx", providers=["CPUExecutionProvider"])
+    (images,) = session.run(None, {"z": z.numpy(), "classes": shares.numpy()})
+    return to_uint8(torch.from_numpy(images)).movedim(1, -1).int().numpy()
+
+
+def one_hot(labels: list[int], classes: int) -> torch.Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(labels), classes).float()
