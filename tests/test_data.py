@@ -4,10 +4,9 @@ import struct
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from cgan.data.batches import Batches
-from cgan.data.sources import FolderSource, Mnist5k, Split, TorchvisionSource
+from cgan.data.sources import Mnist5k, Split, TorchvisionSource
 from cgan.errors import CganError
 from cgan.spec import DataSpec, to_float, to_uint8
 
@@ -168,43 +167,6 @@ def test_a_damaged_archive_is_one_clear_line(tmp_path, monkeypatch):
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"not MNIST"))
     with pytest.raises(CganError, match=r"data\.root="):
         mnist(tmp_path).prepare()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for part, count in (("train", 3), ("test", 2)):
-        for number, name in enumerate(("cat", "ant")):
-            (tmp_path / part / name).mkdir(parents=True)
-            for k in range(count):
-                Image.new("RGB", (10, 6), (200 * number, k, 7)).save(tmp_path / part / name / f"{k}.png")
-    return tmp_path
-
-
-def test_own_pictures_keep_their_colour_and_class(folder):
-    source = FolderSource(str(folder), [3, 8, 4])
-    train = source.load("train")
-    assert source.spec.class_names == ("ant", "cat")
-    assert train.images.shape == (6, 3, 8, 4)
-    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert train.images[:, 0, 0, 0].tolist() == [200, 200, 200, 0, 0, 0]
-    assert train.images[4, :, 5, 2].tolist() == [0, 1, 7]
-
-
-def test_a_folder_is_named_from_within_and_the_systems_own_files_are_passed_over(folder, monkeypatch):
-    (folder / "train" / "cat" / ".DS_Store").write_bytes(b"\0")
-    (folder / "train" / ".ipynb_checkpoints").mkdir()
-    monkeypatch.chdir(folder)
-    source = FolderSource(".", [1, 8, 8])
-    assert (source.spec.name, source.spec.class_names) == (folder.name, ("ant", "cat"))
-    assert len(source.load("train").labels) == 6
-
-
-def test_own_pictures_that_are_none_are_named(folder):
-    (folder / "train" / "cat" / "9.png").write_text("hello")
-    with pytest.raises(CganError, match=r"9\.png"):
-        FolderSource(str(folder), [1, 8, 8]).load("train")
-    with pytest.raises(CganError, match="one folder of pictures per class"):
-        FolderSource(str(folder / "nowhere"), [1, 8, 8])
 
 
 def test_a_label_is_named_by_number_or_class_name():

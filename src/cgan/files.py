@@ -9,6 +9,11 @@ from typing import Any
 from cgan.errors import CganError
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: ``$XDG_CACHE_HOME/cgan``, or ``~/.cache/cgan``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgan"
+
+
 def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` beside ``path``, flush it to the disk and rename it: at no time is there half a file.
 

@@ -1,6 +1,7 @@
 """What a data set is made of, and the only place that turns stored pixels into network values and back."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -60,12 +61,12 @@ class DataSpec:
             name, shape, names = values["name"], values["img_shape"], values["class_names"]
             factors = tuple(values.get("factors", ()))
             sound = (
-                _is_word(name)
+                is_name(name)
                 and len(shape) == 3
                 and all(type(size) is int and 0 < size <= 4096 for size in shape)
                 and 0 < len(names) <= 10_000
                 and len(factors) <= 16
-                and all(_is_word(entry) for entry in names)
+                and all(is_name(entry) for entry in names)
             )
         except (AttributeError, TypeError, KeyError) as error:
             raise CganError(f"data spec: expected name, img_shape and class_names, found {repr(values)}") from error
@@ -114,9 +115,12 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _is_word(value: object) -> bool:
-    """Whether a name can be printed and be part of a file's name; untrusted ones move the cursor or are very long."""
-    return isinstance(value, str) and 0 < len(value) <= 100 and value.isprintable()
+def is_name(value: object) -> bool:
+    """Whether a name can be printed and be part of a file's name; untrusted ones move the cursor or are very long.
+
+    The two joiners that emoji and some scripts need are allowed.
+    """
+    return isinstance(value, str) and 0 < len(value) <= 100 and re.sub("[\u200c\u200d]", "", value).isprintable()
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -17,8 +17,19 @@ from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 
 CLASSES = ("classes", "digits", "interpolate")
-NAMES = ("names", "run_name", "license", "data_license")
-PATHS = ("ckpt", "images", "runs", "out", "style", "data.root", "data.source.root", "hydra.run.dir", "hydra.sweep.dir")
+NAMES = ("names", "run_name", "license", "data_license", "data.background")
+PATHS = (
+    "ckpt",
+    "images",
+    "runs",
+    "out",
+    "style",
+    "data.root",
+    "data.source.root",
+    "data.cache",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+)
 _SWEEP = re.compile(r"(choice|range|interval|glob|tag|sort|shuffle)\(.*\)")
 _QUOTED = re.compile(r"'.*'|\".*\"")
 

@@ -1,10 +1,15 @@
 """The one data module: a source behind seeded in-memory batches."""
 
+import logging
+
 import lightning.pytorch as pl
 
 from cgan.data.batches import Batches
+from cgan.data.report import imbalance
 from cgan.data.sources import Source, Split
 from cgan.spec import DataSpec
+
+log = logging.getLogger(__name__)
 
 
 class ImageData(pl.LightningDataModule):
@@ -33,6 +38,14 @@ class ImageData(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Download what is missing; Lightning calls this once per machine."""
         self.source.prepare()
+
+    def setup(self, stage: str) -> None:
+        """Say what the training data is, if the source reports on it."""
+        for line in getattr(self.source, "report", []):
+            log.info(line)
+        labels = self.train.labels.numpy()
+        if unequal := imbalance(labels, self.spec.class_names):
+            log.info(unequal)
 
     @property
     def train(self) -> Split:

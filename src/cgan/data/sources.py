@@ -7,15 +7,12 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 import torchvision
-from PIL import Image
 from torch import Tensor
 
 from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 SplitName = Literal["train", "test"]
-LARGEST_PICTURE = 2**26
-"""Pixels; a small file can claim any number, and all of them are unpacked before it is scaled."""
 
 
 class Split(NamedTuple):
@@ -133,54 +130,3 @@ class Mnist5k:
         chosen = (rank_in_class < 500 - self.test_per_class) == (split == "train")
         images = torch.from_numpy(pixels[chosen].astype(np.uint8)).view(-1, 1, 28, 28)
         return Split(images, torch.from_numpy(labels[chosen]))
-
-
-class FolderSource:
-    """Your own pictures: ``root/train/CLASS/*.png`` and ``root/test/CLASS/*.png``.
-
-    Pictures are converted to the channels that ``img_shape`` asks for and scaled to its height and width.
-
-    Args:
-        root: The folder that holds ``train`` and ``test``.
-        img_shape: (C, H, W); C is 1 (grey) or 3 (colour).
-    """
-
-    def __init__(self, root: str, img_shape: list[int]) -> None:
-        self.root = Path(root)
-        channels, height, width = img_shape
-        if channels not in (1, 3):
-            raise CganError(f"data.source.img_shape={list(img_shape)}: expected 1 (grey) or 3 (colour) channels first")
-        folder = self.root / "train"
-        names = sorted(entry.name for entry in folder.glob("[!.]*") if entry.is_dir())
-        if not names:
-            raise CganError(f"{folder.absolute()}: expected one folder of pictures per class; set data.root=FOLDER")
-        self.spec = DataSpec(self.root.resolve().name or "pictures", (channels, height, width), tuple(names))
-
-    def prepare(self) -> None:
-        """Nothing to do: the pictures are yours."""
-
-    def load(self, split: SplitName) -> Split:
-        """Read one split.
-
-        Raises:
-            CganError: A class has no pictures or a file is not a picture.
-        """
-        images, labels = [], []
-        for label, name in enumerate(self.spec.class_names):
-            paths = sorted((self.root / split / name).glob("[!.]*"))  # a dot at the start: the system's own
-            if not paths:
-                raise CganError(f"{(self.root / split / name).absolute()}: expected pictures of this class, found none")
-            images += [self._read(path) for path in paths]
-            labels += [label] * len(paths)
-        return Split(torch.stack(images), torch.tensor(labels))
-
-    def _read(self, path: Path) -> Tensor:
-        channels, height, width = self.spec.img_shape
-        try:
-            with Image.open(path) as picture:
-                if picture.width * picture.height > LARGEST_PICTURE:
-                    raise ValueError(f"{picture.width} x {picture.height} pixels")
-                scaled = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
-        except Exception as error:  # a stranger's file can fail in any way
-            raise CganError(f"{path.absolute()}: expected a picture, found something unreadable ({error})") from error
-        return torch.from_numpy(np.array(scaled)).view(height, width, channels).permute(2, 0, 1)

@@ -1,7 +1,6 @@
 """Features of real images, kept between runs: one file per extractor's weights and data."""
 
 import logging
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -9,7 +8,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import cache_folder, write_file
 from cgan.metrics.features import Extractor, Features, extract, hash_of
 
 log = logging.getLogger(__name__)
@@ -27,9 +26,8 @@ def cached_features(extractor: Extractor, images: Tensor, labels: Tensor) -> Fea
 
 def cache_path(extractor: Extractor, images: Tensor) -> Path:
     """Return the file for these weights, this kind of device (its rounding differs) and these (N, C, H, W) images."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parts = ["features", extractor.name, extractor.device.type, extractor.weights_hash(), hash_of([images])]
-    return root / "cgan" / f"{'_'.join(parts)}.safetensors"
+    return cache_folder() / f"{'_'.join(parts)}.safetensors"
 
 
 def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None:

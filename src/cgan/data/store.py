@@ -1,0 +1,146 @@
+"""Decoded pictures kept between runs: one folder per data set and way of reading, mapped into memory.
+
+A folder holds ``about.json`` and the pixels, whose file is named by a checksum of both. It is written beside its place
+and renamed, so it is whole or not there.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cgan.files import cache_folder
+
+log = logging.getLogger(__name__)
+_ABOUT = "about.json"
+_BLOCK = 2**24
+
+
+class Stored(NamedTuple):
+    """What a store holds.
+
+    Attributes:
+        about: Plain values.
+        images: (N, C, H, W) uint8.
+    """
+
+    about: dict[str, Any]
+    images: Tensor
+
+
+def in_memory(chunks: Iterable[np.ndarray], about: Callable[[], dict[str, Any]], shape: tuple[int, ...]) -> Stored:
+    """Gather pictures in memory.
+
+    Args:
+        chunks: Arrays (n, C, H, W) uint8.
+        about: Called after the last chunk.
+        shape: (N, C, H, W), N at least the number of pictures.
+    """
+    images, count = torch.empty(shape, dtype=torch.uint8), 0
+    for chunk in chunks:
+        images[count : count + len(chunk)] = torch.from_numpy(chunk)
+        count += len(chunk)
+    return Stored(about(), images[:count])
+
+
+def store_folder(cache: str | None, key: str) -> Path | None:
+    """Return the folder of a store; None where nothing is to be kept.
+
+    Args:
+        cache: ``auto`` (the user's cache folder), ``none``, or a folder.
+        key: Names everything that decides the pixels.
+    """
+    if cache in (None, "none"):
+        return None
+    root = cache_folder() / "pictures" if cache == "auto" else Path(cache).expanduser()
+    return root / key
+
+
+def load_stored(folder: Path | None) -> Stored | None:
+    """Map the pictures of a store; None where there are none or they are damaged."""
+    try:
+        return _load(folder) if folder else None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+
+
+def _load(folder: Path) -> Stored | None:
+    content = (folder / _ABOUT).read_bytes()
+    about = json.loads(content)
+    (path,) = folder.glob("*.uint8")
+    shape = (about["count"], *about["shape"])
+    size = int(np.prod(shape))
+    if path.stat().st_size != size or path.stem != _checksum(content, _blocks(path)):
+        return None
+    return Stored(about, torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape))
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _checksum(about: bytes, blocks: Iterable[bytes]) -> str:
+    value = 0
+    for block in blocks:
+        value = zlib.crc32(block, value)
+    return f"{zlib.crc32(about, value):08x}"
+
+
+def keep(folder: Path, chunks: Iterable[np.ndarray], about: Callable[[], dict[str, Any]]) -> None:
+    """Write a store unless another process has just written it.
+
+    Args:
+        folder: Its place.
+        chunks: Arrays (n, C, H, W) uint8.
+        about: Called after the last chunk; returns what is kept beside the pixels, with ``shape`` (C, H, W).
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder.with_suffix(".lock")):
+        if load_stored(folder) is not None:
+            return
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(folder, ignore_errors=True)  # damaged
+        try:
+            part.mkdir()
+            _write(part, chunks, about)
+            os.rename(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(folder: Path, chunks: Iterable[np.ndarray], about: Callable[[], dict[str, Any]]) -> None:
+    value = count = 0
+    with (folder / "part").open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk.data)
+            value = zlib.crc32(chunk.data, value)
+            count += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    content = json.dumps(about() | {"count": count}).encode()
+    (folder / _ABOUT).write_bytes(content)
+    os.rename(folder / "part", folder / f"{zlib.crc32(content, value):08x}.uint8")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is within this block for the same path."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

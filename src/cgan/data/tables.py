@@ -1,0 +1,96 @@
+"""Tables that give pictures their classes: ``labels.csv`` and StyleGAN's ``dataset.json``."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+from cgan.errors import CganError
+
+TABLES = ("labels.csv", "dataset.json")
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id", "image_id")
+CLASS_COLUMNS = ("class", "class_name", "label", "target", "category")
+
+
+class Files(Protocol):
+    """What is read of a folder or a zip; see :mod:`cgan.data.trees`."""
+
+    @property
+    def names(self) -> list[str]:
+        """The files' paths with ``/``; folders end in ``/``."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+
+
+def read_table(tree: Files, table: str, where: str) -> dict[str, str] | None:
+    """Read the class of each file that a table names, by the file's path from the table's folder.
+
+    Args:
+        tree: The files.
+        table: The table's path in it.
+        where: What errors call it.
+
+    Returns:
+        None where a ``dataset.json`` says that there are no classes.
+
+    Raises:
+        CganError: The table is damaged or of another form.
+    """
+    try:
+        text = tree.read(table).decode("utf-8-sig")
+        rows = _json_rows(text) if table.endswith(".json") else _csv_rows(text)
+    except CganError as error:
+        raise CganError(f"{where}: {error}") from error
+    except Exception as error:  # a stranger's file can fail in any way
+        raise CganError(
+            f"{where}: expected a table of files and classes, found something unreadable ({error})"
+        ) from error
+    return rows
+
+
+def _csv_rows(text: str) -> dict[str, str]:
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    file, label = (
+        next((header.index(word) for word in words if word in header), None) for words in (FILE_COLUMNS, CLASS_COLUMNS)
+    )
+    if file is None or label is None:
+        raise CganError(f"expected the columns file and class in its first line, found {first.strip()!r:.80}")
+    if short := next((number for number, row in enumerate(rows, 1) if len(row) <= max(file, label)), None):
+        raise CganError(f"expected {len(header)} columns, found {len(rows[short - 1])} in its line {short}")
+    return {_path(row[file]): row[label] for row in rows[1:]}
+
+
+def _json_rows(text: str) -> dict[str, str] | None:
+    labels: Any = json.loads(text)["labels"]
+    if labels is None:
+        return None
+    pairs = labels.items() if isinstance(labels, Mapping) else labels
+    rows = {_path(file): label for file, label in pairs}
+    if wrong := next((label for label in rows.values() if type(label) not in (int, str)), None):
+        raise CganError(f"expected one class per file, a number or a name, found {wrong!r:.80}")
+    return {file: str(label) for file, label in rows.items()}
+
+
+def _path(name: str) -> str:
+    return str(PurePosixPath(name.replace("\\", "/")))
+
+
+def matched(rows: Mapping[str, str], paths: list[str], where: str) -> dict[str, str]:
+    """Return the class of each of ``paths`` that a table names; its names may lack the ending.
+
+    Raises:
+        CganError: The table names a file that is not there.
+    """
+    stems: dict[str, list[str]] = {}
+    for path in paths:
+        stems.setdefault(str(PurePosixPath(path).with_suffix("")), []).append(path)
+    known = dict.fromkeys(paths) | {stem: found[0] for stem, found in stems.items() if len(found) == 1}
+    if missing := [row for row in rows if row not in known]:
+        raise CganError(f"{where}: it names {len(missing)} files that are not there, such as {missing[0]!r:.100}")
+    return {known[row] or row: name for row, name in rows.items()}

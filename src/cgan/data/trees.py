@@ -1,0 +1,143 @@
+"""A folder or a zip of files, listed and read in the same way; a zip is read in place."""
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from cgan.errors import CganError
+
+MAX_BYTES = 2**28
+"""Of one file in a zip, unpacked: more than any picture has that would be read."""
+
+
+def open_tree(root: Path, key: str = "data.root") -> "FolderTree | ZipTree":
+    """Open a folder or a zip.
+
+    Args:
+        root: Its path.
+        key: What errors call the setting that names it.
+
+    Raises:
+        CganError: There is none, or it is neither.
+    """
+    if root.is_dir():
+        return FolderTree(root)
+    if not root.exists():
+        raise CganError(f"{key}={root}: no such folder or zip ({root.absolute()})")
+    if not zipfile.is_zipfile(root):
+        raise CganError(f"{key}={root}: expected a folder or a .zip of pictures; unpack other archives first")
+    return ZipTree(root)
+
+
+class FolderTree:
+    """The files below a folder, through symbolic links as well."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The files' paths below the root, with ``/``; folders end in ``/``."""
+        return sorted(self._stats)
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes with any file's name, size or time of change."""
+        stats = _folder_stats(self.root)
+        states = [
+            (name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in sorted(stats.items()) if name[-1:] != "/"
+        ]
+        return _hash_of(states)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+        return (self.root / name).read_bytes()
+
+    @cached_property
+    def _stats(self) -> dict[str, os.stat_result]:
+        return _folder_stats(self.root)
+
+
+def _folder_stats(root: Path) -> dict[str, os.stat_result]:
+    return dict(_walk(root, "", {os.path.realpath(root)}))
+
+
+def _walk(folder: Path, prefix: str, above: set[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk depth first; a link to a folder that lies above itself is passed over."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{prefix}{entry.name}"
+            try:
+                status, is_folder = entry.stat(), entry.is_dir()
+            except OSError:  # a link that leads nowhere
+                status, is_folder = entry.stat(follow_symlinks=False), False
+            if not is_folder:
+                yield name, status
+            elif (real := os.path.realpath(entry.path)) not in above:
+                yield f"{name}/", status
+                yield from _walk(Path(entry.path), f"{name}/", above | {real})
+
+
+class ZipTree:
+    """The files in a zip.
+
+    Raises:
+        CganError: The zip is damaged, encrypted, or holds a path that leads out of it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._state = _state(root)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The files' paths, with ``/``; folders end in ``/``. Symbolic links are left out."""
+        return sorted(self._infos)
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes with the zip's size or time of change."""
+        return _hash_of(_state(self.root))
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            OSError, zipfile.BadZipFile, ...: The file is damaged or too large.
+        """
+        info = self._infos[name]
+        if info.file_size > MAX_BYTES:
+            raise ValueError(f"it claims {info.file_size} bytes")
+        return self._archive.read(info)
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.root)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise CganError(f"data.root={self.root}: a damaged zip ({error}); copy or download it again") from error
+
+    @cached_property
+    def _infos(self) -> dict[str, zipfile.ZipInfo]:
+        infos = {info.filename.replace("\\", "/"): info for info in self._archive.infolist() if not _is_link(info)}
+        for name, info in infos.items():
+            if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:3] == ":/":
+                raise CganError(f"data.root={self.root}: it holds the path {name!r:.200}, which leads out of it")
+            if info.flag_bits & 1:
+                raise CganError(f"data.root={self.root}: it is encrypted ({name:.200}); unpack it and name the folder")
+        return infos
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_link(info: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(info.external_attr >> 16)
+
+
+def _hash_of(state: object) -> str:
+    return hashlib.sha256(repr(state).encode(errors="surrogateescape")).hexdigest()
