@@ -1,5 +1,6 @@
 """An exported generator draws what the original draws, and other programs can load it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,13 @@ import onnxruntime
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors import safe_open
 from test_evaluation_record import record, stored_run
 
 from cgan import CganError, draw, load_generator, save_generator
 from cgan.checkpoint import find_generator
-from cgan.metrics.digits import DigitExtractor
 from cgan.networks import GENERATORS
 from cgan.records.evaluation import Entry, find_evaluation, to_json
 from cgan.spec import DataSpec
@@ -129,18 +130,49 @@ def test_onnxruntime_draws_the_same_for_any_batch(onnx_file, count):
     assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
 
 
-def test_the_example_draws_without_torch(onnx_file, tmp_path):
+def test_onnx_refuses_labels_out_of_range(onnx_file):
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    for wrong in (-1, 10, -(2**40)):
+        with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument, match="out of data bounds"):
+            session.run(None, {"z": np.zeros((1, 64), np.float32), "labels": np.array([wrong])})
+
+
+def test_the_example_draws_the_pictures_of_sample_without_torch(onnx_file, tmp_path):
     """`-X importtime` would be slow; a poisoned torch proves that neither torch nor cgan is imported."""
     for name in ("torch", "cgan"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not wanted here')")
-    read = DigitExtractor()
-    pictures = []
-    for seed in range(4):
-        out = tmp_path / f"{seed}.pgm"
-        command = [sys.executable, EXAMPLE, onnx_file, "7", str(seed), out]
-        subprocess.run(command, check=True, env={"PYTHONPATH": str(tmp_path)}, capture_output=True)
-        pictures.append(torch.from_numpy(np.array(Image.open(out))))
-    assert (read(torch.stack(pictures).unsqueeze(1))[1].argmax(1) == 7).sum() >= 3
+
+    def example(*arguments):
+        command = [sys.executable, EXAMPLE, *arguments]
+        environment = {"PYTHONPATH": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+
+    done = example(onnx_file, "3", "8", "-n", "4", "--seed", "9", "--truncation", "0.7", "--out", "digits.pgm")
+    assert done.returncode == 0, done.stderr
+    generator = load_generator("pretrained")
+    ours = draw(generator, [3] * 4 + [8] * 4, seed=9, truncation=0.7).view(2, 4, 28, 28)
+    theirs = np.array(Image.open(tmp_path / "digits.pgm")).astype(int)
+    assert np.abs(theirs - ours.permute(0, 2, 1, 3).reshape(56, 112).numpy()).max() <= 1
+    assert "--truncation" in example("--help").stdout
+    assert "class x: expected one of 0, 1" in example(onnx_file, "x").stderr
+    assert "expected n from 1 and a seed from 0" in example(onnx_file, "3", "--seed", "-1").stderr
+
+
+def test_the_snippets_of_the_card_run_and_the_hub_reads_its_metrics(composed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = export.run(composed("export", "ckpt=pretrained", "out=mine", "license=other: ask me"))
+    export.export_onnx(load_generator(out), tmp_path / "generator.onnx")
+    card = (out / "README.md").read_text()
+    torch_snippet, onnx_snippet = re.findall(r"```python\n(.*?)```", card.replace("THIS_FOLDER", "mine"), re.DOTALL)
+    drawn = {}
+    exec(torch_snippet, drawn)
+    assert drawn["images"].shape == (3, 1, 28, 28)
+    exec(onnx_snippet, drawn)
+    ours = draw(load_generator("pretrained"), [0] * 5, seed=0).int().numpy()
+    assert np.abs(drawn["images"].astype(int) - ours).max() <= 1
+    results = ModelCard(card).data.eval_results
+    assert {(result.metric_type, result.metric_value) for result in results} >= {("fid", 0.07207321721392645)}
+    assert {result.dataset_name for result in results} == {"mnist"}
 
 
 @pytest.mark.parametrize(

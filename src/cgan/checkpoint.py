@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from cgan import hub
 from cgan.archive import read_archive, unreadable
 from cgan.errors import CganError
 from cgan.files import write_file
@@ -48,9 +49,9 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
     """Turn what a user typed into a file or folder that exists.
 
     Args:
-        requested: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``); None
-            takes that of the best finished run under ``logs`` (:func:`cgan.records.best_run.best_run`), else the
-            pretrained generator.
+        requested: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``), or
+            ``hf://USER/NAME@REVISION``, which is downloaded (:mod:`cgan.hub`); None takes that of the best finished
+            run under ``logs`` (:func:`cgan.records.best_run.best_run`), else the pretrained generator.
         logs: Where runs lie.
 
     Raises:
@@ -59,6 +60,8 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
     if requested is None:
         run = best_run(logs)
         return Found(find_generator(run).path, "best finished run") if run else find_generator("pretrained")
+    if str(requested).startswith(hub.PREFIX):
+        return Found(hub.download(str(requested)), f"generator {requested} in")
     path = Path(requested)
     if path.parts[:1] == ("pretrained",) and not path.exists():
         folder = PRETRAINED / (path.parts[1] if len(path.parts) == 2 else DEFAULT_PRETRAINED)

@@ -66,7 +66,25 @@ def new(arguments: list[str]) -> None:
     run(parser.parse_args(arguments).folder)
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"app": app, "serve": serve, "search": search, "new": new}
+def push(arguments: list[str]) -> None:
+    """Send an exported generator to the Hugging Face hub, where others load it by its address."""
+    parser = ArgumentParser(command("push"), description=push.__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="what `cgan export` wrote")
+    parser.add_argument("repository", metavar="USER/NAME", help="where; made if it is new")
+    parser.add_argument("--private", action="store_true", help="hide a new repository from others")
+    options = parser.parse_args(arguments)
+    from cgan.tasks.push import run
+
+    print(run(options.folder, options.repository, private=options.private))
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "app": app,
+    "serve": serve,
+    "search": search,
+    "new": new,
+    "push": push,
+}
 
 
 def _printed_help(run: Callable[[list[str]], None], arguments: list[str]) -> bool:

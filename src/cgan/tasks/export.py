@@ -20,7 +20,7 @@ from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_
 from cgan.sampling.draw import draw
 from cgan.tasks.candidates import origin_of
 from cgan.tasks.model_card import Licences, model_card
-from cgan.tasks.onnx import to_onnx
+from cgan.tasks.onnx import CheckedLabels, to_onnx
 from cgan.tasks.web import export_site, web_runtime
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def _of_this_alone(found: FoundEvaluation) -> dict[str, Any]:
 def export_onnx(generator: Generator, out: Path) -> None:
     """Write one ONNX file: inputs ``z`` (N, z_dim) and ``labels`` (N,), output ``images`` (N, C, H, W) in [-1, 1].
 
-    N is free. Metadata hold ``z_dim`` and ``class_names`` (JSON).
+    N is free; a label out of range is refused. Metadata hold ``z_dim`` and ``class_names`` (JSON).
 
     Raises:
         CganError: The exporter is not installed, or onnxruntime draws other pictures.
@@ -137,5 +137,7 @@ def export_onnx(generator: Generator, out: Path) -> None:
     assert generator.spec is not None
     metadata = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
     labels = torch.arange(64) % generator.num_classes
-    model = to_onnx(generator, {"z": torch.randn(64, generator.z_dim), "labels": labels}, metadata)
+    model = to_onnx(
+        CheckedLabels(generator).eval(), {"z": torch.randn(64, generator.z_dim), "labels": labels}, metadata
+    )
     write_file(out, model.SerializeToString())

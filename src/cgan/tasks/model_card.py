@@ -1,6 +1,6 @@
 """The README of an exported generator: what it is, how good, under which licence, how to load it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -20,6 +20,8 @@ A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a cl
 
 ## Draw
 
+THIS_FOLDER is this folder, or on the Hugging Face hub `hf://USER/NAME`.
+
 ```python
 from cgan import draw, load_generator
 
@@ -27,8 +29,24 @@ generator = load_generator("THIS_FOLDER")
 images = draw(generator, {classes}, seed=0)  # ({count}, {channels}, {height}, {width}) uint8
 ```
 
+```sh
+cgan sample classes=all n=10 ckpt=THIS_FOLDER
+cgan export ckpt=THIS_FOLDER format=onnx out=generator.onnx
+cgan export ckpt=THIS_FOLDER format=web out=site   # a page that draws in the browser: python -m http.server -d site
 ```
-python sample.py classes=all n=10 ckpt=THIS_FOLDER
+
+With onnxruntime and NumPy alone, the same pictures of class 0:
+
+```python
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("generator.onnx")
+seed, label, count = 0, 0, 5
+stream = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, label))))
+z = stream.standard_normal((count, {z_dim}), dtype=np.float32)
+(images,) = session.run(["images"], {{"z": z, "labels": np.full(count, label)}})
+images = np.round(images * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
 ```
 
 `config.json` names the network and its sizes, `model.safetensors` holds the weights; neither contains code.
@@ -68,12 +86,14 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
     spec = generator.spec
     assert spec is not None
     channels, height, width = spec.img_shape
-    front = {
+    front: dict[str, Any] = {
         "license": licences.weights,
         "library_name": "cgan",
         "tags": ["gan", "image-generation", spec.name],
         "datasets": [spec.name],
     }
+    if found and found.entry.values:
+        front["model-index"] = [_model_index(f"{type(generator).__name__} for {spec.name}", found)]
     shown = list(spec.class_names[:3])
     return _CARD.format(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
@@ -88,6 +108,22 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         facts=_facts(origin, ", ".join(spec.class_names), licences),
         evaluation=_evaluation(found),
     )
+
+
+def _model_index(name: str, found: FoundEvaluation) -> dict[str, Any]:
+    """Return the evaluation as the Hugging Face hub reads it."""
+    protocol, describe = found.record.protocol, found.record.describe
+    how = {"samples": protocol.n, "seed": protocol.seed, "features": protocol.features}
+    metrics = [
+        {"type": key, "name": describe(key).title, "value": value, "args": how}
+        for key, value in found.entry.values.items()
+    ]
+    result = {
+        "task": {"type": "unconditional-image-generation", "name": "class-conditional image generation"},
+        "dataset": {"name": protocol.data, "type": protocol.data, "split": protocol.reference},
+        "metrics": metrics,
+    }
+    return {"name": name, "results": [result]}
 
 
 def _facts(origin: Entry, classes: str, licences: Licences) -> str:

@@ -8,12 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from cgan.errors import CganError
+from cgan.networks import Generator
 
 TOLERANCE = 1e-4  # of a range of 2: a fortieth of a grey level
 MANY = 2**16
 """Numbers of a weight that is stored in eight bits; smaller ones need more precision and fewer bytes."""
 FEW = 32
 """Numbers of a weight that stays as it is: some operators want constants."""
+
+
+class CheckedLabels(nn.Module):
+    """A generator that refuses labels out of range as ONNX, too, where a negative index counts from the end."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Draw: (N, Z) and (N,) int64 -> (N, C, H, W) in [-1, 1]; a negative label becomes one that is too large."""
+        return self.generator(z, torch.where(labels < 0, self.generator.num_classes, labels))
 
 
 def to_onnx(network: nn.Module, inputs: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Any:
