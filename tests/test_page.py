@@ -420,7 +420,7 @@ def test_choices_are_checked_and_name_what_they_need() -> None:
         with pytest.raises(CganError):
             here.overrides(**{"experiment": "light", **wrong})
     overrides = here.overrides("light", "folder", needed={"data.root": "/a b/日本"})
-    assert overrides == ["experiment=light", "data=folder", "quality=none", "data.root='/a b/日本'"]
+    assert overrides == ["experiment=light", "data=folder", "data.root='/a b/日本'"]
     assert here.overrides("light", epochs=3) == ["experiment=light", "trainer.max_epochs=3"]
 
 

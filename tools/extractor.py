@@ -9,8 +9,8 @@ from safetensors.torch import save
 from tqdm import tqdm
 
 from cgan.data.sources import TorchvisionSource
-from cgan.metrics.classifier import accuracy, fit_classifier
-from cgan.metrics.digits import DigitNet, fused
+from cgan.metrics.classifier import accuracy, fit_classifier, fused
+from cgan.metrics.digits import DigitNet
 
 
 def run(out: Path, root: str, epochs: int = 20, seed: int = 1) -> float:
@@ -20,13 +20,8 @@ def run(out: Path, root: str, epochs: int = 20, seed: int = 1) -> float:
     train, test = source.load("train"), source.load("test")
     torch.manual_seed(seed)
     net = DigitNet()
-    with tqdm(total=epochs, unit="epoch") as bar:
-
-        def report(done: int) -> None:
-            bar.set_postfix(test_accuracy=f"{accuracy(net, *test):.4f}")
-            bar.update(done - bar.n)
-
-        fit_classifier(net, *train, epochs=epochs, seed=seed, on_epoch_end=report)
+    with tqdm(total=epochs * len(train.labels), unit="img") as bar:
+        fit_classifier(net, *train, epochs=epochs, seed=seed, on_step=bar.update)
     result = accuracy(net, *test)
     content = save(
         fused(net).state_dict(), {"test_accuracy": f"{result:.4f}", "epochs": str(epochs), "seed": str(seed)}

@@ -87,8 +87,7 @@ class Quality(pl.Callback):
         """Extract the features of the reference and of the test images once."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
-        self.extractor.check(data.spec)
-        self.extractor.to(pl_module.device)
+        self.extractor = self.extractor.fitted(data.spec, data.train, data.test, pl_module.device)
         reference, test = self._real_features(trainer, data.train), self._real_features(trainer, data.test)
         self.suite = Suite(self.extractor, self.metrics, RealImages(reference, test, min(self.n, len(test.labels))))
         self.labels = labels_like(reference.labels, self.suite.real_images.n)
@@ -155,7 +154,13 @@ class Quality(pl.Callback):
         )
         real = Entry(REAL, *self.suite.real)
         return EvaluationRecord(
-            self.protocol, real, [entry], self.suite.descriptions, list(module.spec.class_names), hardware=hardware
+            self.protocol,
+            real,
+            [entry],
+            self.suite.descriptions,
+            list(module.spec.class_names),
+            hardware=hardware,
+            features_accuracy=self.extractor.accuracy,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -173,7 +178,7 @@ class Quality(pl.Callback):
 
     def _card(self) -> str:
         """Say in Markdown what each value means: for a logger's page of texts."""
-        entries = [(self.protocol.tag(name), describe(name)) for name in self.suite.real.values]
+        entries = [(self.protocol.tag(name), self.suite.descriptions[name]) for name in self.suite.real.values]
         rows = [f"| `{tag}` | {entry.title} | {entry.sentence} | {entry.advice} |" for tag, entry in entries]
         return "\n".join(["| Tag | Value | Meaning | |", "| --- | --- | --- | --- |", *rows])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cgan.cli.errors import one_line_errors
 
-TASKS = ("train", "sample", "evaluate", "export")
+TASKS = ("train", "sample", "evaluate", "export", "features")
 COMPLETION = ("-sc", "--shell-completion")
 
 

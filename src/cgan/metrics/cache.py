@@ -1,8 +1,11 @@
-"""Features of real images, kept between runs: one file per extractor's weights and data."""
+"""Features of real images and weights of classifiers, kept between runs: one file per extractor and data."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -42,8 +45,28 @@ def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None
 
 
 def keep_features(path: Path, found: Features) -> None:
-    """Write features; if that fails, the next run only takes longer."""
+    """Write features; see :func:`keep`."""
+    keep(path, save({"features": found.features.contiguous(), "logits": found.logits.contiguous()}))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Make other processes that are about to write ``path`` wait; without a place to write, nobody waits."""
+    lock = FileLock(path.with_suffix(".lock"))
     try:
-        write_file(path, save({"features": found.features.contiguous(), "logits": found.logits.contiguous()}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file of the cache; if that fails, the next run only takes longer."""
+    try:
+        write_file(path, content)
     except CganError as error:
         log.info("Not kept for the next time: %s", error)

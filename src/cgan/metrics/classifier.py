@@ -2,22 +2,33 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cgan.seeding import torch_stream
 from cgan.spec import to_float
 
+T = TypeVar("T", bound=nn.Module)
 
-def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate by up to 10 degrees, scale by up to 10 % and shift by up to 2 pixels: (N, C, H, W) float, -1 outside."""
+
+def jitter(images: Tensor, generator: torch.Generator, *, flip: bool = False) -> Tensor:
+    """Rotate by up to 10 degrees, scale by up to 10 %, shift by up to a 14th: (N, C, H, W) float, -1 outside.
+
+    With ``flip``, half of the images are mirrored, left to right.
+    """
     count, _, height, width = images.shape
     turn, stretch, shift_x, shift_y = torch.rand(4, count, generator=generator).mul_(2).sub_(1)
     angle, scale = turn * math.radians(10), 1 + 0.1 * stretch
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = torch.stack([cos, -sin, shift_x * 4 / width, sin, cos, shift_y * 4 / height], dim=1)
+    # Height and width are both 2 in the grid's coordinates.
+    rows = torch.stack([cos, -sin * height / width, shift_x / 7, sin * width / height, cos, shift_y / 7], dim=1)
+    if flip:
+        rows[:, :3] *= torch.randint(2, (count, 1), generator=generator) * 2 - 1
     grid = F.affine_grid(rows.view(count, 2, 3).to(images.device), list(images.shape), align_corners=False)
     # grid_sample fills the outside with 0; adding 1 makes that the background.
     return F.grid_sample(images + 1, grid, align_corners=False).sub_(1)
@@ -32,7 +43,9 @@ def fit_classifier(
     seed: int,
     batch_size: int = 128,
     learning_rate: float = 4e-3,
-    on_epoch_end: Callable[[int], None] | None = None,
+    flip: bool = False,
+    precision: torch.dtype = torch.float32,
+    on_step: Callable[[int], object] = lambda images: None,
 ) -> None:
     """Train ``classifier`` in place with AdamW, a one-cycle learning rate, jittered images and label smoothing.
 
@@ -44,25 +57,28 @@ def fit_classifier(
         seed: Sets the order of the images and their jitter.
         batch_size: Images per step.
         learning_rate: Peak of the cycle.
-        on_epoch_end: Called with the number of epochs done.
+        flip: Mirror half of the images.
+        precision: Of the convolutions and products.
+        on_step: Called after each step with its number of images.
     """
     steps = len(labels) // batch_size
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=learning_rate, weight_decay=0.02, fused=True)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps)
     stream = torch_stream(seed)
-    for epoch in range(epochs):
-        classifier.train()
+    device = images.device.type
+    classifier.train()
+    for _ in range(epochs):
         order = torch.randperm(len(labels), generator=stream)[: steps * batch_size].view(steps, batch_size)
         for index in order:
-            logits = classifier(jitter(to_float(images[index]), stream))
-            loss = F.cross_entropy(logits, labels[index], label_smoothing=0.05)
+            jittered = jitter(to_float(images[index]), stream, flip=flip)
+            with torch.autocast(device, precision, enabled=precision != torch.float32):
+                loss = F.cross_entropy(classifier(jittered), labels[index], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             cycle.step()
-        classifier.eval()
-        if on_epoch_end:
-            on_epoch_end(epoch + 1)
+            on_step(batch_size)
+    classifier.eval()
 
 
 @torch.inference_mode()
@@ -74,3 +90,12 @@ def accuracy(classifier: nn.Module, images: Tensor, labels: Tensor, batch_size: 
         for some, true in zip(images.split(batch_size), labels.split(batch_size), strict=True)
     )
     return right / len(labels)
+
+
+def fused(net: T) -> T:
+    """Fold each batch norm of a trained net into the convolution before it: the same numbers for less work."""
+    for layers in [module for module in net.modules() if isinstance(module, nn.Sequential)]:
+        for place, (layer, following) in enumerate(pairwise(list(layers))):
+            if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                layers[place], layers[place + 1] = fuse_conv_bn_eval(layer, following), nn.Identity()
+    return net

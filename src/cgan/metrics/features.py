@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from cgan.spec import DataSpec
 
+Labelled = tuple[Tensor, Tensor]
+"""Images (N, C, H, W) uint8 with their labels (N,) int64."""
+
 
 class Extractor(nn.Module):
     """A frozen network that turns uint8 images into features; always in eval mode.
@@ -17,11 +20,13 @@ class Extractor(nn.Module):
         name: Stands in the protocol of every value made from its features.
         classes: What its logits tell apart: the classes of the ``data``, those of ``imagenet``, or ``none``.
         resize: How it resizes images before reading them; part of the protocol.
+        accuracy: Share of held-out images that its logits read as labelled; None: not known, or no classes.
     """
 
     name: str
     classes: Literal["data", "imagenet", "none"] = "none"
     resize: str = "none"
+    accuracy: float | None = None
 
     def check(self, spec: DataSpec) -> None:
         """Refuse images that it cannot read; the default reads all.
@@ -29,6 +34,21 @@ class Extractor(nn.Module):
         Raises:
             CganError: The images of ``spec`` have a shape or classes that do not fit.
         """
+
+    def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> "Extractor":
+        """Return the extractor for a data set, on ``device``; by default itself, for all that :meth:`check` lets by.
+
+        Args:
+            spec: The data set.
+            train: Its training split.
+            test: Its held-out split, which nothing may be learnt from.
+            device: Where to compute.
+
+        Raises:
+            CganError: The images do not fit.
+        """
+        self.check(spec)
+        return self.to(device)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode whatever a parent module asks for."""

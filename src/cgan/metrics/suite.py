@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -65,8 +66,16 @@ class Suite:
 
     @property
     def descriptions(self) -> dict[str, Description]:
-        """The descriptions of all values, by value name."""
-        return {entry.name: entry for metric in self.metrics.values() for entry in metric.values}
+        """The descriptions of all values, by value name; those of a classifier's readings say how well it reads."""
+        return {
+            entry.name: self._described(entry, metric) for metric in self.metrics.values() for entry in metric.values
+        }
+
+    def _described(self, entry: Description, metric: Metric) -> Description:
+        if metric.needs_classes != "data" or self.extractor.accuracy is None:
+            return entry
+        share = f"The classifier reads {self.extractor.accuracy:.1%} of held-out real images as labelled."
+        return replace(entry, sentence=f"{entry.sentence} {share}".strip())
 
     def protocol(self, data: str, seed: int, weights: str) -> Protocol:
         """Return what two evaluations must share; see :class:`cgan.metrics.values.Protocol`."""
@@ -106,15 +115,15 @@ class Suite:
         return {name: reason for name, reason in reasons.items() if reason}
 
     def _refuse_misread(self) -> None:
-        """Refuse a classifier that fails on real images: they may be inverted or transposed, or other than digits."""
+        """Refuse a classifier that reads the real images much worse than those of the data that it was made for."""
         if self.extractor.classes != "data":
             return
-        real = self.real_images.samples
+        real = self.real_images.held_out
         right = float((real.logits.argmax(1) == real.labels).double().mean())
-        if right < 0.5:
+        if right < 0.5 * (self.extractor.accuracy or 1):
             raise CganError(
                 f"features={self.extractor.name}: they read only {right:.0%} of the held-out real images rightly; are "
-                "the images inverted or transposed? Use features=inception for images of another kind"
+                "the images inverted or transposed? Leave features= out, and a classifier of these images is trained"
             )
 
 

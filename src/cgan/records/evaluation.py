@@ -26,7 +26,8 @@ default (null, empty, false, ``direction`` none) is left out::
         "confusion": [[10, 0], [1, 9]],    images by requested class (rows) and class read (columns)
         "curve": [{"images_seen": 59904, "epoch": 1, "seconds": 63.2, "values": {"fid": 0.11}}]
       }],                                  the seconds of a curve include the time of evaluating
-      "software": {"torch": "2.14.0"}, "hardware": "2 CPU cores"
+      "software": {"torch": "2.14.0"}, "hardware": "2 CPU cores",
+      "features_accuracy": 0.996           share of held-out images that the features' classifier reads as labelled
     }
 """
 
@@ -104,6 +105,7 @@ class EvaluationRecord:
     class_names: list[str]
     software: dict[str, str] = field(default_factory=dict)
     hardware: str | None = None
+    features_accuracy: float | None = None
 
     def describe(self, name: str) -> Description:
         """Return the record's own description of a value; of an unknown one, a description that has its name only."""

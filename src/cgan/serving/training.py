@@ -29,7 +29,6 @@ from cgan.records.run import RunRecord, is_locked, new_folder, read_run
 State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
 LOCK, STOP, OUTPUT = "page.lock", "page.stop", "page.log"
 MAX_EPOCHS = 1000
-DIGITS = ("mnist5k", "mnist")
 """The data sets whose samples the digit classifier can evaluate."""
 
 
@@ -106,10 +105,9 @@ class Trainings:
                     raise CganError(f"{group}={name} needs {key}: enter a value")
         if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
             raise CganError(f"epochs={epochs}: expected a number from 1 to {MAX_EPOCHS}")
-        unmeasured = ["quality=none"] if data and data not in DIGITS else []
         values = [f"{key}={quoted(value)}" for key, value in (needed or {}).items()]
         length = [f"trainer.max_epochs={epochs}"] if epochs else []
-        return [*(f"{group}={name}" for group, name in chosen.items()), *unmeasured, *values, *length]
+        return [*(f"{group}={name}" for group, name in chosen.items()), *values, *length]
 
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
         """Start ``cgan train OVERRIDES`` and return its run folder; ``beside`` another training, or not at all.

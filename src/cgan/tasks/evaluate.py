@@ -80,12 +80,13 @@ def run(cfg: DictConfig) -> Evaluation:
     _refuse_requests(cfg)
     source = instantiate(cfg.data.source, _convert_="all")
     spec: DataSpec = source.spec
-    extractor: Extractor = instantiate(cfg.features).to(cfg.device)
+    extractor: Extractor = instantiate(cfg.features)
     extractor.check(spec)
     metrics: dict[str, Metric] = instantiate(cfg.metrics, _convert_="all")
     candidates = collect(cfg, spec)
     source.prepare()
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
+    extractor = extractor.fitted(spec, splits["train"], splits["test"], cfg.device)
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
     n = min(cfg.n, len(held_out.labels))
     labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
@@ -120,6 +121,7 @@ def run(cfg: DictConfig) -> Evaluation:
         list(spec.class_names),
         {name: version(name) for name in SOFTWARE},
         describe_hardware(cfg.device),
+        extractor.accuracy,
     )
     _write(folder, record, grids)
     log.info("\n%s\n", text_table(record))

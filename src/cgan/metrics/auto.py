@@ -1,0 +1,63 @@
+"""``features=auto``: a bundled classifier where it reads the data, else one of the data's own, else pixels."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from cgan.errors import CganError
+from cgan.metrics.cache import cached_features
+from cgan.metrics.digits import DigitExtractor
+from cgan.metrics.features import Extractor, Labelled
+from cgan.metrics.inception import InceptionExtractor, inception_file
+from cgan.metrics.own import ClassifierExtractor, OwnExtractor
+from cgan.metrics.pixels import PixelExtractor
+from cgan.spec import DataSpec
+
+log = logging.getLogger(__name__)
+BUNDLED: tuple[Callable[[], ClassifierExtractor], ...] = (DigitExtractor,)
+
+
+class AutoExtractor(OwnExtractor):
+    """Chooses by the data, and says what and why.
+
+    1. A bundled classifier whose shape and classes are those of the data and that reads their held-out images: not so
+       inverted or transposed digits.
+    2. A classifier trained on the data, see :class:`OwnExtractor`.
+    3. Data without classes: the Inception network if its weights are there and a GPU computes, else pixels.
+    """
+
+    def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
+        """Return the extractor for this data, on ``device``."""
+        if spec.num_classes < 2:
+            return _of_unlabelled(device).fitted(spec, train, test, device)
+        for bundled in BUNDLED:
+            if found := _suited(bundled, spec, test, device):
+                return found
+        return super().fitted(spec, train, test, device)
+
+
+def _suited(
+    bundled: Callable[[], ClassifierExtractor], spec: DataSpec, test: Labelled, device: torch.device | str
+) -> ClassifierExtractor | None:
+    """Return a bundled classifier on ``device`` if it is of these classes and reads the held-out images."""
+    found = bundled().to(device)
+    try:
+        found.check(spec)
+    except CganError:
+        return None
+    seen = cached_features(found, *test)
+    share = float((seen.logits.argmax(1) == seen.labels).double().mean())
+    suited = share >= found.trusted
+    rest = "" if suited else f": less than {found.trusted:.0%}, so it is not used"
+    log.info("Features: %s, bundled, reads %.1f %% of the held-out images as labelled%s", found.name, 100 * share, rest)
+    return found if suited else None
+
+
+def _of_unlabelled(device: torch.device | str) -> Extractor:
+    reason = "as the data have no classes to train a classifier of"
+    if torch.device(device).type != "cpu" and inception_file().is_file():
+        log.info("Features: inception, %s", reason)
+        return InceptionExtractor()
+    log.info("Features: thumbnails, %s; features=inception or features=timm see more", reason)
+    return PixelExtractor()

@@ -1,0 +1,212 @@
+"""Features of a classifier of the data's own classes: bundled, or trained once on the training split and kept."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from cgan.errors import CganError
+from cgan.files import cache_folder
+from cgan.metrics.cache import keep, locked
+from cgan.metrics.classifier import accuracy, fit_classifier, fused
+from cgan.metrics.features import Extractor, Labelled, hash_of
+from cgan.metrics.picture_net import PictureNet
+from cgan.spec import DataSpec, to_float
+
+log = logging.getLogger(__name__)
+FORMAT = "cgan-classifier"
+RECIPE = 1
+"""Counts the changes of network and training: weights of another recipe are not taken from the cache."""
+LARGEST_BATCH = 128
+MOST_EPOCHS = 100
+
+
+class ClassifierExtractor(Extractor):
+    """A trained classifier of the data's classes, frozen, always in eval mode and in float32.
+
+    Args:
+        net: Maps float images in [-1, 1] to logits; ``net.features`` and ``net.head`` are its two parts.
+        spec: The data that it was trained for.
+        accuracy: Share of held-out images that it reads as labelled.
+        name: Stands in the protocol; None: ``own`` with the first digits of the weights' hash.
+
+    Attributes:
+        trusted: Share of a data set's held-out images that it must read as labelled for ``features=auto`` to take it.
+    """
+
+    classes = "data"
+    accuracy: float
+    trusted: float
+
+    def __init__(self, net: nn.Module, spec: DataSpec, accuracy: float, name: str | None = None) -> None:
+        super().__init__()
+        self.net = net.eval().to(memory_format=torch.channels_last).requires_grad_(False)
+        self.spec = spec
+        self.accuracy = accuracy
+        self.trusted = accuracy - 0.03
+        self.name = name or f"own_{self.weights_hash()[:6]}"
+
+    def check(self, spec: DataSpec) -> None:
+        """Refuse images of another shape or of other classes.
+
+        Raises:
+            CganError: The images of ``spec`` are something else.
+        """
+        if (spec.img_shape, spec.class_names) != (self.spec.img_shape, self.spec.class_names):
+            raise CganError(
+                f"features={self.name}: a classifier of {_said(self.spec)}, {spec.name} has {_said(spec)}; leave "
+                "features= out, which chooses by the data"
+            )
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, C, H, W) uint8 to features (N, D) and logits (N, K), both float32."""
+        with torch.autocast(images.device.type, enabled=False):
+            features = self.net.features(to_float(images))  # type: ignore[operator]
+            return features, self.net.head(features)  # type: ignore[operator]
+
+
+class OwnExtractor(Extractor):
+    """Trains a :class:`PictureNet` on the data's training split, once: it is kept in the cache.
+
+    Data, recipe and ``seed`` decide its weights on one machine. Large sets are seen a few times, small ones up to 100
+    times, each time turned, scaled and shifted a little.
+
+    Args:
+        images: Training images to show in all.
+        seed: Of the weights at the start, the order of the images and their jitter.
+        flip: Whether mirrored images are of the same class.
+        weights: A file with a trained classifier of the same shape and classes; None: from the cache, else trained.
+    """
+
+    def __init__(self, images: int = 400_000, seed: int = 1, flip: bool = False, weights: str | None = None) -> None:
+        super().__init__()
+        self.weights = weights
+        self.images = images
+        self.seed = seed
+        self.flip = flip
+
+    def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
+        """Return the classifier: from the cache, else trained now on ``device``.
+
+        Raises:
+            CganError: The data have one class only, or ``weights`` is not a classifier of theirs.
+        """
+        if spec.num_classes < 2:
+            raise CganError(
+                f"features=own: a classifier needs at least 2 classes, {spec.name} has {spec.num_classes}; leave "
+                "features= out, which chooses by the data"
+            )
+        if self.weights:
+            return read_classifier(Path(self.weights)).fitted(spec, train, test, device)
+        path = self.file(spec, train, test)
+        with locked(path):  # another process may be training the same
+            try:
+                found = read_classifier(path)
+            except CganError:
+                found = self._trained(spec, train, test, device)
+                keep(path, packed(found))
+        log.info("Features: %s; kept in %s", reading(found), path)
+        return found.to(device)
+
+    def file(self, spec: DataSpec, train: Labelled, test: Labelled) -> Path:
+        """Return where the weights for this data and this recipe are kept."""
+        recipe = [RECIPE, self.images, self.seed, self.flip, spec.img_shape, spec.class_names]
+        key = hashlib.sha256(f"{json.dumps(recipe)} {hash_of([*train, *test])}".encode()).hexdigest()[:16]
+        return cache_folder() / f"own_{key}.safetensors"
+
+    def _trained(
+        self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str
+    ) -> ClassifierExtractor:
+        images, labels = (column.to(device) for column in train)
+        count = len(labels)
+        epochs = min(max(self.images // count, 1), MOST_EPOCHS)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            net = PictureNet(spec.img_shape, spec.num_classes).to(device)
+        log.info("Features: training a classifier of %s for %d epochs, once", _said(spec), epochs)
+        reproducible = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
+        with reproducible, tqdm(total=count * epochs, unit="img", desc="features", dynamic_ncols=True) as bar:
+            fit_classifier(
+                net,
+                images,
+                labels,
+                epochs=epochs,
+                seed=self.seed,
+                batch_size=min(max(count // 16, 8), LARGEST_BATCH, count),
+                flip=self.flip,
+                precision=fast_precision(torch.device(device)),
+                on_step=bar.update,
+            )
+        net = fused(net.eval()).cpu().half().float()  # as it is kept
+        return ClassifierExtractor(net, spec, accuracy(net, *test))
+
+
+def packed(found: ClassifierExtractor) -> bytes:
+    """Return a classifier as a safetensors file in float16, with its data and its held-out accuracy."""
+    about = {"spec": found.spec.to_dict(), "accuracy": found.accuracy, "recipe": RECIPE}
+    weights = {name: weight.half().contiguous() for name, weight in found.net.state_dict().items()}
+    return save(weights, {"format": FORMAT, "about": json.dumps(about)})
+
+
+def read_classifier(path: Path) -> ClassifierExtractor:
+    """Read what :func:`packed` gave.
+
+    Raises:
+        CganError: The file is missing or something else.
+    """
+    try:
+        with safe_open(path, "pt") as stored:
+            about: dict[str, Any] = json.loads(stored.metadata()["about"])
+            weights = {key: stored.get_tensor(key).float() for key in stored.keys()}  # noqa: SIM118 - no dict
+        spec = DataSpec.from_dict(about["spec"])
+        net = fused(PictureNet(spec.img_shape, spec.num_classes).eval())
+        net.load_state_dict(weights)
+        return ClassifierExtractor(net, spec, float(about["accuracy"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CganError(f"{path}: expected the weights of a classifier ({reason:.120}); remove the file") from error
+
+
+def verified(path: Path, sha256: str) -> bytes:
+    """Return the bytes of a bundled file.
+
+    Raises:
+        CganError: It is missing, or not the recorded one.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CganError(f"bundled weights: cannot read {path} ({error.strerror}); install cgan again") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CganError(
+            f"bundled weights: {path} has SHA-256 {found[:12]}..., expected {sha256[:12]}...; with other weights no "
+            "value could be compared: install cgan again"
+        )
+    return content
+
+
+def reading(extractor: ClassifierExtractor) -> str:
+    """Say what a classifier reads, and how well."""
+    share = f"reads {extractor.accuracy:.1%} of the held-out images as labelled"
+    return f"{extractor.name}, a classifier of {_said(extractor.spec)}, {share}"
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """Return bfloat16 for a CPU that multiplies in it, else float32."""
+    found = torch.cpu.get_capabilities()
+    fast = device.type == "cpu" and (found.get("avx512_bf16") or found.get("amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _said(spec: DataSpec) -> str:
+    channels, height, width = spec.img_shape
+    return f"the {spec.num_classes} classes of {spec.name} ({channels}x{height}x{width})"

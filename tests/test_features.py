@@ -1,0 +1,238 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cgan.data.sources import Mnist5k, Split
+from cgan.errors import CganError
+from cgan.metrics import own
+from cgan.metrics.auto import AutoExtractor
+from cgan.metrics.digits import DigitExtractor
+from cgan.metrics.distances import FrechetDistance
+from cgan.metrics.features import extract
+from cgan.metrics.labels import LabelAgreement
+from cgan.metrics.metric import RealImages
+from cgan.metrics.own import OwnExtractor, packed, read_classifier
+from cgan.metrics.picture_net import PictureNet, stem_widths
+from cgan.metrics.pixels import PixelExtractor
+from cgan.metrics.suite import Suite
+from cgan.metrics.timm_model import TimmExtractor
+from cgan.records.evaluation import read_evaluation
+from cgan.spec import DataSpec
+from cgan.tasks import evaluate, features
+from cgan.tasks.train import run as train
+
+SHAPES = DataSpec("shapes", (3, 20, 12), ("bar", "cross", "square"))
+SHORT = 1200
+"""Training images that a classifier is shown in a test; enough for shapes."""
+
+
+def shapes(count: int, seed: int = 0) -> Split:
+    """Coloured shapes of 20x12 pixels on a dark ground, each class as often as the others."""
+    stream = np.random.default_rng(seed)
+    images = stream.integers(0, 60, (count, 3, 20, 12), dtype=np.uint8)
+    labels = np.arange(count) % 3
+    for image, label in zip(images, labels, strict=True):
+        y, x = stream.integers(2, 10), stream.integers(1, 5)
+        colour = stream.integers(150, 256, (3, 1, 1), dtype=np.uint8)
+        if label != 2:
+            image[:, y + 2 : y + 4, x : x + 6] = colour
+        if label == 1:
+            image[:, y : y + 6, x + 2 : x + 4] = colour
+        if label == 2:
+            image[:, y : y + 6, x : x + 6] = colour
+    return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+class ShapesSource:
+    """The shapes as a data set."""
+
+    spec = SHAPES
+
+    def prepare(self) -> None:
+        pass
+
+    def load(self, split: str) -> Split:
+        return shapes(120) if split == "train" else shapes(60, seed=1)
+
+
+TRAIN, TEST = ShapesSource().load("train"), ShapesSource().load("test")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cache(cache, monkeypatch, caplog) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    caplog.set_level(logging.INFO)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 9, 31), (3, 20, 12), (4, 256, 40)])
+def test_the_classifier_takes_any_size_and_number_of_channels(shape):
+    net = PictureNet(shape, 7).eval()
+    assert net(torch.zeros(2, *shape)).shape == (2, 7)
+    assert net.features(torch.zeros(2, *shape)).shape == (2, 192)
+    assert sum(weight.numel() for weight in net.parameters()) < 720_000
+
+
+def test_larger_images_pass_more_convolutions_of_fewer_channels():
+    assert stem_widths(16) == []
+    assert stem_widths(28) == [48]
+    assert stem_widths(256) == [16, 16, 24, 48]
+
+
+def test_a_classifier_is_trained_once_and_then_read_from_the_cache(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    chosen = OwnExtractor(images=SHORT)
+    first = chosen.fitted(SHAPES, TRAIN, TEST, "cpu")
+    assert first.accuracy >= 0.9
+    assert f"reads {first.accuracy:.1%} of the held-out images" in caplog.text
+    read = extract(first, *TEST)
+    assert LabelAgreement().compute(read, read)["label_agreement"] == pytest.approx(first.accuracy)
+    path = chosen.file(SHAPES, TRAIN, TEST)
+    path.rename(tmp_path / "first")
+    again = chosen.fitted(SHAPES, TRAIN, TEST, "cpu")
+    assert again.weights_hash() == first.weights_hash(), "trained twice, the same weights"
+    monkeypatch.setattr(own, "fit_classifier", None)  # training would fail
+    kept = chosen.fitted(SHAPES, TRAIN, TEST, "cpu")
+    assert (kept.name, kept.accuracy) == (first.name, first.accuracy)
+    assert kept.name == f"own_{kept.weights_hash()[:6]}"
+    assert torch.equal(kept(TEST.images)[1], first(TEST.images)[1]), "what is kept is what was measured"
+
+
+def test_other_data_or_another_recipe_is_another_file():
+    changed = TRAIN.images.clone()
+    changed[0, 0, 0, 0] += 1
+    swapped = TRAIN.labels.flip(0)
+    files = [
+        OwnExtractor().file(SHAPES, TRAIN, TEST),
+        OwnExtractor().file(SHAPES, Split(changed, TRAIN.labels), TEST),
+        OwnExtractor().file(SHAPES, Split(TRAIN.images, swapped), TEST),
+        OwnExtractor(seed=2).file(SHAPES, TRAIN, TEST),
+        OwnExtractor(images=100).file(SHAPES, TRAIN, TEST),
+        OwnExtractor(flip=True).file(SHAPES, TRAIN, TEST),
+    ]
+    assert len(set(files)) == len(files)
+
+
+def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    chosen = OwnExtractor(images=120)
+    path = chosen.file(SHAPES, TRAIN, TEST)
+    path.parent.mkdir()
+    path.write_bytes(b"cut off")
+    found = chosen.fitted(SHAPES, TRAIN, TEST, "cpu")
+    assert read_classifier(path).weights_hash() == found.weights_hash()
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert OwnExtractor(images=120).fitted(SHAPES, TRAIN, TEST, "cpu").accuracy is not None
+    assert "Not kept for the next time" in caplog.text
+
+
+def test_a_classifier_of_other_data_is_refused(tmp_path):
+    found = OwnExtractor(images=SHORT).fitted(SHAPES, TRAIN, TEST, "cpu")
+    (tmp_path / "features.safetensors").write_bytes(packed(found))
+    given = OwnExtractor(weights=str(tmp_path / "features.safetensors"))
+    assert given.fitted(SHAPES, TRAIN, TEST, "cpu").name == found.name
+    digits = DataSpec("digits", (1, 28, 28), tuple("0123456789"))
+    with pytest.raises(CganError, match=r"the 3 classes of shapes .3x20x12.*has the 10 classes of digits"):
+        given.fitted(digits, TRAIN, TEST, "cpu")
+    shuffled = Split(TEST.images, (TEST.labels + 1) % 3)
+    real, other = extract(found, *TRAIN), extract(found, *shuffled)
+    with pytest.raises(CganError, match=r"read only \d+% of the held-out real images rightly"):
+        Suite(found, {"fid": FrechetDistance()}, RealImages(real, other, 60))
+    with pytest.raises(CganError, match=r"none\.safetensors: expected the weights of a classifier"):
+        OwnExtractor(weights=str(tmp_path / "none.safetensors")).fitted(SHAPES, TRAIN, TEST, "cpu")
+
+
+def test_data_of_one_class_have_no_classifier():
+    single = DataSpec("cats", (3, 20, 12), ("cat",))
+    with pytest.raises(CganError, match="needs at least 2 classes, cats has 1; leave features= out"):
+        OwnExtractor().fitted(single, TRAIN, TEST, "cpu")
+    found = AutoExtractor().fitted(single, TRAIN, TEST, "cpu")
+    assert found.name == "pixels8"
+    seen = extract(found, *TEST)
+    assert (seen.features.shape, seen.logits.shape) == ((60, 3 * 8 * 8), (60, 0))
+
+
+def test_thumbnails_are_means_of_areas():
+    images = torch.zeros(1, 1, 4, 6, dtype=torch.uint8)
+    images[..., :2, :3] = 255
+    assert PixelExtractor(size=2)(images)[0].tolist() == [[1, -1, -1, -1]]
+
+
+@pytest.mark.parametrize(("change", "name"), [("none", "digits"), ("transposed", "own"), ("inverted", "own")])
+def test_digits_are_read_by_the_bundled_classifier_unless_it_misreads_them(change, name, caplog):
+    source = Mnist5k(30)
+    turned = {
+        "none": lambda images: images,
+        "transposed": lambda images: images.transpose(2, 3).contiguous(),
+        "inverted": lambda images: 255 - images,
+    }[change]
+    images, labels = source.load("test")
+    test = Split(turned(images), labels)
+    train = Split(*(column[::10] for column in test))  # a classifier of 30 digits is trained in a second
+    found = AutoExtractor(images=300).fitted(source.spec, train, test, "cpu")
+    assert found.name.startswith(name)
+    assert ("so it is not used" in caplog.text) == (name == "own")
+    if name == "digits":
+        assert found.weights_hash() == DigitExtractor().weights_hash()
+
+
+def test_shapes_train_with_nothing_said_about_features(composed, tmp_path, cache):
+    choices = ["data.source._target_=test_features.ShapesSource", "~data.source.test_per_class", "data=mnist5k"]
+    tiny = ["model=light", "model.generator.width=4", "data.batch_size=32", "trainer=cpu", "trainer.max_epochs=1"]
+    own_features = f"features.images={SHORT}"
+    train(composed("train", *choices, *tiny, own_features, folder=tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
+    record = read_evaluation(tmp_path / "run" / "evaluation.json")
+    assert record.protocol.features.startswith("own_")
+    assert {"fid", "label_agreement"} <= set(record.entries[0].values)
+    assert record.features_accuracy == record.real.values["label_agreement"]
+    assert "The classifier reads" in record.describe("label_agreement").sentence
+    kept = sorted(cache.rglob("own_*.safetensors"))
+    found = features.run(composed("features", *choices, own_features, f"out={tmp_path / 'mine.safetensors'}"))
+    assert found.weights_hash() == record.protocol.features_hash
+    assert read_classifier(tmp_path / "mine.safetensors").weights_hash() == found.weights_hash()
+    cfg = composed("evaluate", *choices, own_features, f"ckpt={tmp_path / 'run'}", "n=60", folder=tmp_path / "out")
+    evaluated = evaluate.run(cfg).record
+    assert evaluated.protocol == record.protocol
+    assert evaluated.entries[0].values["fid"] == pytest.approx(record.entries[0].values["fid"], rel=1e-3)
+    assert evaluated.features_accuracy == record.features_accuracy
+    assert sorted(cache.rglob("own_*.safetensors")) == kept, "nothing was trained again"
+
+
+def test_a_model_of_timm_reads_its_own_size_from_a_file(tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", num_classes=0)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    found = TimmExtractor("test_vit", str(tmp_path / "weights.pth"))
+    images = torch.randint(0, 256, (3, 1, 20, 12), dtype=torch.uint8)
+    extracted, logits = found(images)
+    assert extracted.shape == (3, model.num_features)
+    assert logits.shape == (3, 0)
+    torch.testing.assert_close(found(images.expand(-1, 3, -1, -1))[0], extracted)
+    with pytest.raises(CganError, match=r"features\.weights=.*none\.pth: expected the weights of test_vit"):
+        TimmExtractor("test_vit", str(tmp_path / "none.pth"))
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(CganError, match="expected the weights of test_vit"):
+        TimmExtractor("test_vit", str(tmp_path / "other.pth"))
+    with pytest.raises(CganError, match=r"features\.name=test_vi: timm has no such model; it has test_vit"):
+        TimmExtractor("test_vi")
+
+
+def test_a_model_of_timm_that_cannot_be_downloaded_is_one_line(monkeypatch):
+    pytest.importorskip("timm")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for a minute
+    with pytest.raises(CganError, match=r"model\.safetensors of timm/test_vit.*features\.weights=FILE") as caught:
+        TimmExtractor("test_vit")
+    assert "\n" not in str(caught.value)
