@@ -27,6 +27,9 @@ def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Complete
     ("script", "arguments", "words"),
     [
         ("train.py", ["model=dgcan"], ["model=dgcan", "did you mean dcgan", "light", "mlp"]),
+        ("train.py", ["model/generator=lihgt"], ["model/generator=lihgt", "did you mean light"]),
+        ("train.py", ["model/generatr=light"], ["did you mean model/generator?"]),
+        ("train.py", ["model.generator=mlp"], ["an option of a group is typed model/generator=mlp"]),
         ("train.py", ["datta.batch_size=3"], ["datta.batch_size", "did you mean data.batch_size?"]),
         ("train.py", ["batch_size=3"], ["batch_size", "did you mean data.batch_size?"]),
         ("train.py", ["+unknown=1"], ["+unknown: nothing reads"]),
@@ -76,6 +79,14 @@ def test_every_command_has_help_for_people(name):
         assert done.stdout.count(f"  {Path(sys.executable).name}") + done.stdout.count(f"cgan {name} ") >= 4
         assert "=null" in done.stdout
         assert "--config-dir DIR" in done.stdout
+
+
+def test_help_shows_the_groups_within_the_chosen_model():
+    done = typed("train.py", "model=light", "model/generator=light_wide", "--help")
+    assert "model/discriminator=light\n" in done.stdout
+    assert "  light_wide *" in done.stdout
+    assert "model.generator.width=64" in done.stdout
+    assert "model.discriminator.hidden=256" in done.stdout
 
 
 def test_the_overview_has_one_sentence_for_every_command():
@@ -143,11 +154,14 @@ def test_a_resumed_run_goes_on_with_its_choices_in_its_folder(run, requested):
 
 
 def test_a_resumed_run_keeps_its_model(run):
-    hydra = {"hydra": {"runtime": {"choices": {"model": "light"}}}}
+    choices = {"model": "light", "model/generator": "light", "model/discriminator": "light"}
+    hydra = {"hydra": {"runtime": {"choices": choices}}}
     (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(hydra))
     assert "model=light" in resumed([f"ckpt={run}", "model=light"])
     with pytest.raises(CganError, match=r"was trained with model=light; leave model= out"):
         resumed([f"ckpt={run}", "model=mlp"])
+    with pytest.raises(CganError, match=r"was trained with model/generator=light; leave model/generator= out"):
+        resumed([f"ckpt={run}", "model/generator=mlp"])
     with pytest.raises(CganError, match=r"model\.generator\.width=8: .* leave this out"):
         resumed([f"ckpt={run}", "model.generator.width=8"])
 

@@ -9,10 +9,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
+from cgan.networks.base import CentreCrop, base_grid
 from cgan.networks.dropout import Dropout
+from cgan.networks.r3 import ResidualBlock
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 SHAPES = [(1, 28, 28), (3, 32, 32)]
+GROWN = [(1, 28, 28), (3, 32, 32), (4, 48, 64), (3, 50, 50), (1, 64, 64), (3, 128, 128)]
+LIGHT = ["model.generator.width=4", "model.discriminator.channels=[4,8,8]", "model.discriminator.hidden=8"]
+SMALL = {
+    "mlp": ["model.generator.hidden=[8,8]", "model.discriminator.hidden=[8]"],
+    "dcgan": ["model.generator.channels=[8,8,4]", "model.discriminator.channels=[4,8]"],
+    "light": LIGHT,
+    "light_wide": LIGHT,
+    "r3": ["model.generator.width=8", "model.discriminator.width=8"],
+}
 
 
 def pair(composed, model, shape, *overrides):
@@ -22,10 +33,7 @@ def pair(composed, model, shape, *overrides):
     return instantiate(cfg.model.generator, **sizes), instantiate(cfg.model.discriminator, **sizes)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("model", MODELS)
-def test_shapes_ranges_and_gradients(composed, model, shape):
-    generator, discriminator = pair(composed, model, shape)
+def check_shapes_and_gradients(generator, discriminator, shape):
     labels = torch.tensor([3, 3, 9])
     images = generator(torch.randn(3, generator.z_dim), labels)
     assert images.shape == (3, *shape)
@@ -37,6 +45,67 @@ def test_shapes_ranges_and_gradients(composed, model, shape):
         for name, weight in network.named_parameters():
             assert weight.grad is not None, name
             assert weight.grad.abs().sum() > 0, name
+
+
+def stir(network):
+    """Move weights that start at 0, behind which nothing gets a gradient."""
+    for weight in network.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, 0, 0.1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("model", MODELS)
+def test_shapes_ranges_and_gradients(composed, model, shape):
+    both = pair(composed, model, shape)
+    for network in both:
+        stir(network)
+    check_shapes_and_gradients(*both, shape)
+
+
+@pytest.mark.parametrize("shape", GROWN, ids=lambda shape: "x".join(map(str, shape)))
+@pytest.mark.parametrize("model", SMALL)
+def test_networks_grow_with_the_image(composed, model, shape):
+    both = pair(composed, model, shape, *SMALL[model])
+    for network in both:
+        stir(network)
+    check_shapes_and_gradients(*both, shape)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((28, 28), (7, 7, 2)),
+        ((32, 32), (8, 8, 2)),
+        ((33, 40), (5, 5, 3)),
+        ((48, 64), (6, 8, 3)),
+        ((50, 50), (7, 7, 3)),
+        ((64, 64), (8, 8, 3)),
+        ((128, 128), (8, 8, 4)),
+        ((16, 64), (4, 16, 2)),
+        ((8, 8), (2, 2, 2)),
+    ],
+)
+def test_the_base_grid_has_4_to_8_pixels_a_side(size, expected):
+    assert base_grid((3, *size)) == expected
+
+
+def test_a_crop_takes_the_middle():
+    picture = torch.arange(5 * 7.0).view(1, 1, 5, 7)
+    assert torch.equal(CentreCrop(3, 4)(picture), picture[:, :, 1:4, 1:5])
+    assert torch.equal(CentreCrop(5, 7)(picture), picture)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_light_stays_small(composed, size):
+    for network in pair(composed, "light", (3, size, size)):
+        assert sum(weight.numel() for weight in network.parameters()) <= 1_000_000
+
+
+def test_any_generator_meets_any_discriminator(composed):
+    both = pair(composed, "light", (3, 32, 32), "model/generator=mlp", "model/discriminator=dcgan")
+    assert [type(network).__name__ for network in both] == ["MLPGenerator", "DCGANDiscriminator"]
+    assert both[1](both[0](torch.randn(2, 100), torch.tensor([1, 2])), torch.tensor([1, 2])).shape == (2,)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -75,8 +144,8 @@ def test_a_generator_is_rebuilt_from_its_own_config(composed, model):
 
 
 @pytest.mark.parametrize("conditioning", ["concat", "projection"])
-@pytest.mark.parametrize("model", MODELS)
-def test_every_discriminator_takes_every_conditioning_and_norm(composed, model, conditioning):
+@pytest.mark.parametrize("model", ["dcgan", "light", "light_wide", "mlp"])
+def test_every_discriminator_with_choices_takes_every_conditioning_and_norm(composed, model, conditioning):
     overrides = [f"model.discriminator.{option}" for option in (f"conditioning={conditioning}", "norm=spectral")]
     discriminator = pair(composed, model, (1, 28, 28), *overrides)[1]
     for _ in range(30):  # power iterations
@@ -106,10 +175,16 @@ def test_the_classic_pairs_have_the_layers_people_know(composed):
     assert generator.embedding.weight.std().item() == pytest.approx(0.02, rel=0.2)
 
 
-@pytest.mark.parametrize("model", ["dcgan", "light"])
-def test_sizes_that_do_not_fit_are_named(composed, model):
-    with pytest.raises(Exception, match=r"30x28|multiple|divides") as caught:
-        pair(composed, model, (1, 30, 28))
+@pytest.mark.parametrize(
+    ("model", "override", "words"),
+    [
+        ("dcgan", "model.generator.channels=[8,4]", "expected 3 widths"),
+        ("r3", "model.generator.width=12", "multiple of 8"),
+    ],
+)
+def test_widths_that_do_not_fit_are_named(composed, model, override, words):
+    with pytest.raises(Exception, match=words) as caught:
+        pair(composed, model, (1, 28, 28), override)
     assert isinstance(caught.value.__cause__, CganError)
 
 
@@ -137,14 +212,26 @@ def test_light_costs_at_most_a_tenth_of_dcgan(composed):
     assert cost["light"] <= cost["dcgan"] / 10
 
 
-def test_a_residual_pair_passes_its_signal_on(composed):
-    """With weights that shrink it, latents would not show in the first pictures, and the critic would win at once."""
-    torch.manual_seed(0)
-    generator, discriminator = pair(composed, "resnet", (3, 32, 32))
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64)])
+def test_r3_passes_its_signal_on_and_saturates_nothing(composed, shape):
+    generator, discriminator = pair(composed, "r3", shape)
     labels = torch.arange(64) % 10
-    pictures = generator(torch.randn(64, generator.z_dim), labels)
-    assert pictures.std(0).mean() > 0.3, "latents show"
-    assert 0.5 < discriminator(pictures, labels).std() < 2
+    images = generator(torch.randn(64, generator.z_dim), labels)
+    assert images.std(0).mean() > 0.2, "latents show"
+    assert (images.abs() > 0.99).float().mean() < 0.001
+    assert 0.1 < discriminator(images, labels).std() < 1
+
+
+def test_a_residual_block_starts_as_the_identity_and_learns_at_once():
+    block = ResidualBlock(8, blocks=3)
+    x = torch.randn(2, 8, 5, 6)
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert block.layers[4].weight.grad.abs().min() > 0
+    assert block.layers[2].groups == 1
+    assert ResidualBlock(64, 3).layers[2].groups == 8, "16 channels per group"
+    spread = ResidualBlock(64, 16).layers[0].weight.std().item()
+    assert spread == pytest.approx((2 / 1.04) ** 0.5 / 2 / 8, rel=0.03), "gain of LeakyReLU * 16 ** -1/4 / sqrt(64)"
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

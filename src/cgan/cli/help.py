@@ -69,16 +69,22 @@ def task_help(name: str, arguments: Sequence[str]) -> str:
         *_rows({f"{key.name}={key.default}": key.meaning for key in keys(path)}),
     ]
     for group, default in groups(path).items():
-        parts += _group_help(group, chosen.get(group, default), folders)
+        parts += _group_help(group, default, chosen, folders)
     return "\n".join([*parts, "\nOptions:", *_rows(FLAGS)])
 
 
-def _group_help(group: str, chosen: str, folders: Sequence[Path]) -> list[str]:
+def _group_help(group: str, default: str, typed: dict[str, str], folders: Sequence[Path]) -> list[str]:
+    """Describe the options of a group and the keys of the chosen one, then the groups within that."""
+    chosen = typed.get(group, default)
     options = {path.stem: path for folder in folders for path in sorted((folder / group).glob("*.yaml"))}
     rows = {name + (" *" if name == chosen else ""): _summary(path) for name, path in options.items()}
-    own = keys(options[chosen], f"{group}.") if chosen in options else []
-    rows |= {f"{key.name}={key.default}": key.meaning for key in own if key.meaning}
-    return [f"\n{group}={chosen}", *_rows(rows)] if options else []
+    lines = []
+    if chosen in options:
+        own = keys(options[chosen], f"{group}.".replace("/", "."))
+        rows |= {f"{key.name}={key.default}": key.meaning for key in own if key.meaning}
+        for inner, option in groups(options[chosen]).items():
+            lines += _group_help(f"{group}/{inner}", option, typed, folders)
+    return [f"\n{group}={chosen}", *_rows(rows), *lines] if options else []
 
 
 def _summary(path: Path) -> str:
@@ -102,9 +108,10 @@ def header(path: Path) -> tuple[str, list[str]]:
 
 
 def groups(path: Path) -> dict[str, str]:
-    """Return the groups of a configuration with their default options."""
-    entries = yaml.safe_load(path.read_text()).get("defaults", [])
-    return {group: _default(option) for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
+    """Return the groups of a configuration with their default options; overrides of others are left out."""
+    entries = (yaml.safe_load(path.read_text()) or {}).get("defaults", [])
+    named = {group: option for entry in entries if isinstance(entry, dict) for group, option in entry.items()}
+    return {group: _default(option) for group, option in named.items() if not group.startswith("override ")}
 
 
 def _default(option: Any) -> str:

@@ -71,7 +71,7 @@ def _word(name: str, word: str) -> str:
 
 
 def check_additions(cfg: DictConfig) -> None:
-    """Refuse ``+key=value`` where nothing reads the key.
+    """Refuse ``+key=value`` where nothing reads the key, and ``a.b=OPTION`` where the option is one of a group ``a/b``.
 
     What stands under a node with ``_target_`` is an argument of that class, which refuses it itself. An option of a
     group and a value that another one interpolates are read as well.
@@ -80,12 +80,14 @@ def check_additions(cfg: DictConfig) -> None:
         cfg: The composed configuration, without ``hydra``.
 
     Raises:
-        CganError: Nothing reads the key.
+        CganError: Nothing reads the key, or a group was typed as a key.
     """
     hydra = HydraConfig.get()
     text = OmegaConf.to_yaml(cfg)
     for override in OverridesParser.create().parse_overrides(list(hydra.overrides.task)):
         key = override.key_or_group
+        if "." in key and (group := key.replace(".", "/")) in hydra.runtime.choices:
+            raise CganError(f"{override.input_line}: an option of a group is typed {group}={override.value()}")
         read = key in hydra.runtime.choices or f"${{{key}}}" in text or _has_target(cfg, key)
         if override.is_add() and not read:
             known = [name for name in all_keys(cfg) if name != key]
@@ -129,6 +131,7 @@ def _misspelt_key(name: str, typed: Namespace) -> CganError | None:
     with initialized(name) as hydra:
         loader = hydra.config_loader()
         groups = [group for group in loader.list_groups("") if group != "hydra"]
+        groups += [f"{group}/{inner}" for group in groups for inner in loader.list_groups(group)]
         options = [
             entry.input_line or "" for entry in parsed if entry.key_or_group in groups and not entry.is_sweep_override()
         ]

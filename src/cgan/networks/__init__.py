@@ -8,10 +8,10 @@ from cgan.networks.base import Discriminator, Generator
 from cgan.networks.dcgan import DCGANGenerator
 from cgan.networks.light import LightGenerator
 from cgan.networks.mlp import MLPGenerator
-from cgan.networks.resnet import ResNetGenerator
+from cgan.networks.r3 import R3Generator
 
 GENERATORS: dict[str, type[Generator]] = {
-    cls.__name__: cls for cls in (MLPGenerator, DCGANGenerator, LightGenerator, ResNetGenerator)
+    cls.__name__: cls for cls in (MLPGenerator, DCGANGenerator, LightGenerator, R3Generator)
 }
 
 __all__ = ["GENERATORS", "Discriminator", "Generator"]

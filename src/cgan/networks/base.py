@@ -2,12 +2,12 @@
 
 import inspect
 import math
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from cgan.errors import CganError
 from cgan.networks.embedding import ClassEmbedding, Classes, factors_of
 from cgan.spec import DataSpec
 
@@ -99,16 +99,36 @@ class Discriminator(_Described):
         return self.head(self.features(inputs), labels)
 
 
-def divided(img_shape: tuple[int, int, int], by: int, who: str) -> tuple[int, int]:
-    """Return ``(H / by, W / by)``.
+def base_grid(img_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the smallest map of a convolutional network, ``(h, w)`` of 4 to 8 pixels a side, and its doublings n.
 
-    Raises:
-        CganError: A side is not a multiple of ``by``.
+    ``h * 2**n`` and ``w * 2**n`` are the image's size or the next larger one, to be cut by :class:`CentreCrop`: 28x28
+    is 7x7 doubled twice. Sides below 16 start from fewer pixels, the longer side of an elongated image from more.
     """
     _, height, width = img_shape
-    if height % by or width % by:
-        raise CganError(f"{who}: expected a height and width that {by} divides, found {height}x{width}; use model=mlp")
-    return height // by, width // by
+    doublings = 2
+    while max(height, width) > 8 << doublings and min(height, width) > 6 << doublings:
+        doublings += 1
+    return -(-height >> doublings), -(-width >> doublings), doublings
+
+
+def deepened(channels: Sequence[int], doublings: int) -> list[int]:
+    """Lengthen widths, from fine to coarse, that suit two doublings: twice the last for every doubling more."""
+    return [*channels, *[2 * last for last in channels[-1:]] * (doublings - 2)]
+
+
+class CentreCrop(nn.Module):
+    """Cut the middle out of larger maps: (N, C, at least H, at least W) -> (N, C, H, W)."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.size = (height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Leave out as much at both ends, one more at the end of a side with an odd excess."""
+        height, width = self.size
+        top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+        return x[:, :, top : top + height, left : left + width]
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,10 @@
 """A convolutional pair for CPUs: the work sits in small matrix products and cheap upsampling."""
 
+from itertools import pairwise
+
 from torch import nn
 
-from cgan.networks.base import Discriminator, Generator, divided
+from cgan.networks.base import CentreCrop, Discriminator, Generator, base_grid, deepened
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
 from cgan.networks.embedding import Classes
 
@@ -34,7 +36,7 @@ class LightGenerator(Generator):
         embed_dim: Length of a label embedding.
         width: Channels w at half resolution.
         num_classes: Number of classes, or the lengths of the factors whose combinations they are.
-        img_shape: (C, H, W); H and W are multiples of 4.
+        img_shape: (C, H, W).
     """
 
     def __init__(
@@ -47,18 +49,20 @@ class LightGenerator(Generator):
         width: int = 32,
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
-        height, base_width = divided(img_shape, 4, "model=light")
+        height, base_width, doublings = base_grid(img_shape)
+        coarse, *finer = deepened([width, 2 * width], doublings)[::-1]
         fine = 4 * img_shape[0]
         self.layers = nn.Sequential(
-            nn.Linear(z_dim + embed_dim, 2 * width * height * base_width),
+            nn.Linear(z_dim + embed_dim, coarse * height * base_width),
             nn.LeakyReLU(0.2),
-            nn.Unflatten(1, (2 * width, height, base_width)),
-            _CheapUpsample(2 * width, width),
+            nn.Unflatten(1, (coarse, height, base_width)),
+            *(_CheapUpsample(fan_in, fan_out) for fan_in, fan_out in pairwise([coarse, *finer])),
             nn.Conv2d(width, 4 * fine, kernel_size=3, padding=1),
             nn.LeakyReLU(0.2),
             nn.PixelShuffle(2),
             nn.Conv2d(fine, img_shape[0], kernel_size=3, padding=1),
             nn.Tanh(),
+            CentreCrop(*img_shape[1:]),
         )
 
 
@@ -66,7 +70,7 @@ class LightDiscriminator(Discriminator):
     """Three small stride-2 convolutions, one hidden layer, one logit; no normalisation and no dropout.
 
     Args:
-        channels: Channels after each stride-2 convolution.
+        channels: Channels after each stride-2 convolution; larger images add some, with twice the last.
         hidden: Width of the hidden layer.
         conditioning: ``projection`` or ``concat`` (a learned label plane beside the image).
         norm: ``none`` or ``spectral``.
@@ -89,7 +93,7 @@ class LightDiscriminator(Discriminator):
         self.label = LabelPlane(num_classes, height, width) if conditioning == "concat" else None
         layers: list[nn.Module] = []
         fan_in = img_shape[0] + (1 if self.label else 0)
-        for fan_out in channels:
+        for fan_out in deepened(channels, base_grid(img_shape)[2]):
             layers += [nn.Conv2d(fan_in, fan_out, kernel_size=3, stride=2, padding=1), nn.LeakyReLU(0.2)]
             fan_in, height, width = fan_out, -(-height // 2), -(-width // 2)
         self.features = nn.Sequential(

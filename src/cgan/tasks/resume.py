@@ -19,6 +19,7 @@ from cgan.config import quoted
 from cgan.errors import CganError
 
 RUNS = Path("logs/train")
+NETWORKS = ("model", "model/generator", "model/discriminator")
 
 
 def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
@@ -159,17 +160,18 @@ def _check_networks(folder: Path, changes: list[str]) -> None:
     """Refuse to go on with other networks than a run was trained with, before its stored overrides are written anew.
 
     Raises:
-        CganError: ``changes`` has another ``model=`` than the run, or a value of its networks.
+        CganError: ``changes`` has another choice of networks than the run, or a value of them.
     """
     for change in changes:
         if change.startswith(("model.generator.", "model.discriminator.")):
             raise CganError(f"{change}: {folder} keeps the networks that it was trained with; leave this out")
     try:
-        model = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]["model"]
+        choices = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return  # then the sizes of the weights tell
-    if any(change.startswith("model=") and change != f"model={model}" for change in changes):
-        raise CganError(f"{folder} was trained with model={model}; leave model= out")
+    for group, _, name in (change.partition("=") for change in changes):
+        if group in NETWORKS and name != choices.get(group):
+            raise CganError(f"{folder} was trained with {group}={choices.get(group)}; leave {group}= out")
 
 
 def _values(overrides: list[str]) -> dict[str, Any]:

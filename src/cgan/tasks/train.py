@@ -46,6 +46,8 @@ CHOICES = (
     "experiment",
     "data",
     "model",
+    "model/generator",
+    "model/discriminator",
     "loss",
     "penalty",
     "regulariser",
