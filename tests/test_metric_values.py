@@ -21,12 +21,12 @@ from cgan.metrics.distances import (
 )
 from cgan.metrics.features import Features, evenly, extract
 from cgan.metrics.labels import ClassAgreement, LabelAgreement, confidence, confusion
-from cgan.metrics.manifold import DensityCoverage, PrecisionRecall
+from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.suite import Suite
 from cgan.metrics.values import Description, describe
-from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio, copy_limit
+from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio
 
 
 def features_of(features=None, labels=None, logits=None, images=None) -> Features:
@@ -41,11 +41,24 @@ def features_of(features=None, labels=None, logits=None, images=None) -> Feature
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def real() -> tuple[Features, Features, DigitExtractor]:
     """4,000 training digits and 1,000 test digits, as features."""
     extractor, source = DigitExtractor(), Mnist5k(100)
     return extract(extractor, *source.load("train")), extract(extractor, *source.load("test")), extractor
+
+
+def computed(metric: Metric, samples: Features, reference: Features) -> dict:
+    """Values of samples beside as many reference images."""
+    metric.prepare(RealImages(reference, samples, len(samples.labels)))
+    return metric.compute(samples, reference)
 
 
 def collapsed(test: Features) -> Features:
@@ -76,7 +89,7 @@ def test_inception_score_of_sure_and_of_unsure_logits():
 
 
 def test_nearest_neighbours_leave_the_point_itself_out_only_if_asked(monkeypatch):
-    monkeypatch.setattr("cgan.metrics.neighbours.PART_BYTES", 4 * 4 * 3)  # three rows at a time
+    monkeypatch.setattr("cgan.metrics.neighbours.PART_BYTES", 4 * 3)  # three keys at a time
     points = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
     assert nearest(points, points).distances.flatten().tolist() == [0, 0, 0, 0]
     found = nearest(points, points, 2, same=True)
@@ -91,12 +104,37 @@ def test_manifold_metrics_of_points_on_a_line():
     """
     real = features_of(torch.arange(20.0)[:, None])
     samples = features_of(torch.tensor([4.5] * 10 + [100.0] * 10)[:, None])
-    assert PrecisionRecall().compute(samples, real) == {"precision": 0.5, "recall": 0.0}
+    assert computed(PrecisionRecall(), samples, real) == {"precision": 0.5, "recall": 0.0}
     # strictly within: 4.5 is in the balls of 0 (radius 5), 1 (4) and 2..7 (3): eight, and 10 * 8 / (5 * 20) = 0.8
-    assert DensityCoverage().compute(samples, real) == {
+    assert computed(DensityCoverage(), samples, real) == {
         "density": pytest.approx(0.8),
         "coverage": pytest.approx(8 / 20),
     }
+
+
+def test_recall_per_class_of_a_lost_a_starved_and_a_whole_class():
+    """Balls reach to the 5th neighbour: 0..19 cover all, twelve samples at 4 and 5 only 4 and 5, those at 100 none."""
+    line, few, far = torch.arange(20.0), torch.tensor([4.0, 5.0]).repeat(6), torch.full((8,), 100.0)
+    reference = features_of(line.repeat(3)[:, None], torch.arange(3).repeat_interleave(20))
+    points, sizes = torch.cat([line, few, far]), torch.tensor([20, 12, 8])
+    samples = features_of(points[:, None], torch.arange(3).repeat_interleave(sizes))
+    # twelve of twenty at even distances: 0, 1, 3, 5, 6, 8, ...: of 4 and 5 only 5 is among them
+    assert ClassRecall().compute(samples, reference) == {"class_recall": [1, pytest.approx(1 / 12), 0]}
+    missing = reference.at(reference.labels != 1)
+    assert [value != value for value in ClassRecall().compute(samples, missing)["class_recall"]] == [False, True, False]
+
+
+def test_what_takes_long_is_found_once_for_the_same_real_images(real, monkeypatch):
+    train, test, _ = real
+    images = RealImages(train, test, 1000)
+    first = DensityCoverage()
+    first.prepare(images)
+    monkeypatch.setattr("cgan.metrics.manifold.nearest", None)  # searching again would fail
+    again = DensityCoverage()
+    again.prepare(RealImages(train, test, 1000))
+    assert torch.equal(again.radii, first.radii)
+    with pytest.raises(TypeError):
+        again.prepare(RealImages(train, test, 999))
 
 
 def test_labels_on_a_lopsided_table():
@@ -118,7 +156,7 @@ def test_variance_ratio_of_known_spreads():
     labels = torch.tensor([0, 0, 1, 1])
     samples = features_of(torch.tensor([[0.0], [2.0], [0.0], [9.0]]), labels)
     reference = features_of(torch.tensor([[0.0], [4.0], [0.0], [3.0]]), labels)
-    assert VarianceRatio().compute(samples, reference) == {
+    assert computed(VarianceRatio(), samples, reference) == {
         "variance_ratio": (1 / 4 + 9) / 2,
         "variance_ratio_min": 1 / 4,
     }
@@ -131,9 +169,9 @@ def test_copies_are_found_among_test_images(real):
     nearly[:500, 0, 0, 0] = 1  # a copy but for one pixel
     metric = Memorised()
     metric.prepare(RealImages(train, test, 1000))
-    assert metric.limit == copy_limit(test, train)
-    assert ExactCopies().compute(features_of(images=half), train) == {"exact_copies": 0.5}
-    assert ExactCopies().compute(features_of(images=nearly), train) == {"exact_copies": 0}
+    assert metric.of_real(RealImages(train, test, 1000)) == metric.compute(test, train)
+    assert computed(ExactCopies(), features_of(images=half), train) == {"exact_copies": 0.5}
+    assert computed(ExactCopies(), features_of(images=nearly), train) == {"exact_copies": 0}
     assert metric.compute(features_of(images=nearly), train)["memorised"] == pytest.approx(0.505, abs=0.005)
     assert metric.compute(test, train)["memorised"] == pytest.approx(0.01, abs=0.001)
 
@@ -142,17 +180,18 @@ def test_a_collapse_lowers_recall_and_coverage_and_leaves_precision(real):
     train, test, _ = real
     few = collapsed(test)
     whole, narrow = (
-        PrecisionRecall().compute(samples, train) | DensityCoverage().compute(samples, train) for samples in (test, few)
+        computed(PrecisionRecall(), samples, train) | computed(DensityCoverage(), samples, train)
+        for samples in (test, few)
     )
     assert narrow["precision"] > whole["precision"] - 0.1
     assert narrow["recall"] < 0.1 < 0.8 < whole["recall"]
     assert narrow["coverage"] < 0.3 < 0.9 < whole["coverage"]
-    assert NearDuplicates().compute(few, train)["near_duplicates"] == 1
-    assert NearDuplicates().compute(test, train)["near_duplicates"] < 0.03
+    assert computed(NearDuplicates(), few, train)["near_duplicates"] == 1
+    assert computed(NearDuplicates(), test, train)["near_duplicates"] < 0.03
     assert (
-        VarianceRatio().compute(few, train)["variance_ratio"]
+        computed(VarianceRatio(), few, train)["variance_ratio"]
         < 0.8
-        < VarianceRatio().compute(test, train)["variance_ratio"]
+        < computed(VarianceRatio(), test, train)["variance_ratio"]
     )
 
 
@@ -178,8 +217,8 @@ def test_held_out_real_images_have_the_values_of_real_images(real):
     assert suite.measure(test) == suite.real
     assert set(every_metric()) - set(suite.metrics) == {"inception_score"}
     assert list(suite.real.values)[:3] == ["fid", "kid", "kid_deviation"]
-    assert list(suite.real.class_values) == ["class_agreement", "class_fid"]
-    assert [len(values) for values in suite.real.class_values.values()] == [10, 10]
+    assert list(suite.real.class_values) == ["class_agreement", "class_recall", "class_fid"]
+    assert [len(values) for values in suite.real.class_values.values()] == [10, 10, 10]
     assert set(suite.descriptions) == {*suite.real.values, *suite.real.class_values}
 
 
@@ -202,7 +241,7 @@ def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):
     caplog.set_level("INFO")
     suite = Suite(extractor, every_metric(), RealImages(train, test, 15))
     left_out = set(every_metric()) - set(suite.metrics)
-    assert left_out == {"kid", "inception_score", "intra_fid", "variance_ratio", "class_fid"}
+    assert left_out == {"kid", "inception_score", "intra_fid", "variance_ratio", "class_recall", "class_fid"}
     (line,) = [record.message for record in caplog.records]
     assert "kid (needs 1,000 samples, found 15)" in line
     assert "intra_fid (needs 2 of each class, class 1 has 1)" in line

@@ -1,8 +1,8 @@
 """Features of real images and weights of classifiers, kept between runs: one file per extractor and data."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -31,6 +31,21 @@ def cache_path(extractor: Extractor, images: Tensor) -> Path:
     """Return the file for these weights, this kind of device (its rounding differs) and these (N, C, H, W) images."""
     parts = ["features", extractor.name, extractor.device.type, extractor.weights_hash(), hash_of([images])]
     return cache_folder() / f"{'_'.join(parts)}.safetensors"
+
+
+def cached_tensor(name: str, compute: Callable[[], Tensor]) -> Tensor:
+    """Return what ``compute`` finds, from the cache if it is there.
+
+    Args:
+        name: Of the file; holds a hash of all that the result follows from.
+        compute: Called where nothing is kept.
+    """
+    path = cache_folder() / f"{name}.safetensors"
+    with suppress(OSError, SafetensorError, KeyError):
+        return load(path.read_bytes())["found"]
+    found = compute()
+    keep(path, save({"found": found.contiguous()}))
+    return found
 
 
 def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None:

@@ -90,7 +90,7 @@ class Features(NamedTuple):
 
     def spread(self, n: int) -> "Features":
         """Keep ``n`` images at even distances: the class shares stay, also where the images are sorted by class."""
-        return self.at(evenly(len(self.labels), n))
+        return self if n == len(self.labels) else self.at(evenly(len(self.labels), n))
 
     def of_class(self, label: int) -> "Features":
         """Keep one class."""
@@ -138,5 +138,5 @@ def hash_of(tensors: Iterable[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]

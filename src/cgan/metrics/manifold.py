@@ -1,20 +1,26 @@
 """Precision, recall, density and coverage: are samples where real images are, and everywhere they are?
 
-All four compare equally many samples and reference images, with balls that reach to the k-th nearest neighbour.
+All four compare equally many samples and reference images, with balls that reach to the k-th nearest neighbour. The
+reference's are found once.
 """
 
-import torch
+import math
 
-from cgan.metrics.features import Features
-from cgan.metrics.metric import Computed, Metric
+import torch
+from torch import Tensor
+
+from cgan.metrics.features import Features, evenly
+from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.values import described
 
 K = 5
+OF_A_CLASS = 250
+"""Images of a class that its recall compares at most: it stays cheap enough for every epoch."""
 
 
 class PrecisionRecall(Metric):
-    """Precision and recall with k = 5, by torch-fidelity.
+    """Precision and recall with k = 5.
 
     Precision: share of samples inside a real image's ball. Recall: share of real images inside a sample's ball.
     """
@@ -22,15 +28,14 @@ class PrecisionRecall(Metric):
     values = described("precision", "recall")
     min_samples = K + 1
 
+    def prepare(self, real: RealImages) -> None:
+        """Find the balls of as many reference images."""
+        self.real, self.radii = _balls(real)
+
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``precision`` and ``recall``."""
-        from torch_fidelity.metric_prc import prc_features_to_metric  # a second of imports that few need
-
-        real = reference.spread(len(samples.labels))
-        values = prc_features_to_metric(
-            samples.features, real.features, prc_neighborhood=K, prc_batch_size=1000, save_cpu_ram=True, verbose=False
-        )
-        return {"precision": values["precision"], "recall": values["recall"]}
+        inside, _ = _hits(samples.features, self.real, self.radii, closed=True)
+        return {"precision": _share(inside > 0), "recall": _recall(self.real, samples.features)}
 
 
 class DensityCoverage(Metric):
@@ -43,13 +48,61 @@ class DensityCoverage(Metric):
     values = described("density", "coverage")
     min_samples = K + 1
 
+    def prepare(self, real: RealImages) -> None:
+        """Find the balls of as many reference images."""
+        self.real, self.radii = _balls(real)
+
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``density`` and ``coverage``."""
-        real = reference.spread(len(samples.labels)).features
-        radii = nearest(real, real, K, same=True).distances[:, -1]
-        inside, covered = 0, torch.zeros(len(real), dtype=torch.bool)
-        for some in samples.features.split(1000):
-            hits = torch.cdist(some, real) < radii
-            inside += int(hits.sum())
-            covered |= hits.any(dim=0)
-        return {"density": inside / (K * len(samples.labels)), "coverage": float(covered.double().mean())}
+        inside, held = _hits(samples.features, self.real, self.radii, closed=False)
+        return {"density": float(inside.double().mean()) / K, "coverage": _share(held > 0)}
+
+
+class ClassRecall(Metric):
+    """Recall with k = 5 within each class, of at most 250 images of it: a starved class has next to none."""
+
+    values = described("class_recall")
+    min_per_class = K + 1
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``class_recall``, a list with one number per class."""
+        labels = range(int(reference.labels.max()) + 1)
+        return {"class_recall": [_class_recall(samples, reference, label) for label in labels]}
+
+
+def _class_recall(samples: Features, reference: Features, label: int) -> float:
+    places = [(images.labels == label).nonzero().flatten() for images in (samples, reference)]
+    n = min(OF_A_CLASS, *(len(some) for some in places))
+    if n == 0:
+        return math.nan
+    drawn, real = (some[evenly(len(some), n)] for some in places)
+    return _recall(reference.features[real], samples.features[drawn])
+
+
+def _balls(real: RealImages) -> tuple[Tensor, Tensor]:
+    """Return the centres (N, D) and radii (N,) of as many reference images as there are samples."""
+    centres = real.equal.features
+    return centres, real.kept("radii", lambda: _radii(centres))
+
+
+def _radii(points: Tensor) -> Tensor:
+    return nearest(points, points, K, same=True).distances[:, -1]
+
+
+def _recall(real: Tensor, samples: Tensor) -> float:
+    return _share(_hits(real, samples, _radii(samples), closed=True)[0] > 0)
+
+
+def _hits(points: Tensor, centres: Tensor, radii: Tensor, *, closed: bool) -> tuple[Tensor, Tensor]:
+    """Count the balls that each point is in, and the points that each ball holds, with its surface or without."""
+    inside, held = [], torch.zeros(len(centres), dtype=torch.long)
+    for some in points.split(1000):
+        distances = torch.cdist(some, centres)
+        hits = distances <= radii if closed else distances < radii
+        inside.append(hits.sum(1))
+        held += hits.sum(0)
+    return torch.cat(inside), held
+
+
+def _share(hits: Tensor) -> float:
+    return float(hits.double().mean())

@@ -1,14 +1,16 @@
 """What every metric has: descriptions of its values, what it needs, and a function of two sets of features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
-from cgan.metrics.features import Extractor, Features
+from cgan.metrics.cache import cached_tensor
+from cgan.metrics.features import Extractor, Features, hash_of
 from cgan.metrics.values import Description, register_value
 
 Computed = dict[str, float | list[float]]
@@ -38,6 +40,24 @@ class RealImages:
     def samples(self) -> Features:
         """``n`` held-out images."""
         return self.held_out.spread(self.n)
+
+    @cached_property
+    def equal(self) -> Features:
+        """As many reference images."""
+        return self.reference.spread(self.n)
+
+    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return what ``compute`` finds of these images alone; it is kept on disk, since it may take minutes.
+
+        Args:
+            name: Says what it is.
+            compute: Called where nothing is kept yet.
+        """
+        return cached_tensor(f"{name}_{self._hash}", compute)
+
+    @cached_property
+    def _hash(self) -> str:
+        return hash_of([torch.tensor(self.n), *self.reference, *self.held_out])
 
 
 class Metric(ABC):

@@ -1,11 +1,14 @@
 """Variety and copying: do samples of a class vary as real ones do, and are they new?"""
 
+import hashlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric, RealImages
-from cgan.metrics.neighbours import nearest, pixels
+from cgan.metrics.neighbours import nearest
 from cgan.metrics.values import described
 
 TAIL = 0.01
@@ -18,14 +21,14 @@ class VarianceRatio(Metric):
     values = described("variance_ratio", "variance_ratio_min")
     min_per_class = 2
 
+    def prepare(self, real: RealImages) -> None:
+        """Compute the variance of each class of the reference."""
+        self.labels = real.reference.labels.unique().tolist()
+        self.variances = _variances(real.reference, self.labels)
+
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``variance_ratio`` and ``variance_ratio_min``."""
-        ratios = torch.stack(
-            [
-                _variance(samples.of_class(label)) / _variance(reference.of_class(label))
-                for label in reference.labels.unique().tolist()
-            ]
-        )
+        ratios = _variances(samples, self.labels) / self.variances
         return {"variance_ratio": float(ratios.mean()), "variance_ratio_min": float(ratios.min())}
 
 
@@ -34,12 +37,13 @@ class NearDuplicates(Metric):
 
     values = described("near_duplicates")
 
+    def prepare(self, real: RealImages) -> None:
+        """Find the distance that 99 % of as many reference images keep from one another."""
+        self.limit = real.kept("twins", lambda: _to_twin(real.equal)).quantile(TAIL)
+
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``near_duplicates``."""
-        real = pixels(reference.spread(len(samples.labels)).images)
-        limit = nearest(real, real, same=True).distances.quantile(TAIL)
-        drawn = pixels(samples.images)
-        return {"near_duplicates": _share(nearest(drawn, drawn, same=True).distances < limit)}
+        return {"near_duplicates": _share(_to_twin(samples) < self.limit)}
 
 
 class Memorised(Metric):
@@ -48,12 +52,17 @@ class Memorised(Metric):
     values = described("memorised")
 
     def prepare(self, real: RealImages) -> None:
-        """Find the distance that 99 % of the held-out images keep."""
-        self.limit = copy_limit(real.samples, real.reference)
+        """Find the distance that 99 % of the held-out images keep to their nearest reference image."""
+        self.held_out = real.kept("nearest", lambda: _to_nearest(real.samples, real.reference))
+        self.limit = self.held_out.quantile(TAIL)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``memorised``."""
         return {"memorised": _share(_to_nearest(samples, reference) < self.limit)}
+
+    def of_real(self, real: RealImages) -> Computed:
+        """Return the share of the held-out images, whose distances are known."""
+        return {"memorised": _share(self.held_out < self.limit)}
 
 
 class ExactCopies(Metric):
@@ -61,24 +70,29 @@ class ExactCopies(Metric):
 
     values = described("exact_copies")
 
+    def prepare(self, real: RealImages) -> None:
+        """Remember every reference image by a digest of its pixels."""
+        self.known = set(_digests(real.reference))
+
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``exact_copies``."""
-        known = {image.tobytes() for image in reference.images.numpy()}
-        copies = sum(image.tobytes() in known for image in samples.images.numpy())
-        return {"exact_copies": copies / len(samples.labels)}
+        return {"exact_copies": sum(one in self.known for one in _digests(samples)) / len(samples.labels)}
 
 
-def copy_limit(held_out: Features, reference: Features) -> float:
-    """Return the distance, in pixels, that 99 % of the held-out images keep to their nearest reference image."""
-    return float(_to_nearest(held_out, reference).quantile(TAIL))
+def _variances(images: Features, labels: list[int]) -> Tensor:
+    return torch.stack([images.features[images.labels == label].double().var(0).sum() for label in labels])
 
 
-def _variance(images: Features) -> Tensor:
-    return images.features.double().var(0).sum()
+def _to_twin(images: Features) -> Tensor:
+    return nearest(images.images, images.images, same=True).distances
 
 
 def _to_nearest(images: Features, reference: Features) -> Tensor:
-    return nearest(pixels(images.images), pixels(reference.images)).distances
+    return nearest(images.images, reference.images).distances
+
+
+def _digests(images: Features) -> Iterator[bytes]:
+    return (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.images.numpy())
 
 
 def _share(hits: Tensor) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cgan.metrics.features import Features
 from cgan.metrics.labels import confidence
-from cgan.metrics.neighbours import nearest, pixels
+from cgan.metrics.neighbours import nearest
 from cgan.networks.base import Generator
 from cgan.sampling.draw import render
 from cgan.sampling.grids import image_grid
@@ -51,7 +51,7 @@ def neighbours_grid(
     chosen = torch.cat(
         [(samples.labels == label).nonzero().squeeze(1)[:per_class] for label in range(len(class_names))]
     )
-    found = nearest(pixels(samples.images[chosen]), pixels(reference.images), k=6).places
+    found = nearest(samples.images[chosen], reference.images, k=6).places
     rows = torch.cat([samples.images[chosen][:, None], reference.images[found]], dim=1)
     names = ["sample", *_title("nearest", 6)]
     row_names = [class_names[label] for label in samples.labels[chosen].tolist()]
