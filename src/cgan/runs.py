@@ -55,8 +55,9 @@ class Run:
         """Draw a row of ``n`` images of each class."""
         spec = self.generator.spec
         assert spec is not None
-        labels = torch.arange(spec.num_classes).repeat_interleave(n)
-        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=spec.class_names)
+        labels = torch.tensor(shown := spec.shown_labels()).repeat_interleave(n)
+        names = [spec.class_names[label] for label in shown]
+        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=names)
 
 
 def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None) -> Run:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from random import Random
 from reprlib import repr  # short, whatever nests in an untrusted value
 from typing import Any
 
@@ -13,6 +14,9 @@ import torch
 from torch import Tensor
 
 from cgan.errors import CganError
+
+MAX_SHOWN = 20
+"""Classes in an image grid."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,16 @@ class DataSpec:
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
+
+    @property
+    def classes(self) -> str:
+        """What the classes are, in words: their names, or that there is only one."""
+        return _listed(self.class_names) if self.num_classes > 1 else "one class (unconditional)"
+
+    def shown_labels(self) -> list[int]:
+        """Return the classes that figures show: all, or of very many some at random, always the same."""
+        every = range(self.num_classes)
+        return list(every) if len(every) <= MAX_SHOWN else sorted(Random(0).sample(every, MAX_SHOWN))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for JSON and for ``torch.load(weights_only=True)``."""

@@ -52,9 +52,10 @@ class Collapse(pl.Callback):
 
     def _variety(self, trainer: pl.Trainer, module: GAN) -> float:
         images, labels = trainer.datamodule.train  # type: ignore[attr-defined]
-        requested = torch.arange(module.spec.num_classes).repeat_interleave(self.per_class)
+        shown = torch.tensor(module.spec.shown_labels())
+        requested, known = shown.repeat_interleave(self.per_class), torch.isin(labels, shown)
         drawn = draw(module.ema.generator, requested, seed=0)
-        return spread(drawn, requested) / max(spread(images, labels), 1e-9)
+        return spread(drawn, requested) / max(spread(images[known], labels[known]), 1e-9)
 
     def _warn(self, module: pl.LightningModule, sign: str) -> None:
         meaning = {

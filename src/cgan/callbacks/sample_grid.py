@@ -1,5 +1,6 @@
 """The same handwritings, drawn after every epoch."""
 
+import logging
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -14,9 +15,13 @@ from cgan.sampling.grids import image_grid
 from cgan.sampling.noise import fixed_latents
 from cgan.tracking import log_image
 
+log = logging.getLogger(__name__)
+
 
 class SampleGrid(pl.Callback):
     """Draw a grid from the averaged weights: a row per fixed latent, a column per class, the same all through the run.
+
+    Of very many classes some are shown; with one class every cell has a latent of its own.
 
     Writes ``samples/epoch_0001.png`` and on, ``latents.npz`` (``z``, ``labels``), and the image tab of TensorBoard.
 
@@ -41,10 +46,17 @@ class SampleGrid(pl.Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the latents and keep them."""
-        classes = gan(pl_module).spec.num_classes
-        z = fixed_latents(self.rows, gan(pl_module).generator.z_dim, self.seed)
-        self.z = z.repeat_interleave(classes, dim=0)
-        self.labels = torch.arange(classes).repeat(self.rows)
+        spec, z_dim = gan(pl_module).spec, gan(pl_module).generator.z_dim
+        shown = spec.shown_labels()
+        if spec.num_classes == 1:
+            self.names, self.labels = None, torch.zeros(self.rows**2, dtype=torch.int64)
+            self.z = fixed_latents(self.rows**2, z_dim, self.seed)
+        else:
+            self.names = [spec.class_names[label] for label in shown]
+            self.z = fixed_latents(self.rows, z_dim, self.seed).repeat_interleave(len(shown), dim=0)
+            self.labels = torch.tensor(shown).repeat(self.rows)
+        if len(shown) < spec.num_classes:
+            log.info("Image grids show %d of the %s classes", len(shown), f"{spec.num_classes:,}")
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
         np.savez(self.folder / "latents.npz", z=self.z.numpy(), labels=self.labels.numpy())
 
@@ -55,8 +67,6 @@ class SampleGrid(pl.Callback):
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
         images = render(gan(pl_module).ema.generator, self.z, self.labels)
-        picture = image_grid(
-            images, gan(pl_module).spec.num_classes, column_names=list(gan(pl_module).spec.class_names)
-        )
+        picture = image_grid(images, len(images) // self.rows, column_names=self.names)
         picture.save(self.folder / "samples" / f"epoch_{epoch:04d}.png")
         log_image(pl_module, "samples", picture)

@@ -1,6 +1,7 @@
 """Image grids that explain a value: samples, best and worst, nearest training images, interpolations."""
 
 import io
+from collections.abc import Mapping
 
 import torch
 from PIL import Image
@@ -16,56 +17,55 @@ from cgan.sampling.interpolate import morph
 from cgan.sampling.noise import fixed_latents
 
 
-def style_grid(generator: Generator, class_names: list[str], *, rows: int, seed: int) -> Image.Image:
+def style_grid(generator: Generator, classes: Mapping[int, str], *, rows: int, seed: int) -> Image.Image:
     """A row per latent, a column per class: the same latents for every generator with this ``z_dim``."""
-    classes = len(class_names)
-    z = fixed_latents(rows, generator.z_dim, seed).repeat_interleave(classes, dim=0)
-    return image_grid(render(generator, z, torch.arange(classes).repeat(rows)), classes, column_names=class_names)
+    z = fixed_latents(rows, generator.z_dim, seed).repeat_interleave(len(classes), dim=0)
+    labels = torch.tensor(list(classes)).repeat(rows)
+    return image_grid(render(generator, z, labels), len(classes), column_names=list(classes.values()))
 
 
-def class_grid(samples: Features, class_names: list[str], *, rows: int) -> Image.Image:
+def class_grid(samples: Features, classes: Mapping[int, str], *, rows: int) -> Image.Image:
     """The first images of each class, a column per class; a class with fewer leaves white cells."""
-    cells = torch.full((rows, len(class_names), *samples.images.shape[1:]), 255, dtype=torch.uint8)
-    for label in range(len(class_names)):
+    cells = torch.full((rows, len(classes), *samples.images.shape[1:]), 255, dtype=torch.uint8)
+    for column, label in enumerate(classes):
         first = samples.images[samples.labels == label][:rows]
-        cells[: len(first), label] = first
-    return image_grid(cells.flatten(0, 1), len(class_names), column_names=class_names)
+        cells[: len(first), column] = first
+    return image_grid(cells.flatten(0, 1), len(classes), column_names=list(classes.values()))
 
 
-def extremes_grid(samples: Features, class_names: list[str], *, each: int = 8) -> Image.Image:
+def extremes_grid(samples: Features, classes: Mapping[int, str], *, each: int = 8) -> Image.Image:
     """Per class, the samples whose class the classifier is most certain of, and those where it is least certain."""
     certainty = confidence(samples)
     shown = []
-    for label in range(len(class_names)):
+    for label in classes:
         places = (samples.labels == label).nonzero().squeeze(1)
         order = places[certainty[places].argsort(descending=True, stable=True)]
         shown += [_filled(samples.images[order[:each]], each), _filled(samples.images[order[-each:]], each)]
     names = [*_title("best", each), *_title("worst", each)]
-    return image_grid(torch.cat(shown), 2 * each, column_names=names, row_names=class_names)
+    return image_grid(torch.cat(shown), 2 * each, column_names=names, row_names=list(classes.values()))
 
 
 def neighbours_grid(
-    samples: Features, reference: Features, class_names: list[str], *, per_class: int = 2
+    samples: Features, reference: Features, classes: Mapping[int, str], *, per_class: int = 2
 ) -> Image.Image:
     """The first samples of each class, each followed by its six nearest training images in pixels."""
-    chosen = torch.cat(
-        [(samples.labels == label).nonzero().squeeze(1)[:per_class] for label in range(len(class_names))]
-    )
+    chosen = torch.cat([(samples.labels == label).nonzero().squeeze(1)[:per_class] for label in classes])
     found = nearest(samples.images[chosen], reference.images, k=6).places
     rows = torch.cat([samples.images[chosen][:, None], reference.images[found]], dim=1)
     names = ["sample", *_title("nearest", 6)]
-    row_names = [class_names[label] for label in samples.labels[chosen].tolist()]
+    row_names = [classes[label] for label in samples.labels[chosen].tolist()]
     return image_grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)
 
 
-def interpolation_grid(generator: Generator, class_names: list[str], *, seed: int, frames: int = 11) -> Image.Image:
+def interpolation_grid(generator: Generator, classes: Mapping[int, str], *, seed: int, frames: int = 11) -> Image.Image:
     """Each class into the next one with one latent; then one latent into another within each class."""
     here, there = fixed_latents(2, generator.z_dim, seed)
-    labels = range(len(class_names))
-    between = [morph(generator, (here, here), (label, (label + 1) % len(labels)), frames) for label in labels]
+    labels = list(classes)
+    steps = list(zip(labels, labels[1:] + labels[:1], strict=True))
+    between = [morph(generator, (here, here), step, frames) for step in steps]
     within = [morph(generator, (here, there), (label, label), frames) for label in labels]
-    names = [f"{name} to {class_names[(label + 1) % len(labels)]}" for label, name in enumerate(class_names)]
-    names += [f"{name}, latents" for name in class_names]
+    names = [f"{classes[start]} to {classes[end]}" for start, end in steps]
+    names += [f"{name}, latents" for name in classes.values()]
     return image_grid(torch.cat([*between, *within]), frames, row_names=names)
 
 

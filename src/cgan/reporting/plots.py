@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cgan.metrics.values import Description
 from cgan.records.evaluation import EvaluationRecord
-from cgan.reporting.table import columns, shown
+from cgan.reporting.table import MAX_CLASSES, columns, shown
 
 BARS_PER_LINE = 4
 
@@ -36,7 +36,7 @@ def overview(record: EvaluationRecord) -> bytes:
 def confusion_matrices(record: EvaluationRecord) -> bytes | None:
     """Draw a matrix per entry, rows requested, columns read, in percent of the row; as PNG, None without matrices."""
     tables = {name: entry.confusion for name, entry in columns(record).items() if entry.confusion}
-    if not tables:
+    if not tables or len(record.class_names) > MAX_CLASSES:
         return None
     across = min(len(tables), 3)
     down = -(-len(tables) // across)

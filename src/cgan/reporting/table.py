@@ -10,6 +10,9 @@ from tabulate import tabulate
 from cgan.metrics.values import Description
 from cgan.records.evaluation import REAL, Entry, EvaluationRecord
 
+MAX_CLASSES = 50
+"""Classes in a table or figure."""
+
 
 def columns(record: EvaluationRecord) -> dict[str, Entry]:
     """Return what stands side by side: the entries by name, and real images last."""
@@ -17,7 +20,12 @@ def columns(record: EvaluationRecord) -> dict[str, Entry]:
 
 
 def shown(record: EvaluationRecord, *, per_class: bool = False) -> list[Description]:
-    """Return the descriptions of all values in a record, of those in all or of those per class."""
+    """Return the descriptions of all values in a record, of those in all or of those per class.
+
+    Values of very many classes are left to files: no table or figure could be read.
+    """
+    if per_class and len(record.class_names) > MAX_CLASSES:
+        return []
     found = [entry.class_values if per_class else entry.values for entry in columns(record).values()]
     return [record.describe(name) for name in dict.fromkeys(name for values in found for name in values)]
 

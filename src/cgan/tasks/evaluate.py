@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm  # in a notebook, a notebook's bar
 
 from cgan.data.sources import Split
+from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.hardware import describe_hardware
@@ -78,7 +79,7 @@ def run(cfg: DictConfig) -> Evaluation:
     """
     load_plugins(cfg.plugins)
     _refuse_requests(cfg)
-    source = instantiate(cfg.data.source, _convert_="all")
+    source = build_source(cfg.data)
     spec: DataSpec = source.spec
     extractor: Extractor = instantiate(cfg.features)
     extractor.check(spec)
@@ -185,7 +186,7 @@ def _grids(
     candidate: Candidate, samples: Features, reference: Features, cfg: DictConfig, spec: DataSpec
 ) -> dict[str, bytes]:
     """Draw the image grids that explain the values of one candidate, by file name."""
-    names = list(spec.class_names)
+    names = {label: spec.class_names[label] for label in spec.shown_labels()}
     grids = {"neighbours.png": neighbours_grid(samples, reference, names)}
     if samples.logits.shape[1] == spec.num_classes:
         grids["extremes.png"] = extremes_grid(samples, names)

@@ -105,7 +105,7 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         width=width,
         classes=shown,
         count=len(shown),
-        facts=_facts(origin, ", ".join(spec.class_names), licences),
+        facts=_facts(origin, spec.classes, licences),
         evaluation=_evaluation(found),
     )
 

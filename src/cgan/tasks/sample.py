@@ -30,7 +30,7 @@ from cgan.seeding import torch_stream
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
-MAX_COLUMNS, MAX_ROWS_PER_CLASS = 25, 20
+MAX_COLUMNS, MAX_ROWS_PER_CLASS, MAX_CLASSES = 25, 20, 50
 FORMATS = ("png", "npz", "zip", "gif", "mp4", "idx")
 TEST_SHARE = 6  # MNIST has six training images for one test image
 
@@ -204,6 +204,9 @@ def _listed(value: Any) -> list[Any]:
 
 def labelled_grid(images: Tensor, names: Sequence[str]) -> Image.Image:
     """Lay out (classes, n, C, H, W) uint8: one class as a square, several as a row each, long rows wrapped."""
+    if len(images) > MAX_CLASSES:
+        log.info("The grid shows the first %d of %s classes; out= writes all", MAX_CLASSES, f"{len(images):,}")
+        images, names = images[:MAX_CLASSES], names[:MAX_CLASSES]
     classes, n, *shape = images.shape
     columns = max(int(np.ceil(np.sqrt(n))), 5) if classes == 1 else n
     columns = min(columns, MAX_COLUMNS, n)

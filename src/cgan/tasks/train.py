@@ -27,6 +27,7 @@ from cgan.checkpoint import read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.commands import command
 from cgan.data.datamodule import ImageData
+from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import describe
@@ -103,7 +104,7 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     data = ImageData(
-        source=instantiate(cfg.data.source, _convert_="all"),
+        source=build_source(cfg.data),
         batch_size=cfg.data.batch_size,
         steps_per_batch=cfg.data.steps_per_batch,
         seed=cfg.seed,
@@ -265,7 +266,8 @@ def opening_message(module: ConditionalGAN, folder: Path, batch_size: int, devic
     size = {part: sum(weight.numel() for weight in getattr(module, part).parameters()) for part in PARTS}
     networks = ", ".join(f"{type(getattr(module, part)).__name__} ({size[part]:,} weights)" for part in PARTS)
     batch = f"{batch_size} images" if devices == 1 else f"{devices} x {batch_size} = {devices * batch_size} images"
-    return f"Training {networks} on {module.spec.name}\nGlobal batch: {batch}\nRun folder: {folder}"
+    data = f"{module.spec.name}: {module.spec.classes}"
+    return f"Training {networks} on {data}\nGlobal batch: {batch}\nRun folder: {folder}"
 
 
 def summarise(folder: Path, quality: Quality | None) -> TrainResult:

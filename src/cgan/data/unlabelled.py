@@ -1,0 +1,36 @@
+"""Any data set without its labels."""
+
+from dataclasses import replace
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from cgan.data.sources import Source, Split, SplitName
+
+
+class Unlabelled:
+    """A source whose images are all of one class, named as the data set: training on it is unconditional.
+
+    Args:
+        source: The data set.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.spec = replace(source.spec, class_names=(source.spec.name,), factors=())
+
+    def prepare(self) -> None:
+        """Download what is missing."""
+        self.source.prepare()
+
+    def load(self, split: SplitName) -> Split:
+        """Read one split; every label is 0."""
+        images, labels = self.source.load(split)
+        return Split(images, torch.zeros_like(labels))
+
+
+def build_source(data: DictConfig) -> Source:
+    """Build the data set of a configuration; ``data.conditional=false`` drops its labels."""
+    source: Source = instantiate(data.source, _convert_="all")
+    return source if data.conditional else Unlabelled(source)
