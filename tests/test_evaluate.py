@@ -1,6 +1,7 @@
 """The whole evaluation on real digits: generators and images beside real ones, and what it refuses."""
 
 import csv
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -305,6 +306,7 @@ def test_a_folder_of_pictures_is_read_as_it_is(tmp_path):
         ({"images": np.full((100, 28, 28), 1.5)}, r"expected float images in \[0, 1\], found 1.5 to 1.5"),
         ({"images": np.full((100, 28, 28), -0.1)}, r"expected float images in \[0, 1\]"),
         ({"images": np.full((100, 28, 28), np.nan)}, "NaN or infinity"),
+        ({"images": np.eye(28, dtype=np.uint8)[None].repeat(100, 0)}, "found only 0 and 1; multiply them by 255"),
         ({"images": np.zeros((100, 28, 28), np.int64)}, "expected uint8 or float images, found int64"),
         ({"labels": np.full(100, 10)}, "expected labels from 0 to 9, found 10"),
         ({"labels": np.full(100, -1)}, "expected labels from 0 to 9, found -1"),
@@ -333,14 +335,13 @@ def test_folders_and_requests_that_do_not_fit_are_refused(composed, tmp_path):
     refused("no such file or folder", f"images={tmp_path / 'none.npz'}")
     refused("runs=.*found none", f"runs={tmp_path / 'pictures'}")
     (tmp_path / "empty").mkdir()
-    refused("expected one folder of pictures per class, found none", f"images={tmp_path / 'empty'}")
-    (tmp_path / "empty" / "3").mkdir()
-    refused("expected pictures in its folders, found none", f"images={tmp_path / 'empty'}")
+    refused("expected one folder of pictures per class, found nothing", f"images={tmp_path / 'empty'}")
     Image.new("L", (20, 28)).save(folder / "0" / "mixed.png")
     refused("expected 28x28 pixels as mnist5k has, found 20x28", f"images={folder}")
     (folder / "0" / "mixed.png").write_bytes(b"no picture")
-    refused("expected a picture, found something unreadable", f"images={folder}")
-    (folder / "eleven").mkdir()
+    refused("expected a picture, found something else", f"images={folder}")
+    (folder / "0" / "mixed.png").rename(folder / "0" / "notes.txt")
+    shutil.copytree(folder / "0", folder / "eleven")
     refused("'eleven' is no class", f"images={folder}")
     generator = untrained(tmp_path / "nan", 0)
     torch.manual_seed(0)

@@ -60,12 +60,7 @@ def find_layout(tree: Files, name: str, where: str, test_share: float = 0.1, spl
     Raises:
         CganError: There are no pictures, or their classes are not clear.
     """
-    pictures, left_out = _pictures(tree.names)
-    if not pictures:
-        found = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common(4)) or "nothing"
-        raise CganError(
-            f"{where}: expected one folder of pictures per class, found {found}; set data.root to such a folder or .zip"
-        )
+    pictures, left_out = _pictures(tree.names, where)
     base = _base(pictures, tree.names)
     splits = _splits(pictures, base, where)
     left_out["pictures outside of train/ and test/"] += len(splits.pop("", {}))
@@ -82,6 +77,26 @@ def find_layout(tree: Files, name: str, where: str, test_share: float = 0.1, spl
         if empty := _empty_folders(tree.names, splits["train"]):
             left_out[f"folders without pictures ({', '.join(empty):.60})"] += len(empty)
     return _assembled(classes, left_out, where, test_share, split_seed)
+
+
+def find_classes(tree: Files, only_class: str, where: str) -> tuple[Labelled, Counter[str]]:
+    """Find the class of each picture where there are no splits; also count the files that were left out, by reason.
+
+    Args:
+        tree: The files.
+        only_class: The class of pictures that lie in no folder and in no table.
+        where: What errors call the tree.
+
+    Raises:
+        CganError: There are no pictures, or their classes are not clear.
+    """
+    pictures, left_out = _pictures(tree.names, where)
+    base = _base(pictures, tree.names)
+    table = _table(tree, pictures, base, only_class, where)
+    if table is None:
+        return _classes_by_folder({name: name[len(base) :] for name in pictures}, only_class, where), left_out
+    left_out["pictures that the table of labels does not name"] += len(pictures) - len(table)
+    return table, +left_out
 
 
 def _assembled(
@@ -114,8 +129,12 @@ def _assembled(
     return Layout(names, in_train, in_test, +left_out, note)
 
 
-def _pictures(names: Iterable[str]) -> tuple[list[str], Counter[str]]:
-    """Return the files that are pictures by their ending, and count the others by kind."""
+def _pictures(names: Iterable[str], where: str) -> tuple[list[str], Counter[str]]:
+    """Return the files that are pictures by their ending, and count the others by kind.
+
+    Raises:
+        CganError: There are none.
+    """
     pictures, left_out = list[str](), Counter[str]()
     for name in names:
         path = PurePosixPath(name)
@@ -127,6 +146,11 @@ def _pictures(names: Iterable[str]) -> tuple[list[str], Counter[str]]:
             pictures.append(name)
         elif path.name not in TABLES:
             left_out[f"{path.suffix.lower():.12} files" if path.suffix else "files without an ending"] += 1
+    if not pictures:
+        found = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common(4)) or "nothing"
+        raise CganError(
+            f"{where}: expected one folder of pictures per class, found {found}; name another one or a .zip"
+        )
     return pictures, left_out
 
 

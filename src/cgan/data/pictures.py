@@ -1,26 +1,32 @@
-"""Pictures made elsewhere: an ``.npz`` or a folder with one subfolder per class, checked in full before any use."""
+"""Pictures made elsewhere: an ``.npz``, or a folder or zip of files with their classes, checked before any use."""
 
+import logging
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from cgan.data.layout import find_classes
+from cgan.data.pixels import Form, read_picture
+from cgan.data.report import describe_left_out
 from cgan.data.sources import Split
+from cgan.data.trees import open_tree
 from cgan.errors import CganError
 from cgan.spec import DataSpec
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+log = logging.getLogger(__name__)
+ROUNDING = 1e-4
+"""How far a float image may leave [0, 1]."""
 
 
 def read_pictures(path: Path, spec: DataSpec) -> Split:
-    """Read images and labels; nothing is scaled, a colour file of a grey data set is read as grey.
+    """Read images and labels; files are read as training reads them, but for their size, which must fit.
 
     Args:
         path: An ``.npz`` with ``images`` (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1], and
-            ``labels`` (N,); or a folder ``CLASS/*.png``.
+            ``labels`` (N,); or a folder or zip with ``CLASS/*`` or a table of labels.
         spec: What the images must be like.
 
     Raises:
@@ -30,7 +36,7 @@ def read_pictures(path: Path, spec: DataSpec) -> Split:
         raise CganError(
             f"images={path}: no such file or folder; expected an .npz or a folder with one folder per class"
         )
-    images, labels = _read_folder(path, spec) if path.is_dir() else _read_npz(path, spec)
+    images, labels = _read_npz(path, spec) if path.suffix == ".npz" else _read_folder(path, spec)
     if len(images) == 0:
         raise CganError(f"images={path}: expected pictures, found none")
     return Split(images, labels)
@@ -56,19 +62,23 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
 
 
 def _as_uint8(images: np.ndarray, path: Path) -> np.ndarray:
-    if images.dtype == np.uint8 or images.size == 0:
+    if images.size == 0:
         return images.astype(np.uint8)
+    if images.dtype == np.uint8:
+        if images.max() == 1:
+            raise CganError(f"images={path}: expected uint8 images in 0..255, found only 0 and 1; multiply them by 255")
+        return images
     if images.dtype.kind != "f":
         raise CganError(f"images={path}: expected uint8 or float images, found {images.dtype}; store them as uint8")
     if not np.isfinite(images).all():
         raise CganError(f"images={path}: its images hold NaN or infinity; store finite values")
     low, high = images.min(), images.max()
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise CganError(
-            f"images={path}: expected float images in [0, 1], found {low:.4g} to {high:.4g}; scale them, or store them "
+            f"images={path}: expected float images in [0, 1], found {low:.6g} to {high:.6g}; scale them, or store them "
             "as uint8 in 0..255"
         )
-    return (images * 255).round().astype(np.uint8)
+    return (images * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _channels_first(images: np.ndarray, spec: DataSpec, path: Path) -> np.ndarray:
@@ -86,32 +96,22 @@ def _channels_first(images: np.ndarray, spec: DataSpec, path: Path) -> np.ndarra
     )
 
 
-def _read_folder(folder: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
-    subfolders = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    if not subfolders:
-        raise CganError(f"images={folder}: expected one folder of pictures per class, found none")
-    if unknown := [entry.name for entry in subfolders if entry.name not in spec.class_names]:
-        raise CganError(f"images={folder}: {unknown[0]!r} is no class; expected {', '.join(spec.class_names)}")
-    paths = [
-        path for entry in subfolders for path in sorted(entry.iterdir()) if path.suffix.lower() in ENDINGS
-    ]  # whatever else lies there, such as a README, is no picture
-    if not paths:
-        raise CganError(f"images={folder}: expected pictures in its folders, found none")
-    labels = [spec.class_names.index(path.parent.name) for path in paths]
-    return torch.stack([_read_picture(path, spec) for path in paths]), torch.tensor(labels)
+def _read_folder(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
+    tree = open_tree(path, "images")
+    classes, left_out = find_classes(tree, spec.class_names[0] if spec.num_classes == 1 else "", f"images={path}")
+    if unknown := sorted(set(classes.values()) - set(spec.class_names)):
+        raise CganError(f"images={path}: {unknown[0]!r} is no class; expected {', '.join(spec.class_names)}")
+    if left_out:
+        log.info("images=%s: %d pictures%s", path, len(classes), describe_left_out(left_out))
+    files = sorted(classes, key=lambda file: (spec.class_names.index(classes[file]), file))
+    pixels = [_read_picture(tree.read(file), spec, f"{path}/{file}") for file in files]
+    return torch.from_numpy(np.stack(pixels)), torch.tensor([spec.class_names.index(classes[file]) for file in files])
 
 
-def _read_picture(path: Path, spec: DataSpec) -> Tensor:
+def _read_picture(content: bytes, spec: DataSpec, name: str) -> np.ndarray:
     channels, height, width = spec.img_shape
-    try:
-        with Image.open(path) as picture:
-            size, pixels = picture.size, None
-            if size == (width, height):
-                pixels = np.array(picture.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise CganError(f"images: {path}: expected a picture, found something unreadable ({error})") from error
-    if pixels is None:
-        raise CganError(
-            f"images: {path}: expected {width}x{height} pixels as {spec.name} has, found {size[0]}x{size[1]}"
-        )
-    return torch.from_numpy(pixels).view(height, width, channels).permute(2, 0, 1)
+    picture = read_picture(content, Form(channels), f"images: {name}")
+    if picture.size != (width, height):
+        found = "x".join(map(str, picture.size))
+        raise CganError(f"images: {name}: expected {width}x{height} pixels as {spec.name} has, found {found}")
+    return picture.pixels

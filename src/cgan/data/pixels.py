@@ -168,8 +168,8 @@ def _reason(content: bytes, error: Exception) -> str:
         return "an empty file (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return "something else, or only the start of one"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS} pixels"
+    if isinstance(error, Image.DecompressionBombError):  # its message is about another limit
+        return "one with far too many pixels"
     return f"one that is damaged or not supported ({' '.join(str(error).split()) or type(error).__name__:.160})"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from cgan.data.layout import Layout, find_layout
 from cgan.data.pixels import Form, Picture, UnreadablePictureError, picture_header, read_picture
-from cgan.data.report import Tally, left_out, per_class
+from cgan.data.report import Tally, describe_left_out, per_class
 from cgan.data.trees import FolderTree, ZipTree
 from cgan.errors import CganError
 from cgan.hardware import available_cores
@@ -180,11 +180,12 @@ class Decoder:
 
     def _report(self, train_labels: np.ndarray, tested: int) -> list[str]:
         layout = self.plan.layout
+        left_out = describe_left_out(layout.left_out, self._tally.unreadable)
         return [
             f"Pictures: {len(train_labels):,} to train on, {tested:,} to test with ({layout.test_note}); "
             f"{per_class(train_labels, layout.class_names)}",
             f"Found:    {self._tally.found()}",
-            f"Used as:  {self._tally.made(self.plan.guessed)}{left_out(layout.left_out, self._tally.unreadable)}",
+            f"Used as:  {self._tally.made(self.plan.guessed)}{left_out}",
         ]
 
     def _read_all(self, files: list[tuple[str, int]]) -> list[Picture | UnreadablePictureError]:

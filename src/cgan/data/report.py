@@ -93,8 +93,8 @@ def imbalance(labels: np.ndarray, class_names: Sequence[str]) -> str | None:
     )
 
 
-def left_out(counts: Counter[str], unreadable: Sequence[str]) -> str:
-    """Say how many files were left out and why."""
+def describe_left_out(counts: Counter[str], unreadable: Sequence[str] = ()) -> str:
+    """Say how many files were left out and why, as the end of a sentence; empty where none was."""
     parts = [f"{count:,} {reason}" for reason, count in counts.items() if count]
     if unreadable:
         parts.append(f"{len(unreadable):,} unreadable ({', '.join(unreadable[:3])}{', ...' if unreadable[3:] else ''})")

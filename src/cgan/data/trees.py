@@ -30,7 +30,7 @@ def open_tree(root: Path, key: str = "data.root") -> "FolderTree | ZipTree":
         raise CganError(f"{key}={root}: no such folder or zip ({root.absolute()})")
     if not zipfile.is_zipfile(root):
         raise CganError(f"{key}={root}: expected a folder or a .zip of pictures; unpack other archives first")
-    return ZipTree(root)
+    return ZipTree(root, key)
 
 
 class FolderTree:
@@ -88,9 +88,9 @@ class ZipTree:
         CganError: The zip is damaged, encrypted, or holds a path that leads out of it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, key: str = "data.root") -> None:
         self.root = root
-        self._state = _state(root)
+        self._shown = f"{key}={root}"
 
     @cached_property
     def names(self) -> list[str]:
@@ -117,16 +117,16 @@ class ZipTree:
         try:
             return zipfile.ZipFile(self.root)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise CganError(f"data.root={self.root}: a damaged zip ({error}); copy or download it again") from error
+            raise CganError(f"{self._shown}: a damaged zip ({error}); copy or download it again") from error
 
     @cached_property
     def _infos(self) -> dict[str, zipfile.ZipInfo]:
         infos = {info.filename.replace("\\", "/"): info for info in self._archive.infolist() if not _is_link(info)}
         for name, info in infos.items():
             if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:3] == ":/":
-                raise CganError(f"data.root={self.root}: it holds the path {name!r:.200}, which leads out of it")
+                raise CganError(f"{self._shown}: it holds the path {name!r:.200}, which leads out of it")
             if info.flag_bits & 1:
-                raise CganError(f"data.root={self.root}: it is encrypted ({name:.200}); unpack it and name the folder")
+                raise CganError(f"{self._shown}: it is encrypted ({name:.200}); unpack it and name the folder")
         return infos
 
 

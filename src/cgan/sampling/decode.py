@@ -1,24 +1,24 @@
 """Untrusted images, decoded with limits on bytes and pixels."""
 
-import io
-
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cgan.data.pixels import Form, UnreadablePictureError, read_picture
 from cgan.errors import CganError
 
 MAX_BYTES = 1_000_000
 MAX_PIXELS = 4_000_000
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = ("PNG", "JPEG", "WEBP", "MPO")
+"""What strangers may send; a telephone's JPEG with a second picture in it is an MPO."""
 
 
-def decode_image(content: bytes) -> np.ndarray:
-    """Decode an image to grey levels; its format is found from its content, not from a file's name.
+def decode_image(content: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
+    """Decode an image to grey levels, as training reads it; its format is found from its content.
 
     Transparent parts become middle grey, so that both black and white ink stand out.
 
     Args:
-        content: A PNG, JPEG or WebP file of at most 1 MB and 4 million pixels.
+        content: A file of at most 1 MB and 4 million pixels.
+        formats: What is read, as Pillow calls it.
 
     Returns:
         (H, W) uint8.
@@ -28,18 +28,8 @@ def decode_image(content: bytes) -> np.ndarray:
     """
     if len(content) > MAX_BYTES:
         raise CganError(f"the picture has {len(content)} bytes: expected at most {MAX_BYTES}; make it smaller")
+    form = Form(channels=1, background="#808080")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:  # known from the header, before anything is decompressed
-                raise CganError(
-                    f"the picture has {image.width}x{image.height} pixels: expected at most {MAX_PIXELS} in all"
-                )
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise CganError(f"the picture has too many pixels: expected at most {MAX_PIXELS}") from error
-    except UnidentifiedImageError as error:
-        raise CganError(f"expected a picture as {', '.join(FORMATS)}, found something else") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise CganError("the picture is damaged: save it again as PNG") from error
-    backdrop = Image.new("RGBA", upright.size, (128, 128, 128, 255))
-    return np.array(Image.alpha_composite(backdrop, upright).convert("L"))
+        return read_picture(content, form, "", formats=formats, max_pixels=MAX_PIXELS).pixels[0]
+    except UnreadablePictureError as error:
+        raise CganError(f"expected a picture as {', '.join(FORMATS[:3])}, found {error.found}") from error

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from cgan.checkpoint import find_generator, load_generator
+from cgan.data.pixels import FORMATS as PICTURE_FORMATS
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks.base import Generator
@@ -175,7 +176,7 @@ def _invert(path: Path, generator: Generator, spec: DataSpec) -> Tensor:
     if height != width:
         raise CganError(f"style={path}: expected a generator of square images, this one draws {height}x{width}")
     try:
-        image = centre(decode_image(path.read_bytes()), height)
+        image = centre(decode_image(path.read_bytes(), PICTURE_FORMATS), height)
     except OSError as error:
         raise CganError(f"style={path}: cannot read it ({error.strerror}); name an image of one digit") from error
     except CganError as error:
