@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cgan.data.batches import Batches
-from cgan.data.sources import Mnist5k, Split, TorchvisionSource
+from cgan.data.idx import IdxSource
+from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.spec import DataSpec, to_float, to_uint8
 
@@ -120,8 +121,8 @@ def placed(tmp_path):
     return tmp_path
 
 
-def mnist(root) -> TorchvisionSource:
-    return TorchvisionSource("MNIST", str(root), [1, 28, 28], DIGITS)
+def mnist(root) -> IdxSource:
+    return IdxSource("MNIST", str(root), [1, 28, 28], DIGITS)
 
 
 def test_files_placed_by_hand_need_no_network(placed):

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save
 from tqdm import tqdm
 
-from cgan.data.sources import TorchvisionSource
+from cgan.data.idx import IdxSource
 from cgan.metrics.classifier import accuracy, fit_classifier, fused
 from cgan.metrics.digits import DigitNet
 
 
 def run(out: Path, root: str, epochs: int = 20, seed: int = 1) -> float:
     """Train on MNIST's training split, write the last epoch's weights, return the accuracy on the test split."""
-    source = TorchvisionSource("MNIST", root, [1, 28, 28], list("0123456789"))
+    source = IdxSource("MNIST", root, [1, 28, 28], list("0123456789"))
     source.prepare()
     train, test = source.load("train"), source.load("test")
     torch.manual_seed(seed)

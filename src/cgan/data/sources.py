@@ -1,12 +1,9 @@
 """Real data sets, each read once into one uint8 tensor per split."""
 
-import zlib
-from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
 from cgan.errors import CganError
@@ -39,65 +36,6 @@ class Source(Protocol):
 
     def load(self, split: SplitName) -> Split:
         """Read one split into memory."""
-
-
-class TorchvisionSource:
-    """A labelled image data set that torchvision can download: MNIST, FashionMNIST, KMNIST, CIFAR10.
-
-    Files put under ``root`` by hand are used without a network, packed or unpacked.
-
-    Args:
-        dataset: The name of the class in ``torchvision.datasets``.
-        root: The folder with the files; torchvision keeps a subfolder per data set in it.
-        img_shape: (C, H, W).
-        class_names: One name per class.
-    """
-
-    def __init__(self, dataset: str, root: str, img_shape: list[int], class_names: list[str]) -> None:
-        self.dataset = dataset
-        self.root = Path(root)
-        channels, height, width = img_shape
-        self.spec = DataSpec(dataset.lower(), (channels, height, width), tuple(str(name) for name in class_names))
-
-    def prepare(self) -> None:
-        """Download both splits unless their files are there.
-
-        Raises:
-            CganError: The files are missing, damaged or out of reach.
-        """
-        for split in ("train", "test"):
-            self._open(split, download=True)
-
-    def load(self, split: SplitName) -> Split:
-        """Read one split.
-
-        Raises:
-            CganError: The files are missing or damaged, or hold other shapes or labels than the spec says.
-        """
-        stored = self._open(split, download=False)
-        images, labels = torch.as_tensor(stored.data), torch.as_tensor(stored.targets, dtype=torch.int64)
-        # MNIST and its kin store (N, H, W); CIFAR10 stores (N, H, W, C).
-        images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-        found = tuple(images.shape[1:])
-        if found != self.spec.img_shape or len(images) != len(labels) or len(images) == 0:
-            raise self._unusable(f"{len(images)} images of {found} and {len(labels)} labels in the {split} split")
-        if labels.min() < 0 or labels.max() >= self.spec.num_classes:
-            raise self._unusable(f"labels from {int(labels.min())} to {int(labels.max())} in the {split} split")
-        return Split(images, labels)
-
-    def _open(self, split: str, *, download: bool) -> torchvision.datasets.VisionDataset:
-        dataset = getattr(torchvision.datasets, self.dataset)
-        try:
-            return dataset(str(self.root), train=split == "train", download=download)
-        except (RuntimeError, OSError, EOFError, ValueError, AssertionError, zlib.error) as error:
-            raise self._unusable(str(error) or type(error).__name__) from error
-
-    def _unusable(self, found: str) -> CganError:
-        return CganError(
-            f"{self.dataset} under {self.root.absolute()}: {found:.160}. Place the data set's official files in "
-            f"{self.root / self.dataset / 'raw'}, name the folder that has them with data.root=FOLDER, or use the "
-            "digits that need no download with data=mnist5k"
-        )
 
 
 class Mnist5k:
