@@ -199,7 +199,7 @@ def test_styles_and_morphs_are_those_of_the_service(client, logs):
     name = service.default_model()
     answer = client.get("/v1/styles/11?format=npz&classes=2&classes=0&classes=7&truncation=0.6")
     arrays = np.load(io.BytesIO(answer.content))
-    expected = service.render(name, service.style(name, 11, 0.6), [2, 0, 7])[:, 0].numpy().astype(int)
+    expected = service.render(name, service.style(name, 11), [2, 0, 7], 0.6)[:, 0].numpy().astype(int)
     assert arrays["labels"].tolist() == [2, 0, 7]
     assert np.abs(arrays["images"] - expected).max() <= 1
     assert len(client.get("/v1/styles/11?format=json").json()["images"]) == 10

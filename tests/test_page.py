@@ -151,8 +151,8 @@ def test_several_classes_share_a_style_and_every_download_opens(opened: Open, se
     expect(page.get_by_role("img", name="2 0 7, seed 11")).to_be_visible()
     pictures = page.get_by_role("img", name="2 0 7, seed")
     expect(pictures).to_have_count(5)
-    style = service.style(service.default_model(), 11, TRUNCATION)
-    drawn = service.render(service.default_model(), style, [2, 0, 7])[:, 0].numpy()
+    style = service.style(service.default_model(), 11)
+    drawn = service.render(service.default_model(), style, [2, 0, 7], TRUNCATION)[:, 0].numpy()
     assert np.array_equal(pixels(pictures.first), np.concatenate(list(drawn), axis=1))
 
     assert Image.open(io.BytesIO(saved(page, pictures.first))).size == (3 * 28, 28)

@@ -9,9 +9,10 @@ from cgan.networks.dcgan import DCGANGenerator
 from cgan.networks.light import LightGenerator
 from cgan.networks.mlp import MLPGenerator
 from cgan.networks.r3 import R3Generator
+from cgan.networks.style import StyleGenerator
 
 GENERATORS: dict[str, type[Generator]] = {
-    cls.__name__: cls for cls in (MLPGenerator, DCGANGenerator, LightGenerator, R3Generator)
+    cls.__name__: cls for cls in (MLPGenerator, DCGANGenerator, LightGenerator, R3Generator, StyleGenerator)
 }
 
 __all__ = ["GENERATORS", "Discriminator", "Generator"]

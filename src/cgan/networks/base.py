@@ -78,6 +78,41 @@ class Generator(_Described):
         return self.synthesize(z, self.embed(labels))
 
 
+class StyleBased(Generator):
+    """A generator with styles w between latent and image: ``synthesize(z, embedding) = paint(map(z, embedding))``.
+
+    Styles can be mixed (coarse layers of one, fine ones of another), interpolated, and moved towards the mean of their
+    class. A subclass defines ``map`` and ``paint``, and keeps ``mean_w`` in training.
+
+    Args:
+        w_dim: Length W of the style of a layer.
+        style_layers: Number of layers L that take a style, the coarsest first.
+        sizes: As for :class:`Generator`.
+
+    Attributes:
+        mean_w: (K, W), the mean style of each class.
+    """
+
+    mean_w: Tensor
+
+    def __init__(self, *, w_dim: int, style_layers: int, **sizes: Any) -> None:
+        super().__init__(**sizes)
+        self.style_layers = style_layers
+        self.register_buffer("mean_w", torch.zeros(self.num_classes, w_dim))
+
+    def map(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """Map latents to styles: (N, Z) and (N, E) -> (N, L, W)."""
+        raise NotImplementedError
+
+    def paint(self, w: Tensor) -> Tensor:
+        """Draw styles: (N, L, W) -> (N, C, H, W) in [-1, 1]."""
+        raise NotImplementedError
+
+    def synthesize(self, z: Tensor, embedding: Tensor) -> Tensor:
+        """Draw: (N, Z) and (N, E) -> (N, C, H, W) in [-1, 1]."""
+        return self.paint(self.map(z, embedding))
+
+
 class Discriminator(_Described):
     """Tell real from generated images of given classes: ``head(features([image, label]), label)``.
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from cgan.errors import CganError
-from cgan.networks.base import Generator
+from cgan.networks.base import Generator, StyleBased
 from cgan.sampling.noise import latents
+from cgan.sampling.styles import truncate
 from cgan.spec import DataSpec, to_uint8
 
 Label = SupportsIndex | str
@@ -36,7 +37,7 @@ def draw(
         generator: In eval mode, so that no image depends on the others of its batch.
         labels: A class or N classes, each a label or a name; the k-th occurrence of a class is its image k.
         seed: Image k of a class at a seed is always the same; from 0.
-        truncation: Factor on the latents, from 0; below 1 images are neater and less varied.
+        truncation: From 0; below 1 images are neater and less varied; see :func:`cgan.sampling.styles.truncate`.
 
     Returns:
         (N, C, H, W) uint8 on the CPU; N is 1 for a single class.
@@ -48,19 +49,37 @@ def draw(
         raise CganError(f"seed={seed}: expected a whole number from 0")
     check_truncation(truncation)
     chosen = to_labels(labels, generator)
-    return render(generator, latents(chosen, generator.z_dim, int(seed)) * float(truncation), chosen)
+    z = latents(chosen, generator.z_dim, int(seed))
+    return render(generator, truncate(generator, z, chosen, float(truncation)), chosen)
 
 
 @torch.no_grad()
-def render(generator: Generator, z: Tensor, labels: Tensor, batch_size: int = 500) -> Tensor:
-    """Draw given latents: (N, z_dim) and (N,) -> (N, C, H, W) uint8 on the CPU, ``batch_size`` at a time."""
+def render(generator: Generator, latents: Tensor, labels: Tensor, batch_size: int = 500) -> Tensor:
+    """Draw given latents, ``batch_size`` at a time.
+
+    Args:
+        generator: In eval mode.
+        latents: (N, z_dim); or styles (N, L, W) of a style-based generator, which hold their class.
+        labels: (N,).
+        batch_size: Images at a time.
+
+    Returns:
+        (N, C, H, W) uint8 on the CPU.
+    """
     weight = next(generator.parameters())
     return torch.cat(
         [
-            to_uint8(generator(some_z.to(weight), some_labels.to(weight.device))).cpu()
-            for some_z, some_labels in zip(z.split(batch_size), labels.split(batch_size), strict=True)
+            to_uint8(synthesize(generator, some.to(weight), some_labels.to(weight.device))).cpu()
+            for some, some_labels in zip(latents.split(batch_size), labels.split(batch_size), strict=True)
         ]
     )
+
+
+def synthesize(generator: Generator, latents: Tensor, labels: Tensor) -> Tensor:
+    """Draw latents (N, z_dim), or styles (N, L, W) of a style-based generator: (N, C, H, W) in [-1, 1]."""
+    if latents.ndim == 3 and isinstance(generator, StyleBased):
+        return generator.paint(latents)
+    return generator(latents, labels)
 
 
 def to_labels(classes: Any, generator: Generator) -> Tensor:

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-from cgan.networks.base import Generator
+from cgan.networks.base import Generator, StyleBased
+from cgan.sampling.draw import render
+from cgan.sampling.styles import truncate
 from cgan.spec import to_uint8
 
 
@@ -50,20 +52,27 @@ def blend(generator: Generator, z: Tensor, weights: Tensor) -> Tensor:
     return to_uint8(generator.synthesize(z.to(weight), shares @ embeddings)).cpu()
 
 
-def morph(generator: Generator, z: tuple[Tensor, Tensor], labels: tuple[int, int], frames: int) -> Tensor:
-    """Draw an interpolation between two images, both ends included.
+def morph(
+    generator: Generator, z: tuple[Tensor, Tensor], labels: tuple[int, int], frames: int, truncation: float = 1.0
+) -> Tensor:
+    """Draw an interpolation between two images, both ends included: for a style-based generator between their styles.
 
     Args:
         generator: In eval mode.
         z: The latents of both ends, (z_dim,) each.
         labels: The classes of both ends.
         frames: Number of images, at least 2.
+        truncation: See :func:`cgan.sampling.styles.truncate`.
 
     Returns:
         (frames, C, H, W) uint8 on the CPU.
     """
     share = torch.linspace(0, 1, frames, dtype=torch.float32, device="cpu")
+    start, end = truncate(generator, torch.stack(z), torch.tensor(labels, device="cpu"), truncation)
+    if isinstance(generator, StyleBased):
+        styles = torch.lerp(start.cpu(), end.cpu(), share.view(-1, 1, 1))
+        return render(generator, styles, torch.full((frames,), labels[0], device="cpu"))
     weights = torch.zeros(frames, generator.num_classes, dtype=torch.float32, device="cpu")
     weights[:, labels[0]] += 1 - share
     weights[:, labels[1]] += share
-    return blend(generator, slerp(*z, share), weights)
+    return blend(generator, slerp(start, end, share), weights)

@@ -9,10 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from cgan.errors import CganError
-from cgan.networks.base import Generator
-from cgan.sampling.draw import render
+from cgan.networks.base import Generator, StyleBased
+from cgan.sampling.draw import render, synthesize
+from cgan.sampling.styles import to_styles, truncate
 from cgan.seeding import torch_stream
-from cgan.spec import to_float, to_uint8
+from cgan.spec import to_float
 
 STEPS = 150
 _GUESSES, _RESTARTS, _KEPT = 200, 4, 6
@@ -30,8 +31,9 @@ class Inversion(NamedTuple):
         z: (z_dim,) the latent.
         label: The class it was found under.
         target: (C, H, W) uint8, the image that was searched for.
-        reconstruction: (C, H, W) uint8, what the generator draws from latent and class.
+        reconstruction: (C, H, W) uint8, what the generator draws from them.
         error: Mean squared difference of target and reconstruction, pixels in [0, 1].
+        shift: (L, W), what is added to the styles of latent and class; None for a generator without styles.
     """
 
     z: Tensor
@@ -39,6 +41,7 @@ class Inversion(NamedTuple):
     target: Tensor
     reconstruction: Tensor
     error: float
+    shift: Tensor | None = None
 
 
 def centre(image: np.ndarray, size: int = 28) -> Tensor:
@@ -96,7 +99,8 @@ def invert(
 
     For each class the best 4 of 200 random latents start. Adam lowers the mean squared error of the pixels plus a small
     multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a quarter of the steps
-    only the best 6 go on.
+    only the best 6 go on. For a style-based generator they go on as styles, with the distance to where they started
+    in place of ``|z|^2`` (Abdal et al. 2019 search there too).
 
     Args:
         generator: In eval mode.
@@ -108,41 +112,56 @@ def invert(
     weight = next(generator.parameters())
     search = _Search(generator, to_float(target).to(weight), progress, steps)
     z, labels = _starts(generator, target, range(generator.num_classes) if label is None else [label])
-    z, labels = search.descend(z.to(weight), labels.to(weight.device), steps // 4)
-    z, labels = search.descend(z[:_KEPT], labels[:_KEPT], steps - steps // 4)
-    with torch.no_grad():
-        drawn = to_uint8(generator(z[:1], labels[:1]))[0].cpu()
+    labels = labels.to(weight.device)
+    z, order = search.descend(z.to(weight), labels, steps // 4)
+    z, labels = z[:_KEPT], labels[order[:_KEPT]]
+    styles = to_styles(generator, z, labels) if isinstance(generator, StyleBased) else None
+    latents, order = search.descend(z if styles is None else styles, labels, steps - steps // 4, styles)
+    z, label = z[order[0]] if styles is not None else latents[0], int(labels[order[0]])
+    shift = None if styles is None else (latents[0] - styles[order[0]]).cpu()
+    drawn = render(generator, latents[:1], labels[order[:1]])[0]
     error = float((drawn.float() - target.float()).div(255).square().mean())
-    return Inversion(z[0].cpu(), int(labels[0]), target, drawn, error)
+    return Inversion(z.cpu(), label, target, drawn, error, shift)
+
+
+def like(generator: Generator, found: Inversion, labels: Tensor) -> Tensor:
+    """Return latents that draw classes (N,) in the style of what was found; see :func:`cgan.sampling.draw.render`."""
+    latents = truncate(generator, found.z.expand(len(labels), -1), labels, 1.0)
+    return latents if found.shift is None else latents + found.shift.to(latents)
 
 
 class _Search:
-    """Gradient descent on many latents at once."""
+    """Gradient descent on many latents, or styles, at once."""
 
     def __init__(self, generator: Generator, target: Tensor, progress: Progress | None, steps: int) -> None:
         self.generator, self.target = generator, target
         self.progress, self.steps, self.done = progress, steps, 0
 
-    def losses(self, z: Tensor, labels: Tensor) -> Tensor:
+    def losses(self, latents: Tensor, labels: Tensor, home: Tensor | None) -> Tensor:
         """Return the loss of each latent: (N,)."""
-        return (self.generator(z, labels) - self.target).square().mean((1, 2, 3)) + _PRIOR * z.square().mean(1)
+        errors = (synthesize(self.generator, latents, labels) - self.target).square().mean((1, 2, 3))
+        away = latents if home is None else latents - home
+        return errors + _PRIOR * away.square().flatten(1).mean(1)
 
-    def descend(self, z: Tensor, labels: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """Take ``steps`` steps of Adam; return the latents and their labels, the best first."""
-        z = z.clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([z], lr=0.1)
+    def descend(self, latents: Tensor, labels: Tensor, steps: int, home: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take ``steps`` steps of Adam; return the latents, the best first, and their former places.
+
+        They stay near ``home``, or near 0.
+        """
+        latents = latents.clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([latents], lr=0.1)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
         for _ in range(steps):
             optimizer.zero_grad()
-            self.losses(z, labels).sum().backward()
+            self.losses(latents, labels, home).sum().backward()
             optimizer.step()
             schedule.step()
             self.done += 1
             if self.progress:
                 self.progress(self.done / self.steps)
         with torch.no_grad():
-            order = self.losses(z, labels).argsort()
-        return z.detach()[order], labels[order]
+            order = self.losses(latents, labels, home).argsort()
+        return latents.detach()[order], order
 
 
 def _starts(generator: Generator, target: Tensor, classes: range | list[int]) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,7 @@ from cgan.spec import DataSpec
 
 CLASS = "a class's name or number"
 Class = Annotated[str, Field(max_length=100, description=CLASS, examples=["7"])]
+Classes = Annotated[Sequence[Class], Query(max_length=MAX_IMAGES, description=f"each {CLASS}; default: all")]
 InPathClass = Annotated[str, InPath(max_length=100, description=CLASS, examples=["7"])]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Truncation = Annotated[float, Field(ge=0, le=MAX_TRUNCATION, description="below 1: neater, less varied")]
@@ -57,6 +58,7 @@ DRAWN: dict[str, Any] = {
     "response_class": Response,
     "responses": {200: {**PICTURES, "model": responses.Pictures}, **PROBLEMS},
 }
+MAX_LAYERS = 100
 FEW = 4  # at most this many pictures are encoded faster than a thread starts
 BATCH = Histogram("cgan_batch_images", "Images drawn in one forward pass", buckets=[2**power for power in range(12)])
 QUEUED = Gauge("cgan_queued_requests", "Requests in the queue")
@@ -125,7 +127,7 @@ async def draw_samples(request: Request, body: Samples, kind: FormatName = None)
 async def draw_style(
     request: Request,
     seed: Annotated[int, InPath(ge=0, le=MAX_SEED)],
-    classes: Annotated[Sequence[Class], Query(max_length=MAX_IMAGES, description=f"each {CLASS}; default: all")] = (),
+    classes: Classes = (),
     truncation: Truncation = 1.0,
     kind: FormatName = None,
     model: ModelName = None,
@@ -136,7 +138,7 @@ async def draw_style(
     service: Service = request.app.state.service
 
     def draw() -> LabelledImages:
-        images = service.render(found, service.style(found, seed, truncation), labels)
+        images = service.render(found, service.style(found, seed), labels, truncation)
         return LabelledImages(images, torch.tensor(labels), torch.full((len(labels),), seed))
 
     return await _respond(request, asyncio.to_thread(draw), spec, kind, {"model": found})
@@ -161,10 +163,34 @@ async def draw_given_style(
         found = await state.inversion.invert(name, pixels, known)
         labels = torch.arange(spec.num_classes)
         fields.update(read_as=spec.class_names[found.label], error=found.error)
-        images = await asyncio.to_thread(state.service.render, name, found.z, labels.tolist())
+        images = await asyncio.to_thread(state.service.like, name, found, labels.tolist())
         return LabelledImages(images, labels, torch.full_like(labels, -1))
 
     return await _respond(request, draw(), spec, kind, fields)
+
+
+@router.get("/mixes", summary="Draw classes in a mix of two styles, with a style-based generator", **DRAWN)
+async def draw_mix(
+    request: Request,
+    coarse: Seed,
+    fine: Seed,
+    classes: Classes = (),
+    crossover: Annotated[int | None, Query(ge=1, le=MAX_LAYERS, description="first fine layer; default: half")] = None,
+    truncation: Truncation = 1.0,
+    kind: FormatName = None,
+    model: ModelName = None,
+) -> Response:
+    """The coarse layers are those of one style and the fine layers those of another; seeds as in /v1/styles/{seed}."""
+    found, spec = await _model(request, model)
+    labels = _labels(classes, spec) or list(range(spec.num_classes))
+    service: Service = request.app.state.service
+
+    def draw() -> LabelledImages:
+        styles = service.style(found, coarse), service.style(found, fine)
+        images = service.mix(found, styles, labels, crossover, truncation)
+        return LabelledImages(images, torch.tensor(labels), torch.full((len(labels),), -1))
+
+    return await _respond(request, asyncio.to_thread(draw), spec, kind, {"model": found})
 
 
 @router.get("/morphs", summary="Draw the frames from one picture to another", **DRAWN)

@@ -14,10 +14,11 @@ from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import changed_at
 from cgan.hardware import use_hardware_well
-from cgan.networks.base import Generator
+from cgan.networks.base import Generator, StyleBased
 from cgan.sampling import directions, interpolate, noise
 from cgan.sampling.draw import render
-from cgan.sampling.invert import Inversion, Progress, centre, invert
+from cgan.sampling.invert import Inversion, Progress, centre, invert, like
+from cgan.sampling.styles import mix, truncate
 from cgan.serving.catalog import Catalog, Model, without_paths
 from cgan.spec import DataSpec
 
@@ -90,14 +91,13 @@ class Service:
                 raise UnknownModelError(without_paths(str(error), listed.name, listed.path)) from error
 
     def latents(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Return the latents of the images that labels and seeds name, (N, z_dim); arguments as :meth:`draw`."""
-        generator = self.generator(model)
-        _check_labels(labels, generator)
+        """Return what draws the images that labels and seeds name, (N, z_dim) or styles; arguments as :meth:`draw`."""
+        generator, classes = self._checked(model, labels, truncation)
         if len(labels) != len(seeds):
             raise CganError(f"expected one seed per label, found {len(labels)} labels and {len(seeds)} seeds")
         _check_seeds(seeds)
-        _check_truncation(truncation)
-        return noise.latents_by_seed(list(labels), list(seeds), generator.z_dim) * truncation
+        z = noise.latents_by_seed(list(labels), list(seeds), generator.z_dim)
+        return truncate(generator, z, classes, truncation)
 
     def draw(self, model: str, labels: Sequence[int], seeds: Sequence[int], truncation: float = 1.0) -> Tensor:
         """Draw one image per label and seed.
@@ -106,7 +106,7 @@ class Service:
             model: A name from :meth:`models`.
             labels: N classes, N from 1 to 1000.
             seeds: N seeds, 0 to 2**53 - 1.
-            truncation: Factor on the latents, 0 to 2; less than 1 is neater and less varied.
+            truncation: 0 to 2; less than 1 is neater and less varied.
 
         Returns:
             (N, C, H, W) uint8 on the CPU.
@@ -114,23 +114,23 @@ class Service:
         Raises:
             CganError: A value is out of range.
         """
-        z = self.latents(model, labels, seeds, truncation)
-        return self.render(model, z, labels)
+        latents = self.latents(model, labels, seeds, truncation)
+        return render(self.generator(model), latents, torch.tensor(list(labels)))
 
-    def style(self, model: str, seed: int, truncation: float = 1.0) -> Tensor:
+    def style(self, model: str, seed: int) -> Tensor:
         """Return one latent (z_dim,) that belongs to no class: drawn with any class it gives the same style."""
         generator = self.generator(model)
         _check_seeds([seed])
-        _check_truncation(truncation)
-        return noise.fixed_latents(1, generator.z_dim, seed)[0] * truncation
+        return noise.fixed_latents(1, generator.z_dim, seed)[0]
 
-    def render(self, model: str, z: Tensor, labels: Sequence[int]) -> Tensor:
+    def render(self, model: str, z: Tensor, labels: Sequence[int], truncation: float = 1.0) -> Tensor:
         """Draw given latents.
 
         Args:
             model: A name from :meth:`models`.
             z: (N, z_dim), or (z_dim,) for one style in all images.
             labels: N classes, N from 1 to 1000.
+            truncation: 0 to 2; less than 1 is neater and less varied.
 
         Returns:
             (N, C, H, W) uint8 on the CPU.
@@ -138,21 +138,56 @@ class Service:
         Raises:
             CganError: Sizes or classes do not fit.
         """
+        generator, classes = self._checked(model, labels, truncation)
+        z = _latents(z, len(labels), generator)
+        return render(generator, truncate(generator, z, classes, truncation), classes)
+
+    def mix(
+        self,
+        model: str,
+        z: tuple[Tensor, Tensor],
+        labels: Sequence[int],
+        crossover: int | None = None,
+        truncation: float = 1.0,
+    ) -> Tensor:
+        """Draw with the coarse layers of one latent and the fine layers of another.
+
+        Args:
+            model: A name from :meth:`models`, of a style-based generator.
+            z: As for :meth:`render`; the first for the coarse layers.
+            labels: N classes, N from 1 to 1000.
+            crossover: The first fine layer; None: the middle one.
+            truncation: 0 to 2; less than 1 is neater and less varied.
+
+        Returns:
+            (N, C, H, W) uint8 on the CPU.
+
+        Raises:
+            CganError: The model has no styles, or sizes, classes or the layer do not fit.
+        """
+        generator, classes = self._checked(model, labels, truncation)
+        coarse, fine = (_latents(one, len(labels), generator) for one in z)
+        return render(generator, mix(generator, coarse, fine, classes, crossover, truncation), classes)
+
+    def like(self, model: str, found: Inversion, labels: Sequence[int]) -> Tensor:
+        """Draw classes in the style of what :meth:`invert` found: (N, C, H, W) uint8 on the CPU."""
+        generator, classes = self._checked(model, labels)
+        return render(generator, like(generator, found, classes), classes)
+
+    def style_layers(self, model: str) -> int:
+        """Return the number of layers whose styles can be mixed; 0 for a generator without styles."""
         generator = self.generator(model)
-        _check_labels(labels, generator)
-        z = z.expand(len(labels), -1) if z.ndim == 1 else z
-        if z.shape != (len(labels), generator.z_dim) or not z.isfinite().all():
-            shape = list(z.shape)
-            raise CganError(f"latents: expected {len(labels)} of {generator.z_dim} finite numbers, found shape {shape}")
-        return render(generator, z, torch.tensor(list(labels)))
+        return generator.style_layers if isinstance(generator, StyleBased) else 0
 
     def morph(
         self, model: str, labels: tuple[int, int], seeds: tuple[int, int], frames: int = 16, truncation: float = 1.0
     ) -> Tensor:
         """Draw the way from one image to another in 2 to 1000 frames, both included: (frames, C, H, W) uint8."""
-        start, end = self.latents(model, labels, seeds, truncation)
+        generator, _ = self._checked(model, labels, truncation)
+        _check_seeds(seeds)
         _check_count(frames, minimum=2)
-        return interpolate.morph(self.generator(model), (start, end), labels, frames)
+        start, end = noise.latents_by_seed(list(labels), list(seeds), generator.z_dim)
+        return interpolate.morph(generator, (start, end), labels, frames, truncation)
 
     def directions(self, model: str) -> dict[str, Tensor]:
         """Return unit vectors (z_dim,) by name: slant, thickness and width; measured at the first call, then kept.
@@ -186,6 +221,13 @@ class Service:
         target = centre(picture, height).expand(channels, -1, -1)
         return invert(generator, target, label, progress=progress)
 
+    def _checked(self, model: str, labels: Sequence[int], truncation: float = 1.0) -> tuple[Generator, Tensor]:
+        """Return the generator and the labels as a tensor (N,), after checks."""
+        generator = self.generator(model)
+        _check_labels(labels, generator)
+        _check_truncation(truncation)
+        return generator, torch.tensor(list(labels))
+
 
 @lru_cache(maxsize=8)
 def _load(path: Path, changed: int, device: str) -> Generator:
@@ -195,6 +237,13 @@ def _load(path: Path, changed: int, device: str) -> Generator:
 @lru_cache(maxsize=8)
 def _directions(generator: Generator) -> dict[str, Tensor]:
     return directions.find_directions(generator)
+
+
+def _latents(z: Tensor, count: int, generator: Generator) -> Tensor:
+    z = z.expand(count, -1) if z.ndim == 1 else z
+    if z.shape != (count, generator.z_dim) or not z.isfinite().all():
+        raise CganError(f"latents: expected {count} of {generator.z_dim} finite numbers, found shape {list(z.shape)}")
+    return z
 
 
 def _check_count(count: int, minimum: int = 1) -> None:

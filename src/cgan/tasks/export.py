@@ -15,12 +15,14 @@ from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks import Generator
+from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
 from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_json
 from cgan.sampling.draw import draw
+from cgan.sampling.styles import to_styles
 from cgan.tasks.candidates import origin_of
 from cgan.tasks.model_card import Licences, model_card
-from cgan.tasks.onnx import CheckedLabels, to_onnx
+from cgan.tasks.onnx import CheckedLabels, CheckedStyles, Painter, to_onnx
 from cgan.tasks.web import export_site, web_runtime
 
 log = logging.getLogger(__name__)
@@ -129,15 +131,21 @@ def _of_this_alone(found: FoundEvaluation) -> dict[str, Any]:
 def export_onnx(generator: Generator, out: Path) -> None:
     """Write one ONNX file: inputs ``z`` (N, z_dim) and ``labels`` (N,), output ``images`` (N, C, H, W) in [-1, 1].
 
-    N is free; a label out of range is refused. Metadata hold ``z_dim`` and ``class_names`` (JSON).
+    N is free; a label out of range is refused. Metadata hold ``z_dim`` and ``class_names`` (JSON). A style-based
+    generator has its styles ``w`` (N, L, W) as a second output, and a second file, ``NAME.w.onnx``, draws ``images``
+    from styles: mixed, interpolated or moved towards ``mean_w`` (K, W), JSON in its metadata.
 
     Raises:
         CganError: The exporter is not installed, or onnxruntime draws other pictures.
     """
     assert generator.spec is not None
-    metadata = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
-    labels = torch.arange(64) % generator.num_classes
-    model = to_onnx(
-        CheckedLabels(generator).eval(), {"z": torch.randn(64, generator.z_dim), "labels": labels}, metadata
-    )
-    write_file(out, model.SerializeToString())
+    about = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
+    inputs = {"z": torch.randn(64, generator.z_dim), "labels": torch.arange(64) % generator.num_classes}
+    if isinstance(generator, StyleBased):
+        means = {**about, "mean_w": json.dumps(generator.mean_w.tolist())}
+        painter = to_onnx(Painter(generator).eval(), {"w": to_styles(generator, *inputs.values())}, means)
+        write_file(out.with_suffix(".w.onnx"), painter.SerializeToString())
+        whole = to_onnx(CheckedStyles(generator).eval(), inputs, about, outputs=("images", "w"))
+    else:
+        whole = to_onnx(CheckedLabels(generator).eval(), inputs, about)
+    write_file(out, whole.SerializeToString())

@@ -1,6 +1,7 @@
 """Networks as ONNX, checked against the original."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from cgan.errors import CganError
 from cgan.networks import Generator
+from cgan.networks.base import StyleBased
 
 TOLERANCE = 1e-4  # of a range of 2: a fortieth of a grey level
 MANY = 2**16
@@ -26,16 +28,51 @@ class CheckedLabels(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Draw: (N, Z) and (N,) int64 -> (N, C, H, W) in [-1, 1]; a negative label becomes one that is too large."""
-        return self.generator(z, torch.where(labels < 0, self.generator.num_classes, labels))
+        return self.generator(z, _no_negative(labels, self.generator))
 
 
-def to_onnx(network: nn.Module, inputs: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Any:
-    """Convert a network to an ONNX model with the output ``images``; its batch size is free.
+class CheckedStyles(nn.Module):
+    """The same for a style-based generator, with the styles beside the images."""
+
+    def __init__(self, generator: StyleBased) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw: (N, Z) and (N,) int64 -> (N, C, H, W) in [-1, 1] and (N, L, W)."""
+        w = self.generator.map(z, self.generator.embed(_no_negative(labels, self.generator)))
+        return self.generator.paint(w), w
+
+
+class Painter(nn.Module):
+    """The part of a style-based generator that draws styles."""
+
+    def __init__(self, generator: StyleBased) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, w: Tensor) -> Tensor:
+        """Draw: (N, L, W) -> (N, C, H, W) in [-1, 1]."""
+        return self.generator.paint(w)
+
+
+def _no_negative(labels: Tensor, generator: Generator) -> Tensor:
+    return torch.where(labels < 0, generator.num_classes, labels)
+
+
+def to_onnx(
+    network: nn.Module,
+    inputs: dict[str, Tensor],
+    metadata: dict[str, str] | None = None,
+    outputs: Sequence[str] = ("images",),
+) -> Any:
+    """Convert a network to an ONNX model; its batch size is free.
 
     Args:
         network: In eval mode.
         inputs: An example of each input of ``network.forward`` by name, 64 rows each; the first varies the batch.
         metadata: Stored in the model.
+        outputs: Names of what ``forward`` returns, one or a tuple, ``images`` first.
 
     Returns:
         An ``onnx.ModelProto``.
@@ -57,7 +94,7 @@ def to_onnx(network: nn.Module, inputs: dict[str, Tensor], metadata: dict[str, s
         network,
         tuple(value[:3] for value in inputs.values()),
         input_names=list(inputs),
-        output_names=["images"],
+        output_names=list(outputs),
         dynamic_shapes={name: {0: size} for name, size in free.items()},  # the exporter finds them equal
         dynamo=True,
         verbose=False,
@@ -67,7 +104,9 @@ def to_onnx(network: nn.Module, inputs: dict[str, Tensor], metadata: dict[str, s
     onnx.helper.set_model_props(model, metadata or {})
     for count in (1, 7, 64):
         some = {name: value[:count] for name, value in inputs.items()}
-        difference = float((run_onnx(model, some) - network(*some.values())).abs().max())
+        drawn = network(*some.values())
+        images = drawn[0] if isinstance(drawn, tuple) else drawn
+        difference = float((run_onnx(model, some) - images).abs().max())
         if not difference < TOLERANCE:
             raise CganError(f"onnxruntime draws other pictures than torch (difference {difference:.2g}): not written")
     return model

@@ -25,8 +25,9 @@ from cgan.sampling.decode import decode_image
 from cgan.sampling.draw import check_truncation, draw, render
 from cgan.sampling.grids import image_grid
 from cgan.sampling.interpolate import morph
-from cgan.sampling.invert import centre, invert
+from cgan.sampling.invert import Inversion, centre, invert, like
 from cgan.sampling.noise import latents
+from cgan.sampling.styles import mix
 from cgan.seeding import torch_stream
 from cgan.spec import DataSpec
 
@@ -55,7 +56,7 @@ class Samples(NamedTuple):
 
 
 def run(cfg: DictConfig) -> Samples:
-    """Draw and write the images that ``cfg`` requests: classes, an interpolation, or classes in the style of an image.
+    """Draw and write the images that ``cfg`` requests: classes, mixes, an interpolation, or the style of an image.
 
     Raises:
         CganError: The generator cannot be loaded, or the request cannot be met.
@@ -101,8 +102,10 @@ def check_request(cfg: DictConfig) -> None:
         raise CganError(f"device={cfg.device}: this machine has no such device that torch can use; use device=cpu")
     if cfg.format not in (None, *FORMATS):
         raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
-    if cfg.interpolate is not None and cfg.style is not None:
-        raise CganError("interpolate and style exclude each other: choose one")
+    if len([name for name in ("interpolate", "style", "mix") if cfg[name] is not None]) > 1:
+        raise CganError("interpolate, style and mix exclude each other: choose one")
+    if cfg.mix is not None and (len(seeds := _listed(cfg.mix)) != 2 or not all(map(_is_seed, seeds))):
+        raise CganError(f"mix={seeds}: expected two seeds, such as mix=[1,2]")
     if cfg.format == "idx" and (cfg.interpolate is not None or cfg.style is not None):
         raise CganError("format=idx writes a data set of whole classes: leave out interpolate and style")
     if cfg.format in ("gif", "mp4") and (cfg.n < 2 or cfg.style is not None):
@@ -142,18 +145,23 @@ def draw_requested(cfg: DictConfig, n: int, generator: Generator, spec: DataSpec
     """Draw: images (rows, n, C, H, W) uint8, their labels (rows, n) and a name per row.
 
     Raises:
-        CganError: There is no such class, or ``interpolate`` or ``style`` cannot be used.
+        CganError: There is no such class, or ``interpolate``, ``style`` or ``mix`` cannot be used.
     """
     if cfg.interpolate is not None:
         return _interpolate(cfg, generator, spec)
     classes = requested_labels(cfg.classes if cfg.digits is None else cfg.digits, spec)
     names = [spec.class_names[label] for label in classes]
     if cfg.style is not None:
-        z = _invert(Path(cfg.style).expanduser(), generator, spec)
-        images = render(generator, z.expand(len(classes), -1), torch.tensor(classes))
+        found = _invert(Path(cfg.style).expanduser(), generator, spec)
+        images = render(generator, like(generator, found, torch.tensor(classes)), torch.tensor(classes))
         return images.unsqueeze(1), torch.tensor(classes).unsqueeze(1), names
     labels = torch.tensor(classes).unsqueeze(1).expand(-1, n)
-    images = draw(generator, labels.flatten(), seed=cfg.seed, truncation=cfg.truncation)
+    if cfg.mix is None:
+        images = draw(generator, labels.flatten(), seed=cfg.seed, truncation=cfg.truncation)
+    else:
+        coarse, fine = (latents(labels.flatten(), generator.z_dim, seed) for seed in cfg.mix)
+        styles = mix(generator, coarse, fine, labels.flatten(), cfg.crossover, cfg.truncation)
+        images = render(generator, styles, labels.flatten())
     return images.view(*labels.shape, *generator.img_shape), labels, names
 
 
@@ -164,14 +172,14 @@ def _interpolate(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple
             f"interpolate={classes} n={cfg.n}: expected two classes, such as interpolate=[3,8], and n from 2"
         )
     first, last = (spec.label_of(entry) for entry in classes)
-    start, end = latents(torch.tensor([first, last]), generator.z_dim, cfg.seed) * cfg.truncation
-    images = morph(generator, (start, end), (first, last), cfg.n)
+    start, end = latents(torch.tensor([first, last]), generator.z_dim, cfg.seed)
+    images = morph(generator, (start, end), (first, last), cfg.n, cfg.truncation)
     labels = torch.where(torch.arange(cfg.n) * 2 < cfg.n, first, last)
     return images.unsqueeze(0), labels.unsqueeze(0), [f"{spec.class_names[first]} - {spec.class_names[last]}"]
 
 
-def _invert(path: Path, generator: Generator, spec: DataSpec) -> Tensor:
-    """Return the latent, (z_dim,), that draws the written digit in an image file."""
+def _invert(path: Path, generator: Generator, spec: DataSpec) -> Inversion:
+    """Search for what draws the written digit in an image file."""
     channels, height, width = generator.img_shape
     if height != width:
         raise CganError(f"style={path}: expected a generator of square images, this one draws {height}x{width}")
@@ -183,7 +191,7 @@ def _invert(path: Path, generator: Generator, spec: DataSpec) -> Tensor:
         raise CganError(f"style={path}: {error}") from error
     found = invert(generator, image.expand(channels, -1, -1))
     log.info("Read as a %s, mean squared difference %.4f", spec.class_names[found.label], found.error)
-    return found.z
+    return found
 
 
 def requested_labels(classes: Any, spec: DataSpec) -> list[int]:
@@ -197,6 +205,10 @@ def requested_labels(classes: Any, spec: DataSpec) -> list[int]:
     if not (entries := _listed(classes)):
         raise CganError("classes=[]: expected a class, a list of classes or all")
     return list(dict.fromkeys(spec.label_of(entry) for entry in entries))
+
+
+def _is_seed(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _listed(value: Any) -> list[Any]:

@@ -60,8 +60,8 @@ def draw(model: str, labels: list[int], seeds: list[int], truncation: float) -> 
     """
     if len(labels) == 1:
         return service().draw(model, labels * len(seeds), seeds, truncation).unsqueeze(1)
-    styles = [service().style(model, seed, truncation) for seed in seeds]
-    return torch.stack([service().render(model, style, labels) for style in styles])
+    styles = [service().style(model, seed) for seed in seeds]
+    return torch.stack([service().render(model, style, labels, truncation) for style in styles])
 
 
 def _next_seed() -> None:

@@ -122,11 +122,11 @@ def _draw(model: Model, found: Inversion) -> None:
     names = spec_of(model).class_names
     st.subheader("In your style", anchor=False)
     labels = list(range(len(names)))
-    images = service().render(model.name, found.z, labels)
+    images = service().like(model.name, found, labels)
     shown = [Shown(image, f"{name} in your style", name) for image, name in zip(images, names, strict=True)]
     files = picture_files(images.unsqueeze(1), min(10, len(names)), labels, [-1] * len(names), names, "your_style")
     gallery(shown, key="invert.all", files=files)
     if several := classes_field(spec_of(model), "Several side by side", "invert.classes", "2026"):
         text = "".join(names[label] for label in several)
-        joined = side_by_side(service().render(model.name, found.z, several))
+        joined = side_by_side(service().like(model.name, found, several))
         gallery([Shown(joined, f"{text} in your style")], key="invert.several", size=84 * len(text))

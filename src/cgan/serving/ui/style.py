@@ -1,4 +1,4 @@
-"""Style: every class with one latent, and sliders for slant, thickness and width."""
+"""Style: every class with one latent, sliders for slant, thickness and width, and mixes of two latents."""
 
 import streamlit as st
 
@@ -19,22 +19,45 @@ def show() -> None:
     with controls:
         seed = seed_field("Style seed", "style.seed", 7, dice=True)
         truncation = truncation_field("style.truncation")
-        z = service().style(model.name, seed, truncation)
+        z = service().style(model.name, seed)
         if spec.img_shape[0] == 1:  # strokes of ink
             with st.spinner("Measuring slant, thickness and width of this model"):
                 directions = service().directions(model.name)
             for name, direction in directions.items():
                 key = f"style.{name}"
                 value = st.slider(name.capitalize(), -MAX_SHIFT, MAX_SHIFT, 0.0, 0.1, key=key, persist_state="session")
-                z = z + direction * value
+                z = z + direction * (value / truncation)  # moves as far at any truncation
             st.button("Reset", on_click=_reset, args=(list(directions),))
+        mixed = _mix_fields(service().style_layers(model.name))
     labels = range(len(names))
-    images = service().render(model.name, z, labels)
+    if mixed is None:
+        images = service().render(model.name, z, labels, truncation)
+    else:
+        fine, crossover = mixed
+        both = z, service().style(model.name, fine)
+        images = service().mix(model.name, both, labels, crossover, truncation)
     with picture:
         shown = [Shown(image, f"{name}, style {seed}", name) for image, name in zip(images, names, strict=True)]
         file_name = f"style_{seed}_truncation_{truncation:.2g}"
         files = picture_files(images.unsqueeze(1), 5, labels, [seed] * len(labels), names, file_name)
         gallery(shown, key="style", columns=5, files=files)
+
+
+def _mix_fields(layers: int) -> tuple[int, int] | None:
+    """Show what a style-based generator can mix; return the seed of the fine layers and the first of them, if any."""
+    if layers < 2:
+        return None
+    fine = seed_field("Fine style seed", "style.fine", 8, dice=True)
+    crossover = st.slider(
+        "Coarse layers",
+        1,
+        layers,
+        layers,
+        key="style.crossover",
+        help="Layers that follow the style seed; the others follow the fine style seed",
+        persist_state="session",
+    )
+    return None if crossover == layers else (fine, crossover)
 
 
 def _reset(names: list[str]) -> None:
