@@ -71,7 +71,9 @@ def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
     assert done.stderr.strip().splitlines()[-1].startswith("TypeError")
 
 
-@pytest.mark.parametrize("name", ["train", "sample", "evaluate", "export", "features", "app", "serve", "search", "new"])
+@pytest.mark.parametrize(
+    "name", ["train", "sample", "evaluate", "export", "features", "app", "serve", "search", "new", "push"]
+)
 def test_every_command_has_help_for_people(name):
     done = subprocess.run([sys.executable, "-m", "cgan", name, "--help"], capture_output=True, text=True, check=True)
     assert f"cgan {name}" in done.stdout
@@ -92,7 +94,7 @@ def test_help_shows_the_groups_within_the_chosen_model():
 def test_the_overview_has_one_sentence_for_every_command():
     done = subprocess.run([sys.executable, "-m", "cgan", "--help"], capture_output=True, text=True, check=True)
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  ") and line[2] != " "]
-    names = ["train", "sample", "evaluate", "export", "features", "app", "serve", "search", "new", "--version"]
+    names = ["train", "sample", "evaluate", "export", "features", "app", "serve", "search", "new", "push", "--version"]
     assert [line[0] for line in lines] == names
     assert all(len(line) == 2 for line in lines)
 

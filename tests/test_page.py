@@ -32,6 +32,7 @@ from cgan.networks import GENERATORS, Generator
 from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.sampling.directions import measure
 from cgan.serving.service import Service
+from cgan.serving.share import own_address
 from cgan.serving.training import Trainings
 from cgan.serving.ui import PAGE
 from cgan.spec import DataSpec
@@ -157,6 +158,12 @@ def test_several_classes_share_a_style_and_every_download_opens(opened: Open, se
 
     assert Image.open(io.BytesIO(saved(page, pictures.first))).size == (3 * 28, 28)
     assert Image.open(io.BytesIO(saved(page, page.get_by_role("link", name="Grid")))).width > 3 * 28
+    ink = Image.open(io.BytesIO(saved(page, page.get_by_role("link", name="Transparent"))))
+    assert (ink.mode, ink.getextrema()[0]) == ("LA", (0, 0)), "black ink on nothing"
+    scale = ink.width // (3 * 3 * 28)  # three columns of three digits
+    assert np.array_equal(
+        np.asarray(ink)[: 28 * scale : scale, : 84 * scale : scale, 1], np.concatenate(list(drawn), 1)
+    )
     arrays = np.load(io.BytesIO(saved(page, page.get_by_role("link", name="NPZ"))))
     assert arrays["labels"].tolist() == [2, 0, 7] * 5
     assert np.array_equal(arrays["images"][:3], drawn)
@@ -386,6 +393,30 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
     draw.click()
     expect(page.get_by_role("img", name="7, seed 43", exact=True)).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("was stopped early")
+
+
+def test_a_shared_page_is_reached_by_its_address_and_does_not_train(browser: Browser, checkout: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "cgan", "app", "--share", "--server.port", str(port)]
+    paths = os.pathsep.join([str(Path(cgan.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    server = subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        address = f"http://{own_address()}:{port}"
+        assert server.stdout.readline() == f"Others in this network open {address}; training is locked.\n"
+        assert "█" in server.stdout.readline() + server.stdout.readline(), "a QR code"
+        until(lambda: server.poll() is not None or _answers(f"{address}/_stcore/health"), "the server answers")
+        page = browser.new_page()
+        page.goto(f"{address}/?tab=Train")
+        expect(page.get_by_text("training is locked")).to_be_visible()
+        expect(page.get_by_role("button", name="Start training")).to_have_count(0)
+        page.close()
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def test_a_failed_training_shows_its_error(checkout: Path) -> None:

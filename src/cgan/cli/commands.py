@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import logging
+import os
 import signal
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
@@ -20,13 +21,29 @@ def app(arguments: list[str]) -> None:
       cgan app
       cgan app --server.port 9000
       cgan app --server.headless true          (open no browser)
+      cgan app --share                         (for phones and computers in the same network; training is locked)
     """
     if not _printed_help(app, arguments):
         from importlib.resources import files
 
+        arguments = _shared(arguments) if "--share" in arguments else arguments
         streamlit = _installed("streamlit.web.cli", "app")
         page = str(files("cgan.serving.ui") / "app.py")
         streamlit.main(["run", page, *arguments], prog_name="cgan app")
+
+
+def _shared(arguments: list[str]) -> list[str]:
+    """Print the address for others, lock training and return options for Streamlit to listen on the network."""
+    from cgan.serving import share
+
+    parser = ArgumentParser(command("app"), add_help=False, allow_abbrev=False)
+    parser.add_argument("--share", action="store_true")
+    parser.add_argument("--server.port", dest="port", type=int, default=8501)
+    options, others = parser.parse_known_args(arguments)
+    print(share.invitation(f"http://{share.own_address()}:{options.port}"), flush=True)
+    os.environ[share.LOCK] = "1"
+    listen = ["--server.address=0.0.0.0", f"--server.port={options.port}", "--server.headless=true"]
+    return [*listen, *others]
 
 
 def serve(arguments: list[str]) -> None:

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from cgan.sampling.formats import LabelledImages, npz, png, zip_archive
 from cgan.sampling.grids import image_grid
@@ -104,12 +106,26 @@ def picture_files(
     """
     samples = LabelledImages(rows.flatten(0, 1), torch.tensor(labels), torch.tensor(seeds))
     joined, large = side_by_side(rows), max(2, 512 // rows.shape[-1])
+    grey = joined.shape[1] == 1
+    ink = [File("Transparent (PNG)", f"{name}_transparent.png", png(_ink(joined, columns, large)))] if grey else []
     return [
         File("Grid (PNG)", f"{name}.png", png(image_grid(joined, columns))),
         File("Large (PNG)", f"{name}_large.png", png(image_grid(joined, columns, scale=large))),
+        *ink,
         File("ZIP (PNGs, labels.csv)", f"{name}.zip", zip_archive(samples, class_names)),
         File("NPZ (arrays)", f"{name}.npz", npz(samples)),
     ]
+
+
+def _ink(images: Tensor, columns: int, scale: int) -> Image.Image:
+    """Lay grey images (N, 1, H, W) out as black ink on nothing: bright pixels are opaque, dark ones transparent."""
+    _, _, height, width = images.shape
+    cells = F.pad(images, (0, 0, 0, 0, 0, 0, 0, -len(images) % columns)).view(-1, columns, height, width)
+    opaque = Image.fromarray(cells.transpose(1, 2).reshape(-1, columns * width).numpy())
+    opaque = opaque.resize((opaque.width * scale, opaque.height * scale), Image.Resampling.NEAREST)
+    drawn = Image.new("LA", opaque.size)
+    drawn.putalpha(opaque)
+    return drawn
 
 
 def side_by_side(rows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cgan.commands import command
 from cgan.errors import CganError
+from cgan.serving.share import locked
 from cgan.serving.training import MAX_EPOCHS, Trainings, Watched
 from cgan.serving.ui.parts import MODEL, fragment, trainings
 
@@ -30,6 +31,9 @@ COLORS = ["#4d74e8", "#e8871e", "#8a8f9e"]
 @fragment
 def show() -> None:
     """Show the tab."""
+    if locked():
+        st.info("This page is shared, so training is locked. `cgan app` on your own computer trains.")
+        return
     here = trainings()
     try:
         overrides = _choose(here)
