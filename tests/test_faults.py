@@ -14,9 +14,17 @@ from processes import TINY, error_line, start, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan.archive import check_archive
-from cgan.callbacks.collapse import spread
+from cgan.callbacks.collapse import behind, spread, warning
+from cgan.callbacks.quality import Quality
+from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.metrics.digits import DigitExtractor
+from cgan.metrics.features import extract
+from cgan.metrics.labels import ClassAgreement
+from cgan.metrics.manifold import ClassRecall
+from cgan.metrics.metric import RealImages
+from cgan.metrics.suite import Suite
 
 QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none", "~callbacks.curves"]
 
@@ -123,6 +131,46 @@ def test_collapse_is_warned_of(tmp_path: Path) -> None:
     board.Reload()
     assert [event.value for event in board.Scalars("warnings/collapse")] == [0.0, 2.0, 2.0]
     assert "warnings/text_summary" in board.Tags()["tensors"]
+
+
+def test_a_lost_and_a_starved_class_are_warned_of() -> None:
+    """The generator draws eights for threes, and one and the same seven; the other classes are real digits."""
+    train, test = (Mnist5k(100).load(split) for split in ("train", "test"))
+    drawn = test.images.clone()
+    drawn[test.labels == 3] = test.images[test.labels == 8]
+    drawn[test.labels == 7] = test.images[test.labels == 7][:1]
+    extractor, metrics = DigitExtractor(), {"agreement": ClassAgreement(), "recall": ClassRecall()}
+    suite = Suite(extractor, metrics, RealImages(extract(extractor, *train), extract(extractor, *test), 1000))
+    measured, real = suite.measure(extract(extractor, drawn, test.labels)).flat(), suite.real.flat()
+    values = {**measured, **{f"real/{name}": value for name, value in real.items()}}
+    found = {name: torch.tensor(value) for name, value in values.items()}
+    assert behind("class_agreement", found, 0.25) == ["class_agreement/3"]
+    assert behind("class_recall", found, 0.25) == ["class_recall/3", "class_recall/7"]
+    assert (
+        behind("class_recall", found | {f"class_recall/{n}": torch.tensor(0.01 * n) for n in range(10)}, 0.25) == []
+    ), "all bad"
+    assert real["class_recall/7"] > 0.5
+    lost = warning("class_agreement/3", 4, found, list("0123456789"))
+    assert re.match(
+        r"class 3 is lost: [0-5]% of its images are read as it \(real images (9\d|100)%\), for 4 eval", lost
+    )
+    assert "class 7 is starved" in warning("class_recall/7", 3, found, list("0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluating", "evaluations", "due"),
+    [(0, 0, 0, True), (1000, 75, 3, True), (1000, 105, 3, False), (10, 30, 1, True), (10, 31, 1, False)],
+)
+def test_an_evaluation_beyond_its_share_is_left_out(training, evaluating, evaluations, due) -> None:
+    """With one more as long as those before: 100 of 1,100 seconds are within a tenth, 140 of 1,140 not; 60 always."""
+    quality = Quality(DigitExtractor(), {}, n=100, every_n_epochs=2, seed=0)
+    point = {"point": {"images_seen": 1, "values": {}}, "class_values": {}, "seconds": 1.0}
+    seconds = {"training": training, "evaluating": evaluating}
+    quality.load_state_dict({"history": [point] * evaluations, "protocol": {}, "seconds": seconds})
+    assert (quality.due(6, 10), quality.due(7, 10), quality.due(9, 9)) == (due, False, True)
+    assert quality.share == pytest.approx(evaluating / max(training + evaluating, 1))
+    with pytest.raises(CganError, match=r"quality.max_share=0: expected a share above 0"):
+        Quality(DigitExtractor(), {}, n=100, every_n_epochs=1, seed=0, max_share=0)
 
 
 def test_spread_is_the_deviation_within_a_class() -> None:

@@ -91,6 +91,7 @@ def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finis
         "speed/images_per_s",
         "training/learning_rate_d",
         "time/quality_s",
+        "time/quality_share",
     ):
         assert tag in tags
     assert [event.step for event in board.Scalars("quality/fid_digits_500")] == [row["images_seen"] for row in quality]

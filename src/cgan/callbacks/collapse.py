@@ -1,6 +1,8 @@
-"""Warn when the generator ignores its labels, or draws one image again and again."""
+"""Warn when the generator ignores its labels, draws one image again and again, or loses a class."""
 
 import logging
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,25 +15,41 @@ from cgan.sampling.draw import draw
 from cgan.tracking import log_text, log_values
 
 log = logging.getLogger(__name__)
+LEARNT = 0.2
+"""Classes are compared when their mean is at least this share of the value of real images: before, all are bad."""
+PER_CLASS = ("class_agreement", "class_recall")
+ADVICE = {
+    "label_agreement": "the label agreement is that of guessing: the generator ignores its labels, for {n} "
+    "evaluations; lower optimizer.lr, or resume an earlier checkpoint",
+    "variety": "the images of a class are nearly all the same, for {n} evaluations; lower optimizer.lr, or resume an "
+    "earlier checkpoint",
+    "class_agreement": "class {name} is lost: {value:.0%} of its images are read as it (real images {real:.0%}), for "
+    "{n} evaluations; train on more pictures of it, or with gan.fake_labels=uniform",
+    "class_recall": "class {name} is starved: its images resemble {value:.0%} of the real ones (real images "
+    "{real:.0%}), for {n} evaluations; train on more pictures of it, or with regulariser=mode_seeking",
+}
 
 
 class Collapse(pl.Callback):
     """Warn, in the log and in TensorBoard, after several evaluations in a row that look like a collapse.
 
-    Two signs are watched wherever quality is evaluated: label agreement no better than guessing, and variety, the mean
-    standard deviation of a pixel within a class as a share of that of the training images, near 0.
+    Watched wherever quality is evaluated: label agreement no better than guessing; variety, the mean standard deviation
+    of a pixel within a class as a share of that of the training images, near 0; and classes whose label agreement
+    (lost) or recall (starved) is far below that of the other classes.
 
     Args:
         evaluations: How many in a row.
         per_class: Samples of each class for the variety.
         min_variety: Below this share of the real variety, all images of a class are nearly one image.
+        min_of_mean: Below this share of the mean over classes, all as shares of real images' values, a class is lost.
     """
 
-    def __init__(self, evaluations: int, per_class: int, min_variety: float) -> None:
+    def __init__(self, evaluations: int, per_class: int, min_variety: float, min_of_mean: float) -> None:
         self.evaluations = evaluations
         self.per_class = per_class
         self.min_variety = min_variety
-        self.in_a_row = {"label_agreement": 0, "variety": 0}
+        self.min_of_mean = min_of_mean
+        self.in_a_row: dict[str, int] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Read what the quality callback has just measured."""
@@ -39,16 +57,21 @@ class Collapse(pl.Callback):
         if metrics.get(EVALUATED) != trainer.current_epoch + 1:
             return
         variety = self._variety(trainer, module)
-        log_values(pl_module, {"quality/variety": variety})
-        signs = {"variety": variety < self.min_variety}
-        if "label_agreement" in metrics:
-            signs["label_agreement"] = bool(metrics["label_agreement"] < 1.5 / module.spec.num_classes)
-        for sign, bad in signs.items():
-            self.in_a_row[sign] = self.in_a_row[sign] + 1 if bad else 0
-        collapsed = [sign for sign, count in self.in_a_row.items() if count >= self.evaluations]
-        log_values(pl_module, {"warnings/collapse": float(len(collapsed))})
-        for sign in collapsed:
-            self._warn(pl_module, sign)
+        log_values(pl_module, {"quality/variety": variety, "real/variety": 1.0})
+        bad = ["variety"] if variety < self.min_variety else []
+        if "label_agreement" in metrics and metrics["label_agreement"] < 1.5 / module.spec.num_classes:
+            bad.append("label_agreement")
+        classes = [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_mean)]
+        self.in_a_row = {sign: self.in_a_row.get(sign, 0) + 1 for sign in bad + classes}
+        found = [sign for sign, count in self.in_a_row.items() if count >= self.evaluations]
+        lost = [sign for sign in found if "/" in sign]
+        log_values(
+            pl_module, {"warnings/collapse": float(len(found) - len(lost)), "warnings/classes": float(len(lost))}
+        )
+        for sign in found:
+            message = warning(sign, self.in_a_row[sign], metrics, module.spec.class_names)
+            log.warning("Warning: %s", message)
+            log_text(pl_module, "warnings", message)
 
     def _variety(self, trainer: pl.Trainer, module: GAN) -> float:
         images, labels = trainer.datamodule.train  # type: ignore[attr-defined]
@@ -57,17 +80,6 @@ class Collapse(pl.Callback):
         drawn = draw(module.ema.generator, requested, seed=0)
         return spread(drawn, requested) / max(spread(images[known], labels[known]), 1e-9)
 
-    def _warn(self, module: pl.LightningModule, sign: str) -> None:
-        meaning = {
-            "label_agreement": "the label agreement is that of guessing: the generator ignores its labels",
-            "variety": "the images of a class are nearly all the same",
-        }[sign]
-        message = (
-            f"{meaning}, for {self.in_a_row[sign]} evaluations; lower optimizer.lr, or resume an earlier checkpoint"
-        )
-        log.warning("Warning: %s", message)
-        log_text(module, "warnings", message)
-
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run warns when the uninterrupted one would."""
         return {"in_a_row": dict(self.in_a_row)}
@@ -75,6 +87,31 @@ class Collapse(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue counting."""
         self.in_a_row = dict(state_dict["in_a_row"])
+
+
+def behind(name: str, metrics: Mapping[str, Tensor], min_of_mean: float) -> list[str]:
+    """Return ``NAME/LABEL`` for each class whose value, as a share of real images', is far below the mean of all.
+
+    Args:
+        name: A value with one number per class, such as ``class_recall``.
+        metrics: Numbers by ``NAME/LABEL`` and ``real/NAME/LABEL``.
+        min_of_mean: How far.
+    """
+    found = {sign: float(value) for sign, value in metrics.items() if sign.startswith(f"{name}/")}
+    real = {sign: float(metrics.get(f"real/{sign}", 0)) for sign in found}
+    shares = {sign: value / real[sign] for sign, value in found.items() if real[sign] > 0}
+    mean = math.fsum(shares.values()) / max(len(shares), 1)
+    return [sign for sign, share in shares.items() if mean >= LEARNT and share < min_of_mean * mean]
+
+
+def warning(sign: str, evaluations: int, metrics: Mapping[str, Tensor], class_names: Sequence[str]) -> str:
+    """Say what is wrong, for how many evaluations, and what to do; ``sign`` is ``NAME`` or ``NAME/LABEL``."""
+    kind, _, label = sign.partition("/")
+    about: dict[str, Any] = {"n": evaluations}
+    if label:
+        value, real = float(metrics[sign]), float(metrics[f"real/{sign}"])
+        about |= {"name": class_names[int(label)], "value": value, "real": real}
+    return ADVICE[kind].format(**about)
 
 
 def spread(images: Tensor, labels: Tensor) -> float:

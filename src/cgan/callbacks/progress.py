@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from cgan.callbacks.protocol import gan
 from cgan.callbacks.quality import EVALUATED
-from cgan.metrics.values import describe
+from cgan.metrics.values import beside_real
 
 log = logging.getLogger(__name__)
 LOSSES = {"d_loss": "D", "g_loss": "G"}
@@ -67,7 +67,7 @@ class Progress(pl.callbacks.ProgressBar):
         if metrics.get(EVALUATED) == trainer.current_epoch + 1:
             names = [name for name in metrics if f"real/{name}" in metrics]
             # What is logged by name alone is for other callbacks; the first values say enough on one line.
-            parts += [_beside_real(name, metrics) for name in names[:2]]
+            parts += [beside_real(name, float(metrics[name]), float(metrics[f"real/{name}"])) for name in names[:2]]
         with self.bar.external_write_mode():
             log.info("  ".join(parts))
 
@@ -87,8 +87,3 @@ class Progress(pl.callbacks.ProgressBar):
     def _losses(self) -> list[str]:
         columns = {name: [row[name] for row in self._outputs if name in row] for name in LOSSES}
         return [f"{LOSSES[name]} loss {float(torch.stack(rows).mean()):.3f}" for name, rows in columns.items() if rows]
-
-
-def _beside_real(name: str, metrics: dict[str, Tensor]) -> str:
-    title = describe(name).title
-    return f"{title} {float(metrics[name]):.3g} (real images {float(metrics[f'real/{name}']):.3g})"

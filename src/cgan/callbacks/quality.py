@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 EVALUATED = "evaluated_epoch"
 """The metric that tells other callbacks, by ``trainer.callback_metrics``, in which epoch quality was evaluated last."""
 SCORE = "fid"
+FREE_SECONDS = 60
+"""What evaluating may take whatever its share: short runs are evaluated as often as they ask for."""
 
 
 class Evaluated(NamedTuple):
@@ -59,24 +61,35 @@ class Quality(pl.Callback):
         metrics: By name.
         n: Samples per evaluation; at most as many as the test split has images, so that both are for the same n.
         every_n_epochs: Distance of two evaluations; the last epoch is always evaluated.
+        max_share: An evaluation that would take evaluating above this share of the run's time, and above a minute in
+            all, is left out; the last epoch's never is.
         seed: Seed of the samples.
 
     Attributes:
         history: All evaluations so far.
 
     Raises:
-        CganError: ``every_n_epochs`` is no count.
+        CganError: ``every_n_epochs`` is no count, or ``max_share`` no share.
     """
 
     def __init__(
-        self, features: Extractor, metrics: Mapping[str, Metric], n: int, every_n_epochs: int, seed: int
+        self,
+        features: Extractor,
+        metrics: Mapping[str, Metric],
+        n: int,
+        every_n_epochs: int,
+        seed: int,
+        max_share: float = 0.1,
     ) -> None:
         if every_n_epochs < 1:
             raise CganError(f"quality.every_n_epochs={every_n_epochs}: expected a count from 1, or quality=none")
+        if not 0 < max_share <= 1:
+            raise CganError(f"quality.max_share={max_share}: expected a share above 0; 1 sets no limit")
         self.extractor = features
         self.metrics = metrics
         self.n = n
         self.every_n_epochs = every_n_epochs
+        self.max_share = max_share
         self.seed = seed
         self.history: list[Evaluated] = []
         self._protocol_before: dict[str, Any] | None = None
@@ -111,7 +124,7 @@ class Quality(pl.Callback):
         """Evaluate, log and rewrite ``evaluation.json``."""
         self._seconds["training"], self._epoch_started_at = self._training_seconds(), None
         epoch = trainer.current_epoch + 1
-        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
+        if not trainer.strategy.broadcast(self.due(epoch, trainer.max_epochs)):
             return
         start, module = time.perf_counter(), gan(pl_module)
         # One process's rounding decides for all, so that they agree on which checkpoint is the best.
@@ -125,6 +138,18 @@ class Quality(pl.Callback):
             folder = Path(trainer.default_root_dir)
             hardware = describe_hardware(pl_module.device, trainer.world_size)
             write_evaluation(folder / FILE, self.record(folder.name, module, hardware))
+
+    def due(self, epoch: int, max_epochs: int | None) -> bool:
+        """Whether an epoch is the last, or its turn has come and one more evaluation keeps within the share."""
+        if epoch % self.every_n_epochs or epoch == max_epochs:
+            return epoch == max_epochs
+        evaluating = self._seconds["evaluating"] * (1 + 1 / max(len(self.history), 1))
+        return evaluating <= max(FREE_SECONDS, self.max_share * (self._seconds["training"] + evaluating))
+
+    @property
+    def share(self) -> float:
+        """The share of the run's time that went to evaluating; that of the real images, once, is not counted."""
+        return self._seconds["evaluating"] / max(sum(self._seconds.values()), 1e-9)
 
     @property
     def best(self) -> Evaluated | None:
@@ -190,8 +215,8 @@ class Quality(pl.Callback):
         """Send tags to the loggers, and values by name to the other callbacks."""
         tags = {f"quality/{self.protocol.tag(name)}": value for name, value in measured.values.items()}
         tags |= {f"real/{self.protocol.tag(name)}": value for name, value in self.suite.real.values.items()}
-        log_values(pl_module, {**tags, "time/quality_s": seconds})
-        values = {**measured.values, **{f"real/{name}": value for name, value in self.suite.real.values.items()}}
+        log_values(pl_module, {**tags, "time/quality_s": seconds, "time/quality_share": self.share})
+        values = measured.flat() | {f"real/{name}": value for name, value in self.suite.real.flat().items()}
         for name, value in {**values, EVALUATED: float(epoch)}.items():
             pl_module.log(name, value, logger=False)
 

@@ -28,6 +28,16 @@ class Measured(NamedTuple):
     values: dict[str, float]
     class_values: dict[str, list[float | None]]
 
+    def flat(self) -> dict[str, float]:
+        """Return all numbers by name; ``NAME/LABEL`` is that of one class."""
+        per_class = {
+            f"{name}/{label}": value
+            for name, values in self.class_values.items()
+            for label, value in enumerate(values)
+            if value is not None
+        }
+        return self.values | per_class
+
 
 class Suite:
     """Metrics of samples beside those of real images.

@@ -100,3 +100,9 @@ def register_value(description: Description) -> None:
 def describe(name: str) -> Description:
     """Return the description of a value; of an unknown one, a description that has its name only."""
     return _REGISTRY.get(name) or Description(name, name)
+
+
+def beside_real(name: str, value: float, real: float | None) -> str:
+    """Write a value for a line of text: its title, and that of real images where there is one."""
+    known = "" if real is None else f" (real images {real:.3g})"
+    return f"{describe(name).title} {value:.3g}{known}"

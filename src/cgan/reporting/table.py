@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from cgan.metrics.suite import Measured
 from cgan.metrics.values import Description
 from cgan.records.evaluation import REAL, Entry, EvaluationRecord
 
@@ -50,7 +51,7 @@ def text_table(record: EvaluationRecord) -> str:
 
 def csv_table(record: EvaluationRecord) -> str:
     """Return every value as CSV: a line per value name, a column per entry; ``NAME/LABEL`` is a value of one class."""
-    sides = [_flat(entry) for entry in columns(record).values()]
+    sides = [Measured(entry.values, entry.class_values).flat() for entry in columns(record).values()]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["value", *columns(record)])
@@ -68,16 +69,6 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 def number(value: float | None) -> str:
     """Write a value for a table: four digits, ``-`` where there is none."""
     return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
-
-
-def _flat(entry: Entry) -> dict[str, float]:
-    per_class = {
-        f"{name}/{label}": value
-        for name, values in entry.class_values.items()
-        for label, value in enumerate(values)
-        if value is not None
-    }
-    return entry.values | per_class
 
 
 def _text(head: list[str], rows: list[list[str]]) -> str:

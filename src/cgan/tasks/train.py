@@ -30,7 +30,7 @@ from cgan.data.datamodule import ImageData
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
-from cgan.metrics.values import describe
+from cgan.metrics.values import beside_real
 from cgan.module import ConditionalGAN
 from cgan.plugins import load_plugins, typed_plugins
 from cgan.records.run import RunRecord, read_run
@@ -67,11 +67,15 @@ class TrainResult(NamedTuple):
         folder: The run folder.
         best: The checkpoint of the best epoch, if quality was measured.
         values: The quality values of the best epoch, by name.
+        real_values: The same values of held-out real images.
+        quality_share: The share of the run's time that went to evaluating.
     """
 
     folder: Path
     best: Path | None
     values: dict[str, float]
+    real_values: dict[str, float]
+    quality_share: float = 0.0
 
     @property
     def score(self) -> float | None:
@@ -273,9 +277,10 @@ def opening_message(module: ConditionalGAN, folder: Path, batch_size: int, devic
 def summarise(folder: Path, quality: Quality | None) -> TrainResult:
     """Pick the best epoch's quality values."""
     if quality is None or (evaluated := quality.best) is None:
-        return TrainResult(folder, None, {})
+        return TrainResult(folder, None, {}, {})
     best = folder / "checkpoints" / "best.ckpt"
-    return TrainResult(folder, best if best.exists() else None, evaluated.point.values)
+    real = quality.suite.real.values
+    return TrainResult(folder, best if best.exists() else None, evaluated.point.values, real, quality.share)
 
 
 def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
@@ -291,10 +296,11 @@ def closing_message(result: TrainResult, plugins: list[str]) -> str:
     """Say how good the best epoch is, where the pictures lie and what to type next."""
     folder = shlex.quote(str(result.folder))
     draw = command("sample", *plugins, "classes=all", "n=10", f"ckpt={result.folder}")
-    values = ", ".join(f"{describe(name).title} {value:.4g}" for name, value in result.values.items())
+    values = ", ".join(beside_real(name, value, result.real_values.get(name)) for name, value in result.values.items())
     return "\n".join(
         [
             f"Best epoch: {values}" if values else "Quality was not measured.",
+            *([f"Evaluating: {result.quality_share:.1%} of the time"] if values else []),
             f"Pictures:   {folder}/samples, {folder}/curves.png",
             f"Draw:       {draw}",
             f"Curves:     tensorboard --logdir {folder}",
