@@ -19,9 +19,11 @@ from cgan.metrics.picture_net import PictureNet, stem_widths
 from cgan.metrics.pixels import PixelExtractor
 from cgan.metrics.suite import Suite
 from cgan.metrics.timm_model import TimmExtractor
-from cgan.records.evaluation import read_evaluation
+from cgan.metrics.values import Protocol
+from cgan.records.evaluation import FILE, REAL, Entry, EvaluationRecord, read_evaluation, write_evaluation
 from cgan.spec import DataSpec
 from cgan.tasks import evaluate, features
+from cgan.tasks.sweep import Row, report
 from cgan.tasks.train import run as train
 
 SHAPES = DataSpec("shapes", (3, 20, 12), ("bar", "cross", "square"))
@@ -208,6 +210,20 @@ def test_shapes_train_with_nothing_said_about_features(composed, tmp_path, cache
     assert evaluated.entries[0].values["fid"] == pytest.approx(record.entries[0].values["fid"], rel=1e-3)
     assert evaluated.features_accuracy == record.features_accuracy
     assert sorted(cache.rglob("own_*.safetensors")) == kept, "nothing was trained again"
+
+
+@pytest.mark.parametrize("others", ["own_bbbbbb", "own_aaaaaa"])
+def test_scores_of_different_features_are_not_ranked_against_each_other(tmp_path, caplog, others):
+    for name, chosen in {"0": "own_aaaaaa", "1": others}.items():
+        protocol = Protocol("shapes", chosen, "0", "none", 60, int(name))
+        write_evaluation(tmp_path / name / FILE, EvaluationRecord(protocol, Entry(REAL), [Entry(name)], {}, ["bar"]))
+    ranked = report(tmp_path, [Row("0", {"seed": "0"}, 9.0, None), Row("1", {"seed": "1"}, 2.0, None)])
+    table = (tmp_path / "sweep.txt").read_text()
+    comparable = others == "own_aaaaaa"
+    assert [row.name for row in ranked] == (["1", "0"] if comparable else ["0", "1"])
+    assert ("Best:" in caplog.text) == comparable
+    assert ("No run is the best" in caplog.text) == (not comparable)
+    assert ("own_bbbbbb features" in table) == (not comparable)
 
 
 def test_a_model_of_timm_reads_its_own_size_from_a_file(tmp_path):

@@ -75,6 +75,9 @@ class Protocol:
     reference: str = "train"
     weights: str = "ema"
 
+    def __str__(self) -> str:
+        return f"{self.data}, {self.features} features, {self.n:,} samples, {self.reference} split"
+
     def tag(self, name: str) -> str:
         """Compose a name for loggers: ``fid`` -> ``fid_digits_10k``, ``a/3`` -> ``a_digits_10k/3``; never parsed."""
         count = f"{self.n // 1000}k" if self.n % 1000 == 0 else str(self.n)

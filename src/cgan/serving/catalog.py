@@ -31,6 +31,7 @@ class Value:
     advice: str
     value: float
     real: float | None
+    protocol: str = ""
 
     @property
     def text(self) -> str:
@@ -181,10 +182,10 @@ def _with_records(model: Model, found: FoundEvaluation | None, run: RunRecord | 
 
 
 def _values(found: FoundEvaluation) -> tuple[Value, ...]:
-    values = []
+    values, protocol = [], str(found.record.protocol)
     for name, value in found.entry.values.items():
         about, real = found.record.describe(name), found.record.real.values.get(name)
-        values.append(Value(name, about.title, about.sentence, about.advice, value, real))
+        values.append(Value(name, about.title, about.sentence, about.advice, value, real, protocol))
     return tuple(values)
 
 

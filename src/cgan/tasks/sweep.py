@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 
 from cgan.commands import command
+from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.run import read_run
 
@@ -91,22 +92,41 @@ def read_rows(folder: Path) -> list[Row]:
 
 def report(folder: Path, rows: list[Row]) -> list[Row]:
     """Print a ranked table, draw ``sweep.png``, name the best overrides; return the rows, best first."""
-    ranked = sorted(rows, key=lambda row: (row.error is not None, math.inf if row.score is None else row.score))
+    protocols = {row.name: _protocol(folder / row.name) for row in rows}
+    ranked = sorted(
+        rows,
+        key=lambda row: (row.error is not None, protocols[row.name], math.inf if row.score is None else row.score),
+    )
     keys = dict.fromkeys(key for row in rows for key in row.overrides)
     varied = [key for key in keys if len({row.overrides.get(key) for row in rows}) > 1]
     cells = []
+    scored = [row for row in ranked if row.score is not None]
+    several = len({protocols[row.name] for row in scored}) > 1
     for row in ranked:
         score = "failed" if row.error else "-" if row.score is None else f"{row.score:.4g}"
-        cells.append([row.name, score, *(row.overrides.get(key, "") for key in varied)])
-    table = tabulate(cells, ["run", "score", *varied], tablefmt="plain", disable_numparse=True)
+        measured = [protocols[row.name]] if several else []
+        cells.append([row.name, score, *measured, *(row.overrides.get(key, "") for key in varied)])
+    head = ["run", "score", *(["measured in"] if several else []), *varied]
+    table = tabulate(cells, head, tablefmt="plain", disable_numparse=True)
     log.info("%s", table)
     write_file(folder / "sweep.txt", (table + "\n").encode())
-    scored = [row for row in ranked if row.score is not None]
-    if scored:
+    if several:
+        log.info("No run is the best: their scores are of different data or features and cannot be compared")
+    elif scored:
         _draw(folder / "sweep.png", scored, varied)
         best = command("train", *(f"{key}={value}" for key, value in scored[0].overrides.items()))
         log.info("Best: %s\nPicture: %s", best, folder / "sweep.png")
     return ranked
+
+
+def _protocol(run: Path) -> str:
+    """Say how a run was measured; empty where it was not."""
+    from cgan.records.evaluation import FILE, read_evaluation
+
+    try:
+        return str(read_evaluation(run / FILE).protocol)
+    except CganError:
+        return ""
 
 
 def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:

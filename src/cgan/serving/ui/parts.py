@@ -103,14 +103,16 @@ def about(model: Model) -> None:
 
 def values_table(models: Sequence[Model]) -> None:
     """Show a row per measured value and a column per model, then what each value means."""
-    described = {value.name: value for model in models for value in model.values}
+    described = {(value.name, value.protocol): value for model in models for value in model.values}
     if not described:
         st.caption("Not evaluated: `cgan evaluate ckpt=...` measures it.")
         return
-    texts = {model.label: {value.name: value.text for value in model.values} for model in models}
-    rows = {label: [values.get(name, "not measured") for name in described] for label, values in texts.items()}
-    st.table(pd.DataFrame(rows, [description.title for description in described.values()]))
-    for about in described.values():
+    texts = {model.label: {(value.name, value.protocol): value.text for value in model.values} for model in models}
+    rows = {label: [values.get(key, "not measured") for key in described] for label, values in texts.items()}
+    several = len({protocol for _, protocol in described}) > 1  # not comparable: a row for each
+    titles = [f"{value.title} ({value.protocol})" if several else value.title for value in described.values()]
+    st.table(pd.DataFrame(rows, titles))
+    for about in {value.name: value for value in described.values()}.values():
         st.caption(f"**{about.title}**: {about.sentence}{f' ({about.advice})' if about.advice else ''}")
 
 
