@@ -31,7 +31,7 @@ class StackedDigitExtractor(Extractor):
             _, height, width = spec.img_shape
             raise CganError(
                 f"features=stacked_digits reads 28x28 digits in each channel, {spec.name} has {height}x{width} images: "
-                "use features=inception, or train with quality=none"
+                "leave features= out, which chooses by the data"
             )
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.metrics.features import Extractor
@@ -22,7 +23,7 @@ def run(cfg: DictConfig) -> Extractor:
         CganError: The data do not fit, or ``out`` is given for features that no classifier makes.
     """
     load_plugins(cfg.plugins)
-    source = instantiate(cfg.data.source, _convert_="all")
+    source = build_source(cfg.data)
     source.prepare()
     train, test = source.load("train"), source.load("test")
     found: Extractor = instantiate(cfg.features).fitted(source.spec, train, test, cfg.device)
