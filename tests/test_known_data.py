@@ -3,14 +3,18 @@
 import bz2
 import gzip
 import hashlib
+import io
 import pickle
+import shutil
 import struct
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from PIL import Image
 
 from cgan.errors import CganError
 
@@ -21,9 +25,14 @@ COUNTS = {"train": 5, "test": 3}
 @pytest.fixture
 def source(composed, tmp_path):
     """Build the source of ``data=NAME`` with its files at ``tmp_path``."""
-    return lambda name, **changes: instantiate(
-        composed("train", f"data={name}", f"data.root={tmp_path}").data.source, _convert_="all", **changes
-    )
+    return lambda name, **changes: build(composed("train", f"data={name}", f"data.root={tmp_path}"), **changes)
+
+
+def build(cfg, **changes):
+    try:
+        return instantiate(cfg.data.source, _convert_="all", **changes)
+    except InstantiationException as error:  # Hydra's, around ours
+        raise error.__cause__ from None
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -191,3 +200,99 @@ def test_a_damaged_file_is_named(source, tmp_path):
         CganError, match=r"train-images-idx3-ubyte is damaged .*promises \[5, 28, 28\], and 3,919 values"
     ):
         source("mnist").load("train")
+
+
+def jpeg(level: int) -> bytes:
+    """A picture of CelebA's size: a square in the middle, grey around it."""
+    image = Image.new("RGB", (178, 218), (128, 128, 128))
+    image.paste((level, level, 0), (0, 20, 178, 198))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+@pytest.fixture(params=["folder", "zip"])
+def celeba(request, tmp_path):
+    """Six faces: four to train on, one of the validation split, one to test with."""
+    rows = [("1", "-1", 0), ("-1", "1", 0), ("1", "1", 1), ("1", "1", 0), ("-1", "1", 2), ("-1", "-1", 0)]
+    files = {f"00000{number}.jpg": jpeg(40 * number) for number in range(1, 7)}
+    for name, content in files.items():
+        write(tmp_path / "celeba/img_align_celeba" / name, content)
+    if request.param == "zip":
+        shutil.make_archive(str(tmp_path / "celeba/img_align_celeba"), "zip", tmp_path / "celeba", "img_align_celeba")
+        shutil.rmtree(tmp_path / "celeba/img_align_celeba")
+    table = "".join(f"{name}  {smiling} -1  {male}\n" for name, (smiling, male, _) in zip(files, rows, strict=True))
+    write(tmp_path / "celeba/list_attr_celeba.txt", f"6\nSmiling Bald Male\n{table}".encode())
+    partition = "".join(f"{name} {part}\n" for name, (_, _, part) in zip(files, rows, strict=True))
+    write(tmp_path / "celeba/list_eval_partition.txt", partition.encode())
+
+
+@pytest.mark.usefixtures("celeba")
+def test_classes_of_celeba_are_combinations_of_attributes(source):
+    faces = source("celeba", size=16, cache="none")
+    assert faces.spec.class_names == ("not_Smiling+not_Male", "not_Smiling+Male", "Smiling+not_Male", "Smiling+Male")
+    assert faces.spec.factors == (2, 2)
+    train, test = faces.load("train"), faces.load("test")
+    assert train.labels.tolist() == [2, 1, 3, 0]
+    assert test.labels.tolist() == [1]
+    assert train.images.shape == (4, 3, 16, 16)
+    assert (train.images[1].float().mean((1, 2)) - torch.tensor([80.0, 80.0, 0.0])).abs().max() < 3  # no grey rim
+    assert "1 pictures of the validation split" in "".join(faces.report)
+    with pytest.raises(CganError, match=r"data.attributes: 'Smilling' is none of Smiling, Bald, Male"):
+        source("celeba", attributes=["Smilling"], cache="none")
+    assert source("celeba", attributes=[], cache="none").spec.num_classes == 1
+
+
+def test_missing_files_of_celeba_are_named(source):
+    with pytest.raises(CganError, match=r"no .*img_align_celeba.zip. Place CelebA's"):
+        source("celeba")
+
+
+def test_omniglot_by_alphabet_and_by_character(source, tmp_path):
+    for part, alphabet, characters in (("images_background", "Greek", 2), ("images_evaluation", "Old_Norse", 1)):
+        for character in range(1, characters + 1):
+            for drawer in range(20):
+                path = tmp_path / f"omniglot-py/{part}/{alphabet}/character0{character}/{drawer:02}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("1", (105, 105), drawer % 2).save(path)
+    alphabets, characters = source("omniglot", cache="none"), source("omniglot", classes="character", cache="none")
+    assert alphabets.spec.class_names == ("Greek", "Old_Norse")
+    assert characters.spec.class_names == ("Greek character01", "Greek character02", "Old_Norse character01")
+    assert alphabets.load("train").labels.bincount().tolist() == [36, 18]
+    assert characters.load("test").labels.bincount().tolist() == [2, 2, 2]
+    assert alphabets.load("train").images.shape == (54, 1, 28, 28)
+    assert alphabets.load("train").images.unique().tolist() == [0, 255]
+
+
+@pytest.fixture
+def hub_folder(tmp_path, monkeypatch):
+    """A data set in the hub's own Parquet layout."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    names = ["cat", "ant", "bee"]
+    features = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=names)})
+    for split, labels in (("train", [2, 0, 1, 1]), ("validation", [1, 0])):
+        pictures = [Image.new("RGB", (20, 12), (10 * label, 0, 200)) for label in labels]
+        rows = datasets.Dataset.from_dict({"picture": pictures, "kind": labels}, features=features)
+        rows.to_parquet(str(tmp_path / f"insects/data/{split}-00000-of-00001.parquet"))
+    return tmp_path / "insects"
+
+
+def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
+    cfg = composed("train", "data=hub", f"data.name={hub_folder}", "data.cache=none")
+    insects = build(cfg)
+    assert insects.spec.name == "insects"
+    assert insects.spec.class_names == ("ant", "bee", "cat")
+    assert insects.spec.img_shape == (3, 12, 20)
+    train, test = insects.load("train"), insects.load("test")
+    assert train.labels.tolist() == [0, 0, 1, 2]
+    assert train.images[:, 0, 0, 0].tolist() == [10, 10, 20, 0]
+    assert test.labels.tolist() == [0, 2]
+    with pytest.raises(CganError, match=r"data.label=sort: .* has the columns picture, kind"):
+        build(cfg, label="sort")
+
+
+def test_a_data_set_that_is_not_there_is_one_clear_line(composed, tmp_path):
+    pytest.importorskip("datasets")
+    with pytest.raises(CganError, match=r"^data.name=.*: cannot load it .*USER/NAME"):
+        build(composed("train", "data=hub", f"data.name={tmp_path / 'nothing'}"))

@@ -33,6 +33,7 @@ class Layout(NamedTuple):
         test: The same, of the test split.
         left_out: How many files were left out, by reason.
         test_note: Where the test split comes from, in words.
+        factors: As :attr:`cgan.spec.DataSpec.factors`.
     """
 
     class_names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Layout(NamedTuple):
     test: list[tuple[str, int]]
     left_out: Counter[str]
     test_note: str
+    factors: tuple[int, ...] = ()
 
 
 def find_layout(tree: Files, name: str, where: str, test_share: float = 0.1, split_seed: int = 1) -> Layout:
@@ -76,7 +78,7 @@ def find_layout(tree: Files, name: str, where: str, test_share: float = 0.1, spl
         _leave_out_unlabelled(classes, name, left_out)
         if empty := _empty_folders(tree.names, splits["train"]):
             left_out[f"folders without pictures ({', '.join(empty):.60})"] += len(empty)
-    return _assembled(classes, left_out, where, test_share, split_seed)
+    return assembled(classes, left_out, where, test_share, split_seed)
 
 
 def find_classes(tree: Files, only_class: str, where: str) -> tuple[Labelled, Counter[str]]:
@@ -99,10 +101,21 @@ def find_classes(tree: Files, only_class: str, where: str) -> tuple[Labelled, Co
     return table, +left_out
 
 
-def _assembled(
+def assembled(
     classes: dict[str, Labelled], left_out: Counter[str], where: str, test_share: float, split_seed: int
 ) -> Layout:
-    """Choose the test split and number the classes."""
+    """Choose the test split and number the classes.
+
+    Args:
+        classes: The class of each file, by split: ``train``, and perhaps ``val`` and ``test``.
+        left_out: How many files were left out, by reason.
+        where: What errors call the data set.
+        test_share: The share of each class that is kept apart where there is no test split.
+        split_seed: Names which ones.
+
+    Raises:
+        CganError: A class has pictures to test with and none to train on, or there are too many classes.
+    """
     train = classes["train"]
     chosen = next((split for split in ("test", "val") if split in classes), None)
     if chosen is None:

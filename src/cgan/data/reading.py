@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from cgan.data.layout import Layout, find_layout
+from cgan.data.layout import Layout
 from cgan.data.pixels import Form, Picture, UnreadablePictureError, picture_header, read_picture
 from cgan.data.report import Tally, describe_left_out, per_class
-from cgan.data.trees import FolderTree, ZipTree
+from cgan.data.trees import Tree
 from cgan.errors import CganError
 from cgan.hardware import available_cores
 
-Tree = FolderTree | ZipTree
 MAX_SIZE = 4096
 LARGEST_GUESS = 64
 """Pixels: what a small network learns within hours; larger pictures are asked for by ``data.size``."""
@@ -45,8 +44,8 @@ class Plan:
         return self.layout.train + self.layout.test
 
     def about(self) -> dict[str, Any]:
-        """Return the shape and the names of the classes."""
-        return {"shape": self.shape, "class_names": self.layout.class_names}
+        """Return the shape, the names of the classes and their factors."""
+        return {"shape": self.shape, "class_names": self.layout.class_names, "factors": self.layout.factors}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,22 +55,9 @@ class Plan:
 
 
 def make_plan(
-    tree: Tree,
-    *,
-    name: str,
-    size: int | list[int] | None,
-    channels: int | None,
-    fit: str,
-    background: str,
-    test_share: float,
-    split_seed: int,
+    tree: Tree, layout: Layout, size: int | list[int] | None, channels: int | None, fit: str, background: str
 ) -> Plan:
-    """Find classes and splits, and choose the size and channels that are None by a sample of the pictures.
-
-    Raises:
-        CganError: As :func:`cgan.data.layout.find_layout`, or no picture of the sample can be read.
-    """
-    layout = find_layout(tree, name, str(tree.root), test_share, split_seed)
+    """Choose the size and channels that are None by a sample of the pictures."""
     guessed = [word for word, value in (("size", size), ("channels", channels)) if value is None]
     chosen = checked_size(size)
     if guessed:
@@ -164,12 +150,14 @@ class Decoder:
             CganError: A class has no readable picture to train on, or the files changed meanwhile.
         """
         if self.tree.fingerprint() != self.fingerprint:
-            raise CganError(f"{self.tree.root}: its files changed while they were read; start again")
+            raise CganError(f"{self.tree.path_of('')}: its files changed while they were read; start again")
         files, labels = [file for file, _ in self._kept], np.array([label for _, label in self._kept], dtype=np.int64)
         names, train = self.plan.layout.class_names, self._kept_to_train
         counts = np.bincount(labels[:train], minlength=len(names))
         if not counts.all():
-            raise CganError(f"{self.tree.root}: class {names[counts.argmin()]!r} has no picture that can be read")
+            raise CganError(
+                f"{self.tree.path_of('')}: class {names[counts.argmin()]!r} has no picture that can be read"
+            )
         return {
             **self.plan.about(),
             "files": files,
@@ -202,7 +190,7 @@ class Decoder:
     def _counted(self, file: str, label: int, picture: Picture | UnreadablePictureError) -> Picture | None:
         if isinstance(picture, UnreadablePictureError):
             if not self.skip_unreadable:
-                where = UnreadablePictureError(str(self.tree.root.absolute() / file), picture.found)
+                where = UnreadablePictureError(self.tree.path_of(file), picture.found)
                 raise CganError(
                     f"{where}; mend or remove it, or go on without it: data.skip_unreadable=true"
                 ) from picture

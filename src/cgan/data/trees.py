@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from cgan.errors import CganError
 
@@ -33,6 +34,23 @@ def open_tree(root: Path, key: str = "data.root") -> "FolderTree | ZipTree":
     return ZipTree(root, key)
 
 
+class Tree(Protocol):
+    """Files that can be read by name."""
+
+    @property
+    def names(self) -> list[str]:
+        """The files' paths, with ``/``; folders end in ``/``."""
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes when the files change."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+
+    def path_of(self, name: str) -> str:
+        """Return what errors call a file; of the empty name, the tree."""
+
+
 class FolderTree:
     """The files below a folder, through symbolic links as well."""
 
@@ -55,6 +73,10 @@ class FolderTree:
     def read(self, name: str) -> bytes:
         """Return a file's content."""
         return (self.root / name).read_bytes()
+
+    def path_of(self, name: str) -> str:
+        """Return a file's whole path."""
+        return str(self.root.absolute() / name)
 
     @cached_property
     def _stats(self) -> dict[str, os.stat_result]:
@@ -111,6 +133,10 @@ class ZipTree:
         if info.file_size > MAX_BYTES:
             raise ValueError(f"it claims {info.file_size} bytes")
         return self._archive.read(info)
+
+    def path_of(self, name: str) -> str:
+        """Return the zip's whole path and the file's within it."""
+        return str(self.root.absolute() / name)
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
