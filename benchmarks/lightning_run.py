@@ -49,7 +49,7 @@ class LightningRun:
         self.trainer: pl.Trainer = instantiate(
             cfg.trainer,
             callbacks=[*watchers, self._pause],
-            logger=build_loggers(cfg, Path(self._folder.name), 0),
+            logger=build_loggers(cfg, Path(self._folder.name), 0, {}),
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=watched,

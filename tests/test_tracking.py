@@ -58,6 +58,11 @@ def test_mlflow_keeps_values_images_and_results_in_a_local_store(composed, in_fo
     expected = [(seen, row["quality/fid_digits_100"]) for seen, row in logged(in_folder).items()]
     assert [(point.step, pytest.approx(point.value)) for point in history] == expected
     assert client.list_artifacts(run.info.run_id, "images")
+    train.run(composed("train", *SHORT, "logger=mlflow", "trainer.max_epochs=3", "ckpt=checkpoints/last.ckpt"))
+    (resumed,) = client.search_runs([run.info.experiment_id])
+    assert resumed.info.run_id == run.info.run_id
+    longer = client.get_metric_history(run.info.run_id, "quality/fid_digits_100")
+    assert [point.step for point in longer] == [384, 768, 1152]
 
 
 @pytest.mark.filterwarnings("default")  # the library's own deprecations
@@ -72,8 +77,12 @@ def test_wandb_runs_offline_with_images_seen_as_its_axis(composed, in_folder, mo
     assert set(run.summary.keys()) >= TAGS
     assert run.config["model"] == "light"
     wandb.finish()
+    train.run(composed("train", *SHORT, "logger=wandb", "trainer.max_epochs=3", "ckpt=checkpoints/last.ckpt"))
+    assert wandb.run.id == run.id
+    assert wandb.run.summary["images_seen"] == 1152
+    wandb.finish()
     grids = sorted(in_folder.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
-    assert len(grids) == 2
+    assert len(grids) == 3
     with Image.open(grids[0]) as image:
         assert image.size == (2 + 10 * 58, 22 + 10 * 58)
 

@@ -9,13 +9,14 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan import draw, load_generator
-from cgan.checkpoint import read_description
+from cgan.checkpoint import find_generator, read_description
 from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitExtractor
 from cgan.records.run import read_run
 from cgan.tasks import sample, train
+from cgan.tasks.candidates import origin_of
 
 
 def size(picture: Path) -> tuple[int, int]:
@@ -178,7 +179,10 @@ def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, m
     train.run(interrupted)
     last = parts / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["cgan"]["steps"] == 12
+    seconds = read_description(last)["seconds"]
     train.run(composed("train", *tiny, "trainer.max_epochs=3", f"ckpt={last}", folder=parts))
+    told = origin_of(find_generator(parts), load_generator(parts))
+    assert told.seconds > seconds > 0, "the time of training counts on, without evaluations too"
     a, b = (torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (whole, parts))
     assert a["cgan"] == b["cgan"]
     assert a["cgan"]["steps"] == 36

@@ -111,13 +111,14 @@ def read_description(path: Path) -> dict[str, Any]:
     """Return what a ``.ckpt`` says of itself.
 
     Returns:
-        What :func:`describe` gives, ``steps``, ``images_seen`` and ``hardware`` (None if unknown).
+        What :func:`describe` gives, ``steps``, ``images_seen``, ``hardware`` and the ``seconds`` of training (None if
+        unknown).
 
     Raises:
         CganError: The file is missing, damaged or not of this project.
     """
     checkpoint = _load_checkpoint(path)
-    return {**checkpoint["cgan"], "hardware": checkpoint.get("hardware")}
+    return {**checkpoint["cgan"], **{key: checkpoint.get(key) for key in ("hardware", "seconds")}}
 
 
 def describe(generator: Generator, spec: DataSpec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import io
 import json
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,6 +30,26 @@ class Tracker(Protocol):
 
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Compare the finished run with others: what was chosen, and its best values by name."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A logger that a resumed run continues."""
+
+    def resume(self, images_seen: int, run_id: str | None) -> None:
+        """Go on after the checkpoint at ``images_seen``, in the run that has this id at a service elsewhere."""
+
+
+def run_ids(loggers: Iterable[Logger]) -> dict[str, str]:
+    """Return the ids that services elsewhere gave this run, by the class of the logger."""
+    return {type(logger).__name__: logger.run_id for logger in loggers if hasattr(logger, "run_id")}
+
+
+def resume(loggers: Iterable[Logger], images_seen: int, ids: Mapping[str, str]) -> None:
+    """Let loggers continue where a run is resumed, with the ids of :func:`run_ids`."""
+    for logger in loggers:
+        if isinstance(logger, Resumable):
+            logger.resume(images_seen, ids.get(type(logger).__name__))
 
 
 def log_values(module: pl.LightningModule, values: Mapping[str, float]) -> None:
@@ -78,7 +98,7 @@ class TensorBoard(TensorBoardLogger):
         super().__init__(**options)
         self._charts: dict[str, dict[str, list[Any]]] = {}
 
-    def resume_at(self, images_seen: int) -> None:
+    def resume(self, images_seen: int, run_id: str | None) -> None:
         """Hide what an interrupted run logged after the checkpoint that it resumes from."""
         self._kwargs["purge_step"] = images_seen + 1
 
@@ -105,6 +125,15 @@ class TensorBoard(TensorBoardLogger):
 
 class Wandb(WandbLogger):
     """Weights & Biases; every chart runs over ``images_seen``."""
+
+    @property
+    def run_id(self) -> str:
+        """W&B's name for the run."""
+        return self.experiment.id
+
+    def resume(self, images_seen: int, run_id: str | None) -> None:
+        """Add to the same run; an offline one becomes a second folder that `wandb sync` joins to the first."""
+        self._wandb_init["id"] = self._id = run_id
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -141,6 +170,10 @@ class Wandb(WandbLogger):
 class MLFlow(MLFlowLogger):
     """MLflow, in a local SQLite store unless another ``tracking_uri`` is configured."""
 
+    def resume(self, images_seen: int, run_id: str | None) -> None:
+        """Add to the same run."""
+        self._run_id = run_id
+
     @rank_zero_only
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
         """Add to the run's images."""
@@ -153,12 +186,28 @@ class MLFlow(MLFlowLogger):
 
     @rank_zero_only
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
-        """Fill the run's parameters, and its best values as metrics."""
-        self.log_hyperparams(dict(choices))
+        """Fill the run's parameters, and its best values as metrics; MLflow lets no parameter change."""
+        known = self.experiment.get_run(self.run_id).data.params
+        self.log_hyperparams({name: choice for name, choice in choices.items() if name not in known})
         self.log_metrics({f"best/{name}": value for name, value in values.items()})
 
 
-class JsonLines(Logger):
+class _FileLogger(Logger):
+    """A file per run: no name, no versions, and the configuration lies beside it."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class JsonLines(_FileLogger):
     """Write every value to ``metrics.jsonl``: one line per call, ``{"images_seen": ..., tag: value, ...}``.
 
     A resumed run continues in the same file; lines from beyond the point of resumption are dropped first.
@@ -174,25 +223,11 @@ class JsonLines(Logger):
         kept = [row for row in read_lines(path) if row["images_seen"] <= resumed_at] if resumed_at else []
         self._write(kept)
 
-    @property
-    def name(self) -> str:
-        """The kind of log."""
-        return "jsonl"
-
-    @property
-    def version(self) -> str:
-        """One file per run: no versions."""
-        return ""
-
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append one line."""
         with self.path.open("a") as file:
             file.write(json.dumps({"images_seen": step, **metrics}) + "\n")
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the configuration lies beside this file."""
 
     @rank_zero_only
     def _write(self, rows: list[dict[str, Any]]) -> None:
@@ -202,7 +237,7 @@ class JsonLines(Logger):
         os.replace(part, self.path)
 
 
-class CSV(Logger):
+class CSV(_FileLogger):
     """Write ``metrics.csv`` when the run ends: a row per number of images seen, a column per tag.
 
     It is made from ``metrics.jsonl``, so a resumed run has all of it; Lightning's own CSV logger starts anew. A run
@@ -216,21 +251,8 @@ class CSV(Logger):
         super().__init__()
         self.folder = Path(save_dir)
 
-    @property
-    def name(self) -> str:
-        """The kind of log."""
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        """One file per run: no versions."""
-        return ""
-
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Nothing yet: ``metrics.jsonl`` holds the values."""
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the configuration lies beside this file."""
 
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
         """Nothing: the run folder holds the images as PNG."""

@@ -16,7 +16,7 @@ from cgan.callbacks.protocol import GAN, gan
 from cgan.errors import CganError
 from cgan.hardware import describe_hardware
 from cgan.records.run import RunRecord, claim, release, write_run
-from cgan.tracking import log_text
+from cgan.tracking import log_text, run_ids
 
 SECONDS_BETWEEN_WRITES = 2.0
 
@@ -64,6 +64,7 @@ class Status(Checkpoint):
             epochs=trainer.max_epochs if trainer.max_epochs != -1 else None,
             images_seen=self._images_at_start,
             images_total=gan(pl_module).total_images(),
+            loggers=run_ids(trainer.loggers),
         )
         log_text(pl_module, "run", self._card(gan(pl_module)))
 

@@ -14,12 +14,13 @@ class Throughput(pl.Callback):
     """Log real images per second of training at the end of every epoch, as ``speed/images_per_s``.
 
     The clock runs from an epoch's first batch to its last, so grids and metrics between epochs do not count; they are
-    logged as ``time/quality_s``, beside the epoch's own ``time/train_s``. Checkpoints name the hardware.
+    logged as ``time/quality_s``, beside the epoch's own ``time/train_s``. Checkpoints hold the hardware and the seconds
+    of training until then.
     """
 
     def __init__(self) -> None:
         self.images_per_second = 0.0
-        self._seconds = 0.0
+        self._earlier_seconds = self._seconds = 0.0
         self._started_at = 0.0
         self._images_at_start = 0
 
@@ -41,9 +42,19 @@ class Throughput(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch's mean and its length."""
         log_values(pl_module, {"speed/images_per_s": self.images_per_second, "time/train_s": self._seconds})
+        self._earlier_seconds, self._seconds = self._earlier_seconds + self._seconds, 0.0
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the seconds of training so far, which a resumed run adds to."""
+        return {"seconds": round(self._earlier_seconds + self._seconds, 3)}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Go on counting."""
+        self._earlier_seconds = state_dict["seconds"]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Name the machine: a time to train means nothing without it."""
+        """Name the hardware beside the seconds, which mean nothing without it."""
         checkpoint["hardware"] = describe_hardware(pl_module.device, trainer.world_size)
+        checkpoint |= self.state_dict()

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -41,6 +41,7 @@ class RunRecord:
         seconds_left: Estimate of the time to the end; None while not known.
         message: Why the run stopped or failed, in one line.
         score: The best Fréchet distance; None where it is not measured, or not yet.
+        loggers: Ids of the run at services elsewhere, by class of logger, so that a resumed run continues there.
     """
 
     state: str
@@ -61,6 +62,7 @@ class RunRecord:
     seconds_left: float | int | None = None
     message: str = ""
     score: float | int | None = None
+    loggers: dict = field(default_factory=dict)
 
 
 _KINDS = get_type_hints(RunRecord)

@@ -70,7 +70,7 @@ def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
         described["network"],
         described["spec"]["name"],
         seen,
-        _epochs(path, seen),
+        _epochs(path, seen) or (found.entry.epoch if found else None),
         found.entry.values.get(_DISTANCE) if found else None,
         found.record.real.values.get(_DISTANCE) if found else None,
     )

@@ -16,6 +16,7 @@ from cgan.errors import CganError
 from cgan.networks import Generator
 from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation
 from cgan.records.run import read_run
+from cgan.records.summary import log_summary
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def collect(cfg: DictConfig, spec: DataSpec) -> list[Candidate]:
     names = _names(cfg.names, [_names_of(entry) for entry in found] + [(Path(p).stem, Path(p).name) for p in images])
     candidates = []
     for name, source, one in zip(names, sources, found, strict=False):
+        log_summary(one.path)
         generator = _load(source, one, cfg, spec)
         entry = replace(origin_of(one, generator), name=name, source=source)
         candidates.append(Candidate(entry, generator, one.path))
@@ -81,20 +83,21 @@ def origin_of(found: Found, generator: Generator) -> Entry:
     entry = Entry(found.path.name, network=type(generator).__name__, parameters=size, trained_on=generator.spec.name)
     if found.path.is_dir():
         described = json.loads((found.path / "config.json").read_text())
-        training = described.get("training", {})
-        known = {key: training.get(key) for key in ("command", "seconds", "hardware")}
-        return replace(entry, images_seen=described.get("images_seen"), **known)
+        known = {key: described.get("training", {}).get(key) for key in ("command", "seconds", "hardware")}
+        return replace(entry, images_seen=described.get("images_seen"), epoch=_own(found.path).epoch, **known)
     described, run = read_description(found.path), found.path.parent.parent
-    seen = described["images_seen"]
-    known = {"images_seen": seen, "hardware": described.get("hardware"), "command": training_command(run)}
+    known = {key: described[key] for key in ("images_seen", "hardware", "seconds")}
+    own = _own(run)
+    epoch = own.epoch if own.images_seen == described["images_seen"] else None
+    return replace(entry, **known, command=training_command(run), curve=own.curve, epoch=epoch)
+
+
+def _own(folder: Path) -> Entry:
+    """Return what the record in a run folder or an export says; nothing where there is none."""
     try:
-        own = read_evaluation(run / FILE).entries[0]
+        return read_evaluation(folder / ("config.json" if (folder / "config.json").is_file() else FILE)).entries[0]
     except (CganError, IndexError):
-        return replace(entry, **known)  # trained without evaluations
-    same = own.images_seen == seen
-    return replace(
-        entry, **known, curve=own.curve, epoch=own.epoch if same else None, seconds=own.seconds if same else None
-    )
+        return Entry("")
 
 
 def training_command(run: Path) -> str | None:

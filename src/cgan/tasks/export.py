@@ -18,6 +18,7 @@ from cgan.networks import Generator
 from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
 from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_json
+from cgan.records.summary import log_summary
 from cgan.sampling.draw import draw
 from cgan.sampling.styles import to_styles
 from cgan.tasks.candidates import origin_of
@@ -51,7 +52,7 @@ def run(cfg: DictConfig) -> Path:
     generator = load_generator(found.path, weights=cfg.weights)
     rounded = cfg.half and round_to_half(generator)
     evaluation = find_evaluation(found.path) if cfg.weights == "ema" and not rounded else None
-    log.info("Exporting the %s %s", found.origin, found.path)
+    log_summary(found.path)
     if cfg.format == "onnx":
         export_onnx(generator, out)
     elif cfg.format == "web":

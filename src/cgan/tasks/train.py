@@ -7,6 +7,8 @@ import signal
 import socket
 import time
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +40,7 @@ from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.resume import newest_good, started_again
-from cgan.tracking import JsonLines, TensorBoard, log_result
+from cgan.tracking import JsonLines, log_result, resume
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
@@ -96,9 +98,11 @@ def run(cfg: DictConfig) -> TrainResult:
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
-    if checkpoint:
-        _refuse_finished(folder, Path(checkpoint), cfg.trainer.max_epochs)
-    with Status(folder, run_record(cfg), checkpoint) as status, clear_errors(cfg):
+    record = run_record(cfg)
+    if checkpoint and (before := read_run(folder)):
+        _refuse_finished(folder, before, Path(checkpoint), cfg.trainer.max_epochs)
+        record = replace(record, loggers=before.loggers)
+    with Status(folder, record, checkpoint) as status, clear_errors(cfg):
         result = _run(cfg, folder, checkpoint, status)
         status.write(score=result.score)
     return result
@@ -119,7 +123,8 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     quality = optional(cfg.quality)
     last = LastCheckpoint(folder / "checkpoints", cfg.checkpoint.every_n_batches)
     with Signals(last) as signals:
-        trainer = build_trainer(cfg, quality, [last, status, signals], build_loggers(cfg, folder, resumed_at))
+        loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
+        trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
         log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -134,12 +139,11 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     return result
 
 
-def _refuse_finished(folder: Path, checkpoint: Path, max_epochs: int) -> None:
+def _refuse_finished(folder: Path, before: RunRecord, checkpoint: Path, max_epochs: int) -> None:
     """Refuse to resume a run that has nothing left to do, before its record is touched."""
-    before = read_run(folder)
-    if before is None or before.state != "finished" or before.epochs is None or max_epochs > before.epochs:
+    if before.state != "finished" or before.epochs is None or max_epochs == -1 or max_epochs > before.epochs:
         return
-    if read_description(checkpoint)["images_seen"] == before.images_total and max_epochs != -1:
+    if read_description(checkpoint)["images_seen"] == before.images_total:
         raise CganError(
             f"{folder}: already trained for {before.epochs} of {max_epochs} epochs; raise trainer.max_epochs"
         )
@@ -242,12 +246,11 @@ def best_checkpoint(folder: Path, quality: Quality | None) -> list[ModelCheckpoi
     ]
 
 
-def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int) -> list[Any]:
-    """Build the configured loggers and ``metrics.jsonl``, which continue at ``resumed_at`` images."""
+def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int, ids: Mapping[str, str]) -> list[Any]:
+    """Build the configured loggers and ``metrics.jsonl``; a run resumed at some images continues in all of them."""
     loggers = [instantiate(entry, _convert_="all") for entry in cfg.logger.values() if entry is not None]
-    for logger in loggers if resumed_at else []:
-        if isinstance(logger, TensorBoard):
-            logger.resume_at(resumed_at)
+    if resumed_at:
+        resume(loggers, resumed_at, ids)
     return [*loggers, JsonLines(folder / "metrics.jsonl", resumed_at)]
 
 
