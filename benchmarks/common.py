@@ -1,4 +1,4 @@
-"""What every benchmark shares: contenders timed in turns, rows with their spread, and a description of the machine."""
+"""What every benchmark shares: contenders timed in turns, rows with their spread, and a description of the hardware."""
 
 import json
 import os
@@ -11,13 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cgan.config import CONF
-from cgan.hardware import available_cores, use_hardware_well
+from cgan.hardware import available_cores, processor, use_hardware_well
 
 RESULTS = Path(__file__).parents[1] / "docs" / "performance.json"
 use_hardware_well()  # as every script of this project does
@@ -87,20 +82,6 @@ def speed_ratio(what: str, ours: list[float], theirs: list[float], **target: flo
     return row(what, [slow / fast for fast, slow in zip(ours, theirs, strict=True)], "x", **target)
 
 
-def composed(folder: Path, *overrides: str) -> DictConfig:
-    """Compose the configuration that ``train.py`` would run with these overrides in this run folder."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(
-            "train", [*overrides, f"hydra.runtime.output_dir={folder}", "hydra.mode=RUN"], return_hydra_config=True
-        )
-    HydraConfig.instance().set_config(cfg)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    OmegaConf.resolve(cfg)
-    return cfg
-
-
 def matrix_product() -> float:
     """Measure the machine's largest rate of arithmetic: float32 products of 2048 x 2048 matrices, in GFLOP/s."""
     a, b = torch.randn(2, 2048, 2048).unbind()
@@ -108,12 +89,11 @@ def matrix_product() -> float:
     return 2 * 2048**3 / min(seconds) / 1e9
 
 
-def machine() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
     """Describe what the numbers were measured on."""
-    cpu = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": cpu[0] if cpu else platform.processor() or platform.machine(),
+        "cpu": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": available_cores(),
         "threads": torch.get_num_threads(),
@@ -126,15 +106,11 @@ def machine() -> dict[str, Any]:
 
 
 def keep(section: str, rows: list[Row], **more: Any) -> None:
-    """Print rows and put them into ``docs/performance.json`` as one section, with the machine of this very run."""
+    """Print rows and put them into ``docs/performance.json`` as one section, with the hardware of this very run."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results[section] = {"rows": [entry._asdict() for entry in rows], "machine": machine(), **more}
+    results[section] = {"rows": [entry._asdict() for entry in rows], "hardware": hardware(), **more}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     for entry in rows:
         mark = {True: "holds", False: "DOES NOT HOLD", None: ""}[entry.holds]
         print(f"{entry.what:60} {entry.value:10.4g} {entry.unit:9} [{entry.low:.4g}, {entry.high:.4g}] {mark}")
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []

@@ -15,7 +15,7 @@ SIZES = (5_000, 20_000, 60_000, 240_000)
 
 
 class Repeated:
-    """Real digits, repeated to a wanted number of images.
+    """Real digits, repeated to a given number of images.
 
     Args:
         real: The training split.

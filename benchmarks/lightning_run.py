@@ -8,11 +8,11 @@ import lightning.pytorch as pl
 from greenlet import getcurrent, greenlet
 from hydra.utils import instantiate
 
+from cgan.config import compose
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
 from cgan.hardware import look_for_gpus_once
 from cgan.tasks.train import build_loggers, build_module, quiet_lightning
-from common import composed
 
 
 class LightningRun:
@@ -36,7 +36,8 @@ class LightningRun:
         quiet_lightning()
         look_for_gpus_once()
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        cfg = composed(Path(self._folder.name), "quality=none", "trainer.max_epochs=1000000", *overrides)
+        folder = Path(self._folder.name)
+        cfg = compose("train", ["quality=none", "trainer.max_epochs=1000000", *overrides], folder)
         self.data = ImageData(
             source=source or instantiate(cfg.data.source, _convert_="all"),
             batch_size=cfg.data.batch_size,
@@ -49,7 +50,7 @@ class LightningRun:
         self.trainer: pl.Trainer = instantiate(
             cfg.trainer,
             callbacks=[*watchers, self._pause],
-            logger=build_loggers(cfg, Path(self._folder.name), 0, {}),
+            logger=build_loggers(cfg, folder, 0, {}),
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=watched,

@@ -22,7 +22,7 @@ ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 
 
 class PlainLoop:
-    """The reference: data in memory, fused Adam, one batch of fakes for both sides, real and fake judged together.
+    """The reference: data in memory, fused Adam, one batch of fakes for both sides, one pass for real and fake images.
 
     Args:
         module: Holds the pair.

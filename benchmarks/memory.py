@@ -26,7 +26,7 @@ def main() -> None:
     needed = torch_alone + own
     with tempfile.TemporaryDirectory() as folder:
         arguments = [f"hydra.run.dir={folder}", "trainer.max_epochs=1", "+trainer.limit_train_batches=20"]
-        plain, judged = (train_peak(*arguments, *more) for more in (["quality=none"], []))
+        plain, evaluated = (train_peak(*arguments, *more) for more in (["quality=none"], []))
     keep(
         "memory",
         [
@@ -40,8 +40,8 @@ def main() -> None:
             row("least of any loop with Lightning over what is needed", [(lightning + own) / needed], "x"),
             row("mlp training, quality=none", [plain], "MB"),
             row("mlp training over what is needed, quality=none", [plain / needed], "x", at_most=1.3),
-            row("mlp training with quality at defaults", [judged], "MB"),
-            row("mlp training over what is needed, with quality", [judged / needed], "x", at_most=1.3),
+            row("mlp training with quality at defaults", [evaluated], "MB"),
+            row("mlp training over what is needed, with quality", [evaluated / needed], "x", at_most=1.3),
         ],
     )
 

@@ -3,9 +3,10 @@
 import tempfile
 from pathlib import Path
 
+from cgan.config import compose
 from cgan.files import read_lines
 from cgan.tasks.train import run
-from common import Row, composed, keep, row
+from common import Row, keep, row
 
 MODELS = ("mlp", "light")
 
@@ -18,7 +19,7 @@ def main(epochs: int = 2) -> None:
 def measure(model: str, epochs: int) -> list[Row]:
     """Return the share of quality in ``time/train_s + time/quality_s``, and both, over epochs."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        run(composed(Path(folder), f"model={model}", f"trainer.max_epochs={epochs}"))
+        run(compose("train", [f"model={model}", f"trainer.max_epochs={epochs}"], Path(folder)))
         lines = read_lines(Path(folder) / "metrics.jsonl")
     quality = [line["time/quality_s"] for line in lines if "time/quality_s" in line]
     train = [line["time/train_s"] for line in lines if "time/train_s" in line]

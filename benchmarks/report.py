@@ -15,7 +15,7 @@ SECTIONS = {
         "Training",
         "Blocks of training steps at batch 128, in turns, in one process. *Ours* is what `train.py` runs on "
         "MNIST inside an epoch, with its callbacks and loggers. *The best plain loop* trains the same pair "
-        "with data in memory, fused Adam, one batch of fakes for both sides, real and fake judged together, "
+        "with data in memory, fused Adam, one batch of fakes for both sides, real and fake discriminated at once, "
         "and the averaged generator. *The tutorial loop* reads a torchvision data set through a `DataLoader`, "
         "draws fresh fakes for each side, uses default Adam, `nn.Dropout` and torch's settings as they come, and calls "
         "`.item()` twice per step (`benchmarks/loops.py`). Ratios are of speed: above 1, ours is faster. The roofline: "
@@ -60,23 +60,23 @@ def page(results: Results) -> str:
         "Written by `python benchmarks/run.py` from [performance.json](performance.json); one part alone: "
         "`python benchmarks/training.py`, then `python benchmarks/report.py`. Values are medians with quartiles. "
         "GPU targets are not measured: no part of this page was run on a GPU."
-        if not any(section["machine"]["gpu"] for section in results.values())
+        if not any(section["hardware"]["gpu"] for section in results.values())
         else "",
         f"![Ratios and growth]({PLOT.name})",
     ]
     for key, (title, words) in SECTIONS.items():
         if key in results:
-            parts += [f"## {title}", words, machine_words(results[key]["machine"]), table(rows_of(results[key]))]
+            parts += [f"## {title}", words, hardware_line(results[key]["hardware"]), table(rows_of(results[key]))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def machine_words(machine: dict[str, Any]) -> str:
+def hardware_line(hardware: dict[str, Any]) -> str:
     """Say in one line what a section was measured on."""
-    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    gpu = f", {hardware['gpu']}" if hardware["gpu"] else ""
     return (
-        f"{machine['date']}: {machine['cpu']} ({machine['instructions']}), {machine['cores']} cores, "
-        f"{machine['threads']} threads{gpu}; matrix product {machine['matrix_product_gflops']:.0f} GFLOP/s; "
-        f"load average {machine['load']}; torch {machine['torch']}, Python {machine['python']}."
+        f"{hardware['date']}: {hardware['cpu']} ({hardware['instructions']}), {hardware['cores']} cores, "
+        f"{hardware['threads']} threads{gpu}; matrix product {hardware['matrix_product_gflops']:.0f} GFLOP/s; "
+        f"load average {hardware['load']}; torch {hardware['torch']}, Python {hardware['python']}."
     )
 
 

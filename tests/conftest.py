@@ -11,7 +11,7 @@ from cgan.config import compose
 
 Compose = Callable[..., DictConfig]
 
-# Real digits and real training, small enough for a test: 400 of the carried MNIST digits.
+# Real digits and real training, small enough for a test: 400 of the bundled MNIST digits.
 _TINY = [
     "data=mnist5k",
     "data.source.test_per_class=460",
@@ -21,7 +21,7 @@ _TINY = [
     "trainer.max_epochs=1",
 ]
 TINY = [*_TINY, "quality.n=100"]
-TINY_UNJUDGED = [*_TINY, "quality=none"]
+TINY_UNMEASURED = [*_TINY, "quality=none"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files from strangers: nothing in them runs, and whatever they hold, the error is this project's own."""
+"""Untrusted files: nothing in them runs, and whatever they hold, the error is this project's own."""
 
 import io
 import json

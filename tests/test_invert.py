@@ -31,7 +31,7 @@ def generator():
 
 
 def test_twenty_real_digits_are_found_again(generator, digits):
-    """Found without being told the class; each is read as the right digit and nearer than its class's mean."""
+    """Found without being given the class; each is read as the right digit and nearer than its class's mean."""
     torch.set_num_threads(1)
     train = Mnist5k().load("train")
     found = [invert(generator, centre(picture).unsqueeze(0), steps=80) for picture in digits]
@@ -42,12 +42,12 @@ def test_twenty_real_digits_are_found_again(generator, digits):
         assert entry.error < (mean - entry.target.float()).div(255).square().mean()
 
 
-def test_a_given_class_is_kept_and_progress_is_told(generator, digits):
-    told = []
-    found = invert(generator, centre(digits[18]).unsqueeze(0), label=3, steps=8, progress=told.append)
+def test_a_given_class_is_kept_and_progress_is_reported(generator, digits):
+    shares = []
+    found = invert(generator, centre(digits[18]).unsqueeze(0), label=3, steps=8, progress=shares.append)
     assert found.label == 3
     assert found.z.shape == (generator.z_dim,)
-    assert told == [step / 8 for step in range(1, 9)]
+    assert shares == [step / 8 for step in range(1, 9)]
     again = render(generator, found.z.unsqueeze(0), torch.tensor([3]))[0]
     assert (again.int() - found.reconstruction.int()).abs().max() <= 1
     assert found.error == pytest.approx(

@@ -80,12 +80,12 @@ def test_d_steps_counts_discriminator_steps_per_generator_step(composed, split):
 
 
 def test_a_network_that_has_not_learned_has_no_gradient_norm(composed, split, monkeypatch):
-    told = []
+    seen = []
     step = ConditionalGAN.training_step
-    monkeypatch.setattr(ConditionalGAN, "training_step", lambda *args: told.append(step(*args)) or told[-1])
+    monkeypatch.setattr(ConditionalGAN, "training_step", lambda *args: seen.append(step(*args)) or seen[-1])
     trained(composed, split, "gan.d_steps=4", steps_per_batch=2)
-    assert ["g_grad_norm" in values for values in told] == [False, True, True]
-    assert all("d_grad_norm" in values for values in told)
+    assert ["g_grad_norm" in values for values in seen] == [False, True, True]
+    assert all("d_grad_norm" in values for values in seen)
 
 
 def test_progress_counts_images_so_that_another_batch_size_ends_in_time(composed, split):

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, TINY_UNJUDGED
+from conftest import TINY, TINY_UNMEASURED
 from omegaconf import open_dict
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -112,7 +112,7 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(finished):
     assert checkpoint["cgan"]["images_seen"] == best["images_seen"]
 
 
-def test_epochs_that_are_not_judged_pass_without_a_word(composed, tmp_path):
+def test_epochs_without_an_evaluation_cause_no_warning(composed, tmp_path):
     """Warnings are errors here."""
     train.run(composed("train", *TINY, "trainer.max_epochs=3", "quality.every_n_epochs=2"))
     rows = [row for row in read_lines(tmp_path / "metrics.jsonl") if "quality/fid_digits_100" in row]
@@ -170,7 +170,7 @@ def test_a_run_folder_can_be_drawn_from(finished, composed, tmp_path, caplog):
 @pytest.mark.parametrize("model", ["mlp", "light"])
 def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, model):
     """`mlp` has dropout and batch norm: its resumption needs random state and running statistics too."""
-    tiny = [f"model={model}", *TINY_UNJUDGED, "schedule=burn_in_cosine"]
+    tiny = [f"model={model}", *TINY_UNMEASURED, "schedule=burn_in_cosine"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train.run(composed("train", *tiny, "trainer.max_epochs=3", folder=whole))
     interrupted = composed("train", *tiny, "trainer.max_epochs=3", folder=parts)
@@ -181,8 +181,8 @@ def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, m
     assert torch.load(last, weights_only=True)["cgan"]["steps"] == 12
     seconds = read_description(last)["seconds"]
     train.run(composed("train", *tiny, "trainer.max_epochs=3", f"ckpt={last}", folder=parts))
-    told = origin_of(find_generator(parts), load_generator(parts))
-    assert told.seconds > seconds > 0, "the time of training counts on, without evaluations too"
+    known = origin_of(find_generator(parts), load_generator(parts))
+    assert known.seconds > seconds > 0, "the time of training counts on, without evaluations too"
     a, b = (torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (whole, parts))
     assert a["cgan"] == b["cgan"]
     assert a["cgan"]["steps"] == 36
@@ -236,14 +236,14 @@ def test_every_option_trains_one_batch(composed, group, name):
     model = [] if group == "model" else ["model=light"]
     choice = [f"{group}={name}", *FITTING.get(name, [])]
     limit = [] if group == "debug" else ["+trainer.limit_train_batches=1"]
-    cfg = composed("train", *model, *TINY_UNJUDGED, *choice, *limit)
+    cfg = composed("train", *model, *TINY_UNMEASURED, *choice, *limit)
     result = train.run(cfg)
     assert (result.folder / "checkpoints" / "last.ckpt").exists()
 
 
 def test_a_finished_run_is_not_trained_again(composed, tmp_path):
-    train.run(composed("train", *TINY_UNJUDGED))
+    train.run(composed("train", *TINY_UNMEASURED))
     record = (tmp_path / "run.json").read_bytes()
     with pytest.raises(CganError, match=r"already trained for 1 of 1 epochs; raise trainer\.max_epochs"):
-        train.run(composed("train", *TINY_UNJUDGED, f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}"))
+        train.run(composed("train", *TINY_UNMEASURED, f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}"))
     assert (tmp_path / "run.json").read_bytes() == record

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cgan.errors import CganError
@@ -103,12 +104,16 @@ def _origin(entry: Entry) -> list[str]:
     ]
 
 
-if __name__ == "__main__":
+def main(run: Callable[[Path, Path], object], *defaults: str) -> None:
+    """Run a tool on the paths of the command line, each at its default where it is left out."""
+    given = sys.argv[1:]
+    paths = [Path(path) for path in (*given, *defaults[len(given) :])]
     try:
-        given = [Path(argument) for argument in sys.argv[1:]]
-        defaults = [Path("docs/evaluations"), Path("docs/baselines.md")]
-        folder, out = (given + defaults[len(given) :])[:2]
-        run(folder, out)
+        run(*paths[:2])
     except CganError as error:
         sys.exit(f"error: {error}")
-    print(f"Written: {out}")
+    print(f"Written: {paths[1]}")
+
+
+if __name__ == "__main__":
+    main(run, "docs/evaluations", "docs/baselines.md")

@@ -4,19 +4,18 @@ Reads evaluation records, groups their runs by command whatever the seed, and wr
 page and a plot beside it.
 """
 
-import io
 import re
 import statistics
-import sys
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from baselines import read_all
+from baselines import main, read_all
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.evaluation import CurvePoint, Entry, EvaluationRecord
+from cgan.reporting.plots import figure_png
 from cgan.reporting.table import markdown_table
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -101,9 +100,7 @@ def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: float | Non
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=90)
-    return out.getvalue()
+    return figure_png(figure)
 
 
 def _values(entries: list[Entry], name: str) -> list[float]:
@@ -118,11 +115,4 @@ def _spread(values: list[float], form: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        given = [Path(argument) for argument in sys.argv[1:]]
-        defaults = [Path("docs/study"), Path("docs/quality.md")]
-        folder, page = (given + defaults[len(given) :])[:2]
-        run(folder, page)
-    except CganError as error:
-        sys.exit(f"error: {error}")
-    print(f"Written: {page} and {page.parent / PLOT}")
+    main(run, "docs/study", "docs/quality.md")

@@ -54,11 +54,7 @@ def to_bytes(values: Any) -> memoryview:
 
 
 def read_archive(path: Path, map_location: Any = "cpu") -> Any:
-    """Read the tensors and plain values of a ``.ckpt``; no code in it is run.
-
-    Raises:
-        CganError: As :func:`check_archive`.
-    """
+    """Read the tensors and plain values of a ``.ckpt`` after :func:`check_archive`; no code in it is run."""
     check_archive(path)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
@@ -115,8 +111,7 @@ def _refuse_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
 def _refuse_code(archive: zipfile.ZipFile) -> None:
     """Refuse a pickle that names more than tensors need, or that refers to its tuples repeatedly.
 
-    ``weights_only`` allows names that can fill the memory (``bytearray``), and hashing tuples of tuples of the same
-    tuples takes exponential time.
+    ``weights_only`` allows names that fill the memory (``bytearray``); tuples of tuples of the same ones hash for ages.
     """
     names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(names) != 1 or archive.getinfo(names[0]).file_size > MAX_PICKLE:

@@ -34,12 +34,7 @@ _PREFIX = {"ema": "ema.generator.", "raw": "generator."}
 
 
 class Found(NamedTuple):
-    """Where a generator lies.
-
-    Attributes:
-        path: A ``.ckpt`` file or an exported folder.
-        origin: What it is, to print: ``checkpoint``, ``exported generator``, ...
-    """
+    """Where a generator lies, and what it is, to print: ``checkpoint``, ``exported generator``, ..."""
 
     path: Path
     origin: str
@@ -110,9 +105,7 @@ def load_generator(
 def read_description(path: Path) -> dict[str, Any]:
     """Return what a ``.ckpt`` says of itself.
 
-    Returns:
-        What :func:`describe` gives, ``steps``, ``images_seen``, ``hardware`` and the ``seconds`` of training (None if
-        unknown).
+    What :func:`describe` gives, ``steps``, ``images_seen``, and None or the ``hardware`` and ``seconds`` of training.
 
     Raises:
         CganError: The file is missing, damaged or not of this project.

@@ -17,19 +17,11 @@ class CheckpointFiles(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` so that at any moment ``path`` is the old or the new one, whole.
-
-        Raises:
-            CganError: It cannot be written; what was at ``path`` is untouched.
-        """
+        """Write ``checkpoint``, see :func:`cgan.files.write_file`."""
         write_file(Path(path), to_bytes(checkpoint))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read a checkpoint after looking at its checksum; nothing in it is run.
-
-        Raises:
-            CganError: The file is missing, cut off, damaged or not a checkpoint.
-        """
+        """Read a checkpoint after looking at its checksum, see :func:`cgan.archive.read_archive`."""
         return read_archive(Path(path), map_location)

@@ -8,14 +8,12 @@ from pathlib import Path
 
 
 def command(name: str, *arguments: str) -> str:
-    """Return a command that can be pasted into the shell from which this process was started.
+    """Return a command of ``cgan`` that can be pasted into the shell from which this process was started.
 
     >>> command("sample", "classes=all", "ckpt=/home/a b/run")  # in a process that ran `.venv/bin/python train.py`
     ".venv/bin/python sample.py classes=all 'ckpt=/home/a b/run'"
 
-    Args:
-        name: A command of ``cgan``: ``train``, ``sample``, ...
-        arguments: Its arguments; paths and classes need no quotes for Hydra, see :mod:`cgan.cli.overrides`.
+    Paths and classes need no quotes for Hydra, see :mod:`cgan.cli.overrides`.
     """
     return shlex.join([*_program(name), *arguments])
 

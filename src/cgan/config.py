@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
-from omegaconf import DictConfig, flag_override, open_dict
+from omegaconf import DictConfig, ListConfig, flag_override, open_dict
 
 _PACKAGED = Path(__file__).parent / "conf"
 CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
@@ -24,7 +25,7 @@ def compose(
     ``HydraConfig`` is set as well: ``${hydra:runtime.output_dir}`` and ``hydra.runtime.choices`` have values.
 
     Args:
-        name: A file at the top of :data:`CONF`, without its ending: ``train``, ``sample``, ``evaluate``, ``export``.
+        name: ``train``, ``sample``, ``evaluate`` or ``export``.
         overrides: In Hydra's syntax.
         folder: The run folder; None keeps what the configuration says. It is not made.
         config_dirs: More folders with configurations, which are searched after :data:`CONF`.
@@ -60,3 +61,14 @@ def search_path(config_dirs: Sequence[Path]) -> list[str]:
 def quoted(value: object) -> str:
     """Quote a value for an override: any letters may stand in it."""
     return QuotedString(str(value), Quote.single).with_quotes()
+
+
+def summary(path: Path) -> str:
+    """Return the first line of a file's opening comment that is neither a directive nor a command."""
+    lines = (line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith(("@package", "cgan ", "python "))), "")
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a key's value as a list: one value, several, or none."""
+    return list(value) if isinstance(value, ListConfig | list) else [] if value is None else [value]

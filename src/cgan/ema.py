@@ -1,4 +1,4 @@
-"""The averaged generator: what is drawn, judged and shipped."""
+"""The averaged generator: what is drawn from, evaluated and exported."""
 
 import copy
 
@@ -35,7 +35,7 @@ class GeneratorEMA(nn.Module):
         self._averaged, self._followed = _floats(self.generator), _floats(generator)
 
     def train(self, mode: bool = True) -> "GeneratorEMA":
-        """Stay in eval mode whatever is asked: a sample must not depend on its neighbours."""
+        """Stay in eval mode: with batch norm in training mode, an image would depend on the rest of its batch."""
         return super().train(False)
 
     @torch.no_grad()

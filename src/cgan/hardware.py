@@ -16,11 +16,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
-    """Return the number of cores that affinity (``taskset``, SLURM) and a container's CPU quota leave, at least 1.
-
-    Args:
-        cgroup: Where the control group's files are mounted.
-    """
+    """Return the number of cores that affinity (``taskset``, SLURM) and a container's CPU quota leave, at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(allowed, _quota(cgroup))))
 
@@ -66,6 +62,12 @@ def look_for_gpus_once() -> None:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not find."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise CganError(f"device={device}: there is no such device here that torch can use; use device=cpu")
+
+
 def compile_mode(choice: bool | str) -> str | None:
     """Turn ``compile=`` into a mode of ``torch.compile``, None for not at all.
 
@@ -86,10 +88,11 @@ def describe_hardware(device: torch.device | str, devices: int = 1) -> str:
     """Name what computes, for example ``2 CPU cores (AMD EPYC 7763)`` or ``1 x NVIDIA H200``."""
     if torch.device(device).type == "cuda":
         return f"{devices} x {torch.cuda.get_device_name(device)}"
-    return f"{available_cores()} CPU cores ({_processor()})"
+    return f"{available_cores()} CPU cores ({processor()})"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of the processor."""
     listed = Path("/proc/cpuinfo")
     for line in listed.read_text().splitlines() if listed.exists() else []:
         if line.startswith("model name"):

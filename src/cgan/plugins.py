@@ -36,12 +36,9 @@ def register(cls: G) -> G:
 
 
 def load_plugins(names: Iterable[Any] | str = ()) -> None:
-    """Import the modules that the user named, and those of ``CGAN_PLUGINS`` (separated by commas).
+    """Import the modules that the user named, never a file, and those of ``CGAN_PLUGINS`` (separated by commas).
 
     They are found where Python finds modules, in the current directory, and beside a folder given as ``--config-dir``.
-
-    Args:
-        names: Modules as typed by the user, for example ``["my_gan"]``; never from a file.
 
     Raises:
         CganError: A name is no module, or there is none of that name.
@@ -59,11 +56,9 @@ def typed_plugins(names: Iterable[Any]) -> list[str]:
 
 
 def generator_class(name: object, plugin: object = None) -> type[Generator]:
-    """Look up the class that a file names; nothing is imported but the modules of ``CGAN_PLUGINS``.
+    """Look up the class that an untrusted file names; its ``plugin``, which registers it, is only named in the error.
 
-    Args:
-        name: The class, as an untrusted file has it.
-        plugin: The module that registers it, as an untrusted file has it; only told in the error.
+    Nothing is imported but the modules of ``CGAN_PLUGINS``.
 
     Raises:
         CganError: No class of that name is registered.

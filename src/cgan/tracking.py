@@ -42,7 +42,8 @@ class Resumable(Protocol):
 
 def run_ids(loggers: Iterable[Logger]) -> dict[str, str]:
     """Return the ids that services elsewhere gave this run, by the class of the logger."""
-    return {type(logger).__name__: logger.run_id for logger in loggers if hasattr(logger, "run_id")}
+    ids = {type(logger).__name__: getattr(logger, "run_id", None) for logger in loggers}
+    return {name: run_id for name, run_id in ids.items() if isinstance(run_id, str)}
 
 
 def resume(loggers: Iterable[Logger], images_seen: int, ids: Mapping[str, str]) -> None:
@@ -210,11 +211,7 @@ class _FileLogger(Logger):
 class JsonLines(_FileLogger):
     """Write every value to ``metrics.jsonl``: one line per call, ``{"images_seen": ..., tag: value, ...}``.
 
-    A resumed run continues in the same file; lines from beyond the point of resumption are dropped first.
-
-    Args:
-        path: The file.
-        resumed_at: Images seen at the point of resumption; 0 starts anew.
+    A resumed run continues in the same file; lines from beyond ``resumed_at`` images are dropped first.
     """
 
     def __init__(self, path: Path, resumed_at: int = 0) -> None:
@@ -240,11 +237,7 @@ class JsonLines(_FileLogger):
 class CSV(_FileLogger):
     """Write ``metrics.csv`` when the run ends: a row per number of images seen, a column per tag.
 
-    It is made from ``metrics.jsonl``, so a resumed run has all of it; Lightning's own CSV logger starts anew. A run
-    that is killed leaves ``metrics.jsonl`` alone.
-
-    Args:
-        save_dir: The run folder.
+    It is made from ``metrics.jsonl``, which is all that a killed run leaves; Lightning's own CSV logger starts anew.
     """
 
     def __init__(self, save_dir: str) -> None:

@@ -20,9 +20,6 @@ class LastCheckpoint(Checkpoint):
     Args:
         folder: The folder of checkpoints.
         every_n_batches: Distance in training steps within an epoch; None writes at epoch ends only.
-
-    Raises:
-        CganError: ``every_n_batches`` is no count.
     """
 
     def __init__(self, folder: Path, every_n_batches: int | None) -> None:

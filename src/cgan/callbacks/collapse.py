@@ -115,11 +115,6 @@ def warning(sign: str, evaluations: int, metrics: Mapping[str, Tensor], class_na
 
 
 def spread(images: Tensor, labels: Tensor) -> float:
-    """Return the standard deviation of a pixel within a class, in grey levels, over pixels and classes.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        labels: (N,).
-    """
+    """Return the standard deviation of a pixel of (N, C, H, W) uint8 within a class, over pixels and classes."""
     variances = [images[labels == label].float().var(0, correction=0).mean() for label in labels.unique().tolist()]
     return float(torch.stack(variances).mean().sqrt())

@@ -1,12 +1,10 @@
 """Losses, logits, gradient norms and learning rates as curves: TensorBoard, metrics.jsonl, curves.png."""
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
@@ -15,6 +13,7 @@ from torch import Tensor
 from cgan.callbacks.protocol import gan
 from cgan.files import read_lines
 from cgan.records.evaluation import FILE, read_evaluation
+from cgan.reporting.plots import figure_png
 from cgan.tracking import log_charts, log_values
 
 TAGS = {
@@ -57,12 +56,7 @@ COLORS = {
 
 
 class Curves(pl.Callback):
-    """Log the mean of every training number about every ``every_n_images`` and draw ``curves.png`` at epoch ends.
-
-    Args:
-        folder: The run folder.
-        every_n_images: Distance of two points of a curve.
-    """
+    """Log the mean of every training number about every ``every_n_images`` and draw ``curves.png`` at epoch ends."""
 
     def __init__(self, folder: str, every_n_images: int) -> None:
         self.folder = Path(folder)
@@ -87,7 +81,8 @@ class Curves(pl.Callback):
         """Log what is left of the epoch and draw the curves so far."""
         if self._since_last:
             self._log(trainer, pl_module)
-        self._draw()
+        if trainer.is_global_zero:
+            (self.folder / "curves.png").write_bytes(draw_curves(self.folder))
 
     def _log(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         names = {name for chunk in self._since_last for name in chunk}
@@ -109,20 +104,9 @@ class Curves(pl.Callback):
         """Go on collecting."""
         self._since_last, self._last_logged = list(state_dict["since_last"]), state_dict["last_logged"]
 
-    @rank_zero_only
-    def _draw(self) -> None:
-        (self.folder / "curves.png").write_bytes(draw_curves(self.folder))
-
 
 def draw_curves(folder: Path) -> bytes:
-    """Draw a run over the images seen: losses, logits, and each quality value beside that of real images.
-
-    Args:
-        folder: The run folder with ``metrics.jsonl`` and, where quality was evaluated, ``evaluation.json``.
-
-    Returns:
-        A PNG.
-    """
+    """Draw, as PNG, losses, logits, and each quality value beside that of real images, over the images seen."""
     rows = read_lines(folder / "metrics.jsonl")
     panels = [
         Panel(title, {name: _points(rows, tag) for tag, name in lines.items()})
@@ -136,9 +120,7 @@ def draw_curves(folder: Path) -> bytes:
         _draw_panel(axes, panel)
     for unused in spaces[len(panels) :]:
         unused.set_axis_off()
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=80)
-    return out.getvalue()
+    return figure_png(figure, dpi=80)
 
 
 Points = list[tuple[float, float]]

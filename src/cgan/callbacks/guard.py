@@ -21,9 +21,6 @@ class Guard(pl.Callback):
     Args:
         mode: ``stop`` ends the run at the first one. ``skip`` leaves out every optimiser step whose gradients are not
             finite, which waits for the device at each step, and ends the run after 100 left-out steps in a row.
-
-    Raises:
-        CganError: There is no such mode.
     """
 
     def __init__(self, mode: Literal["stop", "skip"]) -> None:
@@ -35,11 +32,7 @@ class Guard(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """In mode ``skip``, take gradients that are not finite away: without gradients nothing is updated.
-
-        Raises:
-            CganError: No step was of use for long.
-        """
+        """In mode ``skip``, take gradients that are not finite away: without gradients nothing is updated."""
         if self.mode == "stop":
             return
         weights = [weight for group in optimizer.param_groups for weight in group["params"] if weight.grad is not None]
@@ -62,11 +55,7 @@ class Guard(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """In mode ``stop``, look at the chunk's means: one value that is not finite makes its mean so.
-
-        Raises:
-            CganError: Training has diverged.
-        """
+        """In mode ``stop``, look at the chunk's means: one value that is not finite makes its mean so."""
         if self.mode == "skip" or torch.stack(list(outputs.values())).isfinite().all():  # one wait, not one per value
             return
         bad = [f"{name}={float(value)}" for name, value in outputs.items() if not value.isfinite()]
@@ -77,11 +66,7 @@ class Guard(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse to write weights that are not finite.
-
-        Raises:
-            CganError: Some weight is not finite; the checkpoint before stays.
-        """
+        """Refuse to write weights that are not finite; the checkpoint before stays."""
         bad = [name for name, weight in checkpoint["state_dict"].items() if not weight.isfinite().all()]
         if bad:
             raise CganError(f"training diverged: {bad[0]} holds NaN or infinity, nothing was written; {ADVICE}")

@@ -13,9 +13,6 @@ class GAN(Protocol):
     """A conditional GAN in training, as callbacks see it.
 
     Attributes:
-        spec: The data set.
-        generator: The network that learns.
-        discriminator: Its opponent.
         ema: The averaged generator, which is drawn from and evaluated.
         steps: Training steps so far, over all epochs.
         images_seen: Real images so far, over all devices: the x-axis of every curve.

@@ -35,13 +35,7 @@ FREE_SECONDS = 60
 
 
 class Evaluated(NamedTuple):
-    """One evaluation of the run.
-
-    Attributes:
-        point: Its place on the curve, with the values.
-        class_values: Lists with one number per class, by value name.
-        seconds: Training alone until then.
-    """
+    """One evaluation of the run; ``seconds`` are of training alone until then."""
 
     point: CurvePoint
     class_values: dict[str, list[float | None]]
@@ -64,12 +58,6 @@ class Quality(pl.Callback):
         max_share: An evaluation that would take evaluating above this share of the run's time, and above a minute in
             all, is left out; the last epoch's never is.
         seed: Seed of the samples.
-
-    Attributes:
-        history: All evaluations so far.
-
-    Raises:
-        CganError: ``every_n_epochs`` is no count, or ``max_share`` no share.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The same handwritings, drawn after every epoch."""
+"""The same latents, drawn after every epoch."""
 
 import logging
 from pathlib import Path
@@ -21,18 +21,8 @@ log = logging.getLogger(__name__)
 class SampleGrid(pl.Callback):
     """Draw a grid from the averaged weights: a row per fixed latent, a column per class, the same all through the run.
 
-    Of very many classes some are shown; with one class every cell has a latent of its own.
-
-    Writes ``samples/epoch_0001.png`` and on, ``latents.npz`` (``z``, ``labels``), and the image tab of TensorBoard.
-
-    Args:
-        folder: The run folder.
-        rows: Number of latents.
-        seed: Names the latents.
-        every_n_epochs: Distance of two grids.
-
-    Raises:
-        CganError: ``every_n_epochs`` is no count.
+    Of very many classes some are shown; with one class every cell has a latent of its own. Writes
+    ``samples/epoch_0001.png`` and on, ``latents.npz`` (``z``, ``labels``), and the image tab of TensorBoard.
     """
 
     def __init__(self, folder: str, rows: int, seed: int, every_n_epochs: int) -> None:

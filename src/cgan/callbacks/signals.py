@@ -27,28 +27,25 @@ class Signals(Checkpoint):
     rank may be waiting for. On SLURM, SIGUSR1 (``sbatch --signal=USR1@120``) also puts the job back into the queue.
 
     A kind of ``Checkpoint`` because Lightning calls these after all others.
-
-    Args:
-        last: Writes the checkpoint.
     """
 
     def __init__(self, last: LastCheckpoint) -> None:
         self.last = last
         self.received = 0
-        self._wanted = [signal.SIGTERM, signal.SIGINT]
+        self._handled = [signal.SIGTERM, signal.SIGINT]
         if "SLURM_JOB_ID" in os.environ:
-            self._wanted.append(signal.SIGUSR1)
+            self._handled.append(signal.SIGUSR1)
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
-            self._former = {wanted: signal.getsignal(wanted) for wanted in self._wanted}
+            self._former = {number: signal.getsignal(number) for number in self._handled}
             self._install()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for wanted, handler in self._former.items():
-            signal.signal(wanted, handler)
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals back from Lightning, which has just installed its own handlers."""
@@ -57,27 +54,19 @@ class Signals(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop, if any rank has received a signal.
-
-        Raises:
-            SystemExit: With status 143 after SIGTERM, 130 after ctrl-C.
-        """
+        """Save and stop, with status 143 after SIGTERM and 130 after ctrl-C, if any rank has received a signal."""
         if not ends_epoch(trainer) and (received := self._agree(trainer)):
             self.last.save(trainer, pl_module)
             self._stop(trainer, pl_module, received)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop, if any rank has received a signal and the run is not done; ``last.ckpt`` was written just now.
-
-        Raises:
-            SystemExit: As after a batch.
-        """
+        """Stop, if any rank has received a signal and the run is not done; ``last.ckpt`` was written just now."""
         if trainer.current_epoch + 1 != trainer.max_epochs and (received := self._agree(trainer)):
             self._stop(trainer, pl_module, received)
 
     def _install(self) -> None:
-        for wanted in self._former:
-            signal.signal(wanted, self._note)
+        for number in self._former:
+            signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number

@@ -24,13 +24,8 @@ SECONDS_BETWEEN_WRITES = 2.0
 class Status(Checkpoint):
     """Keep a run's record: at its start, every two seconds of training, and at its end, whatever ends it.
 
-    A context manager around the whole run, so that an error before training is recorded as well; a kind of
-    ``Checkpoint`` because Lightning calls these after all others.
-
-    Args:
-        folder: The run folder, which belongs to this process from entering to leaving the context.
-        record: The run at its start.
-        checkpoint: What it goes on from, if it does.
+    A context manager around the whole run, so that an error before training is recorded as well, and the folder belongs
+    to this process; a kind of ``Checkpoint`` because Lightning calls these after all others.
     """
 
     def __init__(self, folder: Path, record: RunRecord, checkpoint: str | Path | None) -> None:

@@ -31,12 +31,7 @@ def main() -> None:
 
 
 def run_task(name: str, subcommand: bool = False) -> None:
-    """Run a command that Hydra configures, on ``sys.argv``.
-
-    Args:
-        name: One of :data:`TASKS`.
-        subcommand: Whether ``sys.argv`` names the command before its arguments.
-    """
+    """Run one of :data:`TASKS` on ``sys.argv``, which names it before its arguments if it is a ``subcommand``."""
     if subcommand:
         del sys.argv[1]
     with one_line_errors():
@@ -51,11 +46,7 @@ def run_task(name: str, subcommand: bool = False) -> None:
 
 
 def other_commands(name: str) -> Callable[[list[str]], None]:
-    """Return the function of a command that Hydra does not configure.
-
-    Raises:
-        CganError: There is no such command.
-    """
+    """Return the function of a command that Hydra does not configure."""
     from cgan.cli import commands
     from cgan.cli.overrides import unknown
 

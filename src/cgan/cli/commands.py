@@ -112,11 +112,7 @@ def _printed_help(run: Callable[[list[str]], None], arguments: list[str]) -> boo
 
 
 def _installed(module: str, extra: str) -> Any:
-    """Import a module that an extra of the package brings.
-
-    Raises:
-        CganError: The extra is not installed.
-    """
+    """Import a module that an extra of the package brings."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -16,10 +16,8 @@ from cgan.tasks.resume import is_first_process, started_again
 class RunFolder(Callback):
     """Hydra calls this before it makes a run's folder, whose name the clock gives or the user.
 
-    Two runs that start within a second get different folders; a folder that holds another run is refused.
-
-    Args:
-        owned: Whether a run keeps the folder to itself, as training does; a folder of samples may be written again.
+    Two runs that start within a second get different folders; a folder that holds another run is refused if it is
+    ``owned``, as by training; a folder of samples may be written again.
     """
 
     def __init__(self, owned: bool = False) -> None:
@@ -40,11 +38,7 @@ class RunFolder(Callback):
                 claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Make the sweep's folder, or refuse one that holds a sweep.
-
-        Raises:
-            SystemExit: It is refused.
-        """
+        """Make the sweep's folder, or refuse one that holds a sweep."""
         with one_line_errors():
             folder = Path(config.hydra.sweep.dir)
             if not _typed(config, "hydra.sweep.dir"):

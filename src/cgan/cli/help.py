@@ -10,7 +10,7 @@ import yaml
 from hydra._internal.utils import get_args
 
 from cgan.commands import command
-from cgan.config import CONF
+from cgan.config import CONF, summary
 
 WIDTH = 100
 FLAGS = {
@@ -49,12 +49,7 @@ def overview() -> str:
 
 
 def task_help(name: str, arguments: Sequence[str]) -> str:
-    """Return the help of a command that Hydra configures.
-
-    Args:
-        name: The command, which is the name of its configuration.
-        arguments: The command line: its options of groups and its ``--config-dir`` show in the help.
-    """
+    """Return the help of a command that Hydra configures, with the options and the ``--config-dir`` that are typed."""
     typed = get_args(arguments)
     folders = [CONF, *([Path(typed.config_dir)] if typed.config_dir else [])]
     chosen = dict(word.split("=", 1) for word in typed.overrides if "=" in word)
@@ -77,7 +72,7 @@ def _group_help(group: str, default: str, typed: dict[str, str], folders: Sequen
     """Describe the options of a group and the keys of the chosen one, then the groups within that."""
     chosen = typed.get(group, default)
     options = {path.stem: path for folder in folders for path in sorted((folder / group).glob("*.yaml"))}
-    rows = {name + (" *" if name == chosen else ""): _summary(path) for name, path in options.items()}
+    rows = {name + (" *" if name == chosen else ""): summary(path) for name, path in options.items()}
     lines = []
     if chosen in options:
         own = keys(options[chosen], f"{group}.".replace("/", "."))
@@ -85,12 +80,6 @@ def _group_help(group: str, default: str, typed: dict[str, str], folders: Sequen
         for inner, option in groups(options[chosen]).items():
             lines += _group_help(f"{group}/{inner}", option, typed, folders)
     return [f"\n{group}={chosen}", *_rows(rows), *lines] if options else []
-
-
-def _summary(path: Path) -> str:
-    """Return the first line of a file's opening comment that is neither a directive nor a command."""
-    lines = (line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#"))
-    return next((line for line in lines if not line.startswith(("@package", "cgan ", "python "))), "")
 
 
 def header(path: Path) -> tuple[str, list[str]]:

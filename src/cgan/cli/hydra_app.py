@@ -24,12 +24,7 @@ log = logging.getLogger(__name__)
 def run(name: str, prefix: list[str]) -> None:
     """Compose the configuration ``name`` from ``sys.argv`` and run its task: once, or as Hydra's sweeper says.
 
-    Args:
-        name: The command: a configuration of :data:`CONF` and a module of ``cgan.tasks``.
-        prefix: What stands before the arguments on the command line.
-
-    Raises:
-        CganError: The configuration or the task refuses what was typed.
+    ``prefix`` is what stands before the arguments on the command line.
     """
     arguments = plain_words(sys.argv[1:])
     if name == "train":
@@ -39,7 +34,7 @@ def run(name: str, prefix: list[str]) -> None:
     sys.argv[1:] = arguments
 
     def job(cfg: DictConfig) -> Any:
-        sys.argv[1:] = [*prefix, *arguments]  # Lightning starts the other processes of a run by the same words
+        sys.argv[1:] = [*prefix, *arguments]  # Lightning starts the other processes of a run by the same arguments
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _job(name, cfg)  # an error passes to Hydra: the other jobs run, then the sweep fails
         with one_line_errors():  # before Hydra prints a line of its own

@@ -75,12 +75,6 @@ def check_additions(cfg: DictConfig) -> None:
 
     What stands under a node with ``_target_`` is an argument of that class, which refuses it itself. An option of a
     group and a value that another one interpolates are read as well.
-
-    Args:
-        cfg: The composed configuration, without ``hydra``.
-
-    Raises:
-        CganError: Nothing reads the key, or a group was typed as a key.
     """
     hydra = HydraConfig.get()
     text = OmegaConf.to_yaml(cfg)
@@ -102,13 +96,7 @@ def _has_target(cfg: DictConfig, key: str) -> bool:
 
 
 def explained(error: HydraException, name: str, typed: Namespace) -> CganError:
-    """Turn Hydra's error about the configuration ``name`` into one line that names the nearest key or option.
-
-    Args:
-        error: What Hydra raised while it composed the configuration.
-        name: The configuration.
-        typed: The command line, as Hydra's parser reads it.
-    """
+    """Turn Hydra's error about the configuration ``name`` into one line that names the nearest key or option."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return unknown(group, option, list(error.options))

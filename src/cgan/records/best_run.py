@@ -15,14 +15,11 @@ class _Finished(NamedTuple):
 
 
 def best_run(logs: Path) -> Path | None:
-    """Return the folder of the best finished run under ``logs``; None if there is none.
+    """Return the folder of the best finished run at any depth under ``logs``; None if there is none.
 
     The newest finished run decides the data set and the protocol; among the finished runs that share both, the one
     with the lowest Fréchet distance is the best. If the newest was not measured, it is taken itself. Debug runs, runs
     that have not come to their end and runs without a checkpoint do not count.
-
-    Args:
-        logs: A folder with run folders at any depth.
     """
     runs = [_Finished(folder, record) for folder in _run_folders(logs) if (record := _finished(folder))]
     if not runs:

@@ -58,14 +58,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One evaluation of a training run.
-
-    Attributes:
-        images_seen: Real images that training had seen.
-        values: Numbers by value name.
-        epoch: Counted from 1.
-        seconds: Training and evaluating until then.
-    """
+    """One evaluation of a run; ``epoch`` counts from 1, ``seconds`` are those of training and evaluating until then."""
 
     images_seen: int
     values: dict[str, float]
@@ -124,26 +117,8 @@ def to_json(record: EvaluationRecord) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, **_plain(record)}
 
 
-def from_json(content: Any, where: Path | str) -> EvaluationRecord:
-    """Build a record from parsed JSON, which may come from an untrusted file.
-
-    Raises:
-        CganError: It is not an evaluation record; the message begins with ``where``.
-    """
-    try:
-        if content["format"] != FORMAT or content["version"] != VERSION:
-            raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
-        return _built(EvaluationRecord, content)
-    except (TypeError, ValueError, KeyError, ArithmeticError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise CganError(
-            f"{where}: not an evaluation record of version {VERSION} ({type(error).__name__}: {reason:.120}); "
-            "python evaluate.py writes one"
-        ) from error
-
-
 def read_evaluation(path: Path) -> EvaluationRecord:
-    """Read an ``evaluation.json``, or the record in an export's ``config.json``.
+    """Read an ``evaluation.json``, or the record in an export's ``config.json``; the file may be untrusted.
 
     Raises:
         CganError: The file is missing, damaged, or holds no evaluation record.
@@ -152,11 +127,15 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"more than {LARGEST_FILE} bytes")
         content = json.loads(path.read_bytes())
-        content = content.get("evaluation") if path.name == "config.json" else content
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CganError(f"{path}: not an evaluation record ({reason:.120}); python evaluate.py writes one") from error
-    return from_json(content, path)
+        content = content["evaluation"] if path.name == "config.json" else content
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
+        return _built(EvaluationRecord, content)
+    except (OSError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())
+        raise CganError(
+            f"{path}: not an evaluation record of version {VERSION} ({reason:.120}); python evaluate.py writes one"
+        ) from error
 
 
 def write_evaluation(path: Path, record: EvaluationRecord) -> None:
@@ -175,11 +154,7 @@ def relative_file(path: Path, folder: Path) -> str:
 
 
 class EvaluationIndex:
-    """Finds the evaluation of a generator among many hundred; a file is read again only when it has changed.
-
-    Args:
-        logs: The folder whose ``evaluate/runs/*/evaluation.json`` are indexed, as they are now.
-    """
+    """Finds the evaluation of a generator in ``logs/evaluate/runs/*/``; a file is read again when it has changed."""
 
     def __init__(self, logs: Path) -> None:
         stamps = {path: changed_at(path) for path in logs.absolute().glob(f"evaluate/runs/*/{FILE}")}
@@ -198,7 +173,10 @@ class EvaluationIndex:
         for stamp, path, position in self._newest_first.get(generator.resolve(), []):
             if stamp >= written and (record := _read(path, stamp)):  # else the generator was written again since
                 return FoundEvaluation(record, record.entries[position])
-        return _of_export(generator) if generator.is_dir() else _of_run(generator)
+        if not generator.is_dir():
+            return _of_run(generator)
+        own = _read(generator / "config.json", written)
+        return FoundEvaluation(own, own.entries[0]) if own and own.entries else None
 
 
 def find_evaluation(generator: Path, logs: Path = Path("logs")) -> FoundEvaluation | None:
@@ -222,11 +200,6 @@ def _read(path: Path, changed: int) -> EvaluationRecord | None:
         return read_evaluation(path)
     except CganError:
         return None  # damaged, or of another version: as if it were not there
-
-
-def _of_export(folder: Path) -> FoundEvaluation | None:
-    record = _read(folder / "config.json", changed_at(folder))
-    return FoundEvaluation(record, record.entries[0]) if record and record.entries else None
 
 
 def _of_run(checkpoint: Path) -> FoundEvaluation | None:
@@ -273,11 +246,7 @@ def _plain(value: Any) -> Any:
 
 
 def _built(kind: type[T], value: Any) -> T:
-    """Build a dataclass from a dict; keys that it does not know are left out.
-
-    Raises:
-        ValueError: A key is missing or has a value of another type.
-    """
+    """Build a dataclass from a dict; keys that it does not know are left out."""
     if not isinstance(value, dict):
         raise ValueError(f"expected an object for {kind.__name__}, found {repr(value)}")
     hints = typing.get_type_hints(kind)

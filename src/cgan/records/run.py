@@ -24,20 +24,14 @@ class RunRecord:
 
     Attributes:
         state: ``running``, ``finished``, ``stopped`` (by a signal, with a checkpoint) or ``failed``.
-        command: The command line to copy.
         overrides: What was chosen, in Hydra's syntax.
-        data: The name of the data set.
         network: The class of the generator.
         debug: Whether the run was started with ``debug=`` or with a limit on its batches: its model is no model.
-        pid: The process, on ``host``.
-        host: The name of the computer.
         hardware: What computes, for example ``2 CPU cores (AMD EPYC 7763)``; empty until training starts.
-        started: Unix time, seconds.
-        updated: Unix time of the last change, seconds.
+        started: Unix time, seconds; ``updated`` is that of the last change.
         epoch: The current epoch, from 1; 0 before training starts.
-        epochs: The number of epochs; None for a run without an end.
+        epochs: The number of epochs; None, as ``images_total``, for a run without an end.
         images_seen: Real images so far.
-        images_total: Real images of the whole run; None for a run without an end.
         seconds_left: Estimate of the time to the end; None while not known.
         message: Why the run stopped or failed, in one line.
         score: The best Fréchet distance; None where it is not measured, or not yet.
@@ -132,12 +126,9 @@ def new_folder(requested: Path) -> Path:
 def claim(folder: Path, checkpoint: str | Path | None) -> None:
     """Take a run folder for this process until :func:`release`, or refuse; claiming it again is harmless.
 
-    Args:
-        folder: Made if needed.
-        checkpoint: The checkpoint that the run goes on from, if it does.
-
     Raises:
-        CganError: Another process trains in the folder, it holds another run's checkpoints, or it cannot be written.
+        CganError: Another process trains in the folder, it cannot be written, or it holds checkpoints and none of them
+            is the ``checkpoint`` from which this one goes on.
     """
     folder = folder.absolute()
     if folder in _locks:

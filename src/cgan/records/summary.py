@@ -16,16 +16,7 @@ _DISTANCE = "fid"
 
 @dataclass(frozen=True)
 class Summary:
-    """A generator in a few values; None where a value is not known.
-
-    Attributes:
-        network: The class of the generator.
-        data: The name of the data set.
-        images_seen: Real images that training had seen.
-        epochs: Passes over the training images.
-        distance: Fréchet distance.
-        real_distance: The same of held-out real images.
-    """
+    """A generator in a few values; epochs are passes over the training images, distances Fréchet's; None: not known."""
 
     network: str
     data: str
@@ -54,11 +45,7 @@ class Summary:
 
 
 def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
-    """Return the summary of a generator.
-
-    Args:
-        path: A ``.ckpt`` file or an exported folder, as :func:`cgan.checkpoint.find_generator` returns it.
-        logs: Where evaluations lie.
+    """Return the summary of a generator, a ``.ckpt`` file or an exported folder, with its evaluation under ``logs``.
 
     Raises:
         CganError: The file is missing, damaged or not of this project.

@@ -1,6 +1,5 @@
 """Image grids that explain a value: samples, best and worst, nearest training images, interpolations."""
 
-import io
 from collections.abc import Mapping
 
 import torch
@@ -67,13 +66,6 @@ def interpolation_grid(generator: Generator, classes: Mapping[int, str], *, seed
     names = [f"{classes[start]} to {classes[end]}" for start, end in steps]
     names += [f"{name}, latents" for name in classes.values()]
     return image_grid(torch.cat([*between, *within]), frames, row_names=names)
-
-
-def to_png(image: Image.Image) -> bytes:
-    """Return an image as PNG."""
-    out = io.BytesIO()
-    image.save(out, format="PNG")
-    return out.getvalue()
 
 
 def _filled(images: Tensor, count: int) -> Tensor:

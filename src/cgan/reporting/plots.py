@@ -30,7 +30,7 @@ def overview(record: EvaluationRecord) -> bytes:
             axes.tick_params(axis="y", labelleft=place == 0)
     for line, description in enumerate(maps, start=lines):
         _class_map(figure.add_subplot(spaces[line]), description, record)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def confusion_matrices(record: EvaluationRecord) -> bytes | None:
@@ -51,7 +51,7 @@ def confusion_matrices(record: EvaluationRecord) -> bytes | None:
         _ticks(axes, record.class_names, record.class_names)
         _write_cells(axes, share, dark=share > 50, form="{:.1f}")
         axes.set(title=f"{name}, percent", xlabel="read as", ylabel="requested class")
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _bars(axes: Axes, description: Description, record: EvaluationRecord) -> None:
@@ -98,7 +98,8 @@ def _write_cells(axes: Axes, values: np.ndarray, *, dark: np.ndarray, form: str)
         axes.text(column, row, form.format(value), ha="center", va="center", color=ink, fontsize=8)
 
 
-def _png(figure: Figure) -> bytes:
+def figure_png(figure: Figure, dpi: int = 90) -> bytes:
+    """Return a figure as PNG."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=90)
+    figure.savefig(out, format="png", dpi=dpi)
     return out.getvalue()

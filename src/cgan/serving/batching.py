@@ -53,7 +53,6 @@ class DrawQueue:
 
         Raises:
             BusyError: The queue is full.
-            CganError: The request cannot be met.
         """
         job = _Job(request, asyncio.get_running_loop().create_future())
         try:
@@ -112,7 +111,6 @@ class InversionQueue:
 
         Raises:
             BusyError: The queue is full.
-            CganError: The picture cannot be used.
         """
         if self.free == 0:
             raise BusyError

@@ -46,8 +46,7 @@ class Model:
     Attributes:
         name: ``pretrained/NAME``, or the folder's place under the logs folder: ``train/runs/2026-11-22_10-00-00``.
         origin: ``pretrained generator``, ``exported generator`` or ``checkpoint``.
-        network: The class of the network; empty, as ``spec`` is None, when the file cannot be read.
-        error: Why it cannot be used; None when it can.
+        error: Why it cannot be used: then ``network`` is empty and ``spec`` None.
         path: The file or folder; for the service alone, never shown to clients.
         changed: When the file was written, Unix time in seconds.
         title: For people: network, data and length of training.

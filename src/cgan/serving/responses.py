@@ -98,14 +98,7 @@ def choose(requested: Format | None, accept: str) -> Format:
 
 
 def encode(pictures: formats.LabelledImages, spec: DataSpec, kind: Format, **fields: Any) -> Response:
-    """Encode pictures in the requested format.
-
-    Args:
-        pictures: What was drawn; a negative seed stands for none.
-        spec: Names of the classes.
-        kind: The format.
-        fields: More fields for JSON: ``model``, and ``read_as`` and ``error`` for a picture's style.
-    """
+    """Encode pictures in the requested format; a negative seed stands for none, ``fields`` are more fields for JSON."""
     if kind == "json":
         images = [
             Picture(

@@ -32,14 +32,10 @@ class UnknownModelError(CganError):
 
 
 class Service:
-    """Use generators by name; safe to share between threads.
+    """Use the generators under ``logs`` by name; safe to share between threads.
 
     A class and a seed name an image. It does not depend on the rest of the request, and
     ``sample.py classes=CLASS n=1 seed=SEED`` draws the same one.
-
-    Args:
-        logs: Where runs and exports lie.
-        device: Where to draw.
     """
 
     def __init__(self, logs: Path = Path("logs"), device: str = "cpu") -> None:
@@ -53,11 +49,7 @@ class Service:
         return self.catalog.models()
 
     def default_model(self) -> str:
-        """Return the name of the model that the scripts take without ``ckpt=``.
-
-        Raises:
-            UnknownModelError: There is none.
-        """
+        """Return the name of the model that the scripts take without ``ckpt=``."""
         if name := self.catalog.default():
             return name
         raise UnknownModelError(f"no generator found: train one with `{command('train', 'experiment=quickstart')}`")
@@ -124,20 +116,7 @@ class Service:
         return noise.fixed_latents(1, generator.z_dim, seed)[0]
 
     def render(self, model: str, z: Tensor, labels: Sequence[int], truncation: float = 1.0) -> Tensor:
-        """Draw given latents.
-
-        Args:
-            model: A name from :meth:`models`.
-            z: (N, z_dim), or (z_dim,) for one style in all images.
-            labels: N classes, N from 1 to 1000.
-            truncation: 0 to 2; less than 1 is neater and less varied.
-
-        Returns:
-            (N, C, H, W) uint8 on the CPU.
-
-        Raises:
-            CganError: Sizes or classes do not fit.
-        """
+        """Draw with one latent (z_dim,) in all images, or with N of them (N, z_dim); else as :meth:`draw`."""
         generator, classes = self._checked(model, labels, truncation)
         z = _latents(z, len(labels), generator)
         return render(generator, truncate(generator, z, classes, truncation), classes)
@@ -150,17 +129,9 @@ class Service:
         crossover: int | None = None,
         truncation: float = 1.0,
     ) -> Tensor:
-        """Draw with the coarse layers of one latent and the fine layers of another.
+        """Draw with the coarse layers of one latent and the fine layers of another, both as for :meth:`render`.
 
-        Args:
-            model: A name from :meth:`models`, of a style-based generator.
-            z: As for :meth:`render`; the first for the coarse layers.
-            labels: N classes, N from 1 to 1000.
-            crossover: The first fine layer; None: the middle one.
-            truncation: 0 to 2; less than 1 is neater and less varied.
-
-        Returns:
-            (N, C, H, W) uint8 on the CPU.
+        ``crossover`` is the first fine layer; None: the middle one.
 
         Raises:
             CganError: The model has no styles, or sizes, classes or the layer do not fit.
@@ -225,7 +196,8 @@ class Service:
         """Return the generator and the labels as a tensor (N,), after checks."""
         generator = self.generator(model)
         _check_labels(labels, generator)
-        _check_truncation(truncation)
+        if not 0 <= truncation <= MAX_TRUNCATION:
+            raise CganError(f"truncation {truncation}: expected 0 to {MAX_TRUNCATION}")
         return generator, torch.tensor(list(labels))
 
 
@@ -260,8 +232,3 @@ def _check_labels(labels: Sequence[int], generator: Generator) -> None:
 def _check_seeds(seeds: Sequence[int]) -> None:
     if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
         raise CganError(f"seed {wrong[0]}: expected 0 to {MAX_SEED}")
-
-
-def _check_truncation(truncation: float) -> None:
-    if not 0 <= truncation <= MAX_TRUNCATION:
-        raise CganError(f"truncation {truncation}: expected 0 to {MAX_TRUNCATION}")

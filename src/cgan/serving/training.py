@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from cgan.checkpoint import find_generator
-from cgan.config import CONF, quoted
+from cgan.config import CONF, quoted, summary
 from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.records.evaluation import FoundEvaluation, find_evaluation
@@ -41,15 +41,13 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Watched:
-    """The state of a run folder at one moment.
+    """The state of a run folder at one moment; ``unknown``: it has no record of its run.
 
     Attributes:
-        state: ``unknown``: it has no record of its run.
         message: Why it failed or stopped, in one line.
         run: Its record; None before the process writes it.
         rows: ``metrics.jsonl``.
         grids: Grids of the same latents by epoch.
-        has_checkpoint: Whether there is a generator to draw with.
     """
 
     folder: Path
@@ -76,7 +74,12 @@ class Trainings:
     @staticmethod
     def choices(group: str) -> dict[str, Choice]:
         """Return the choices of a config group by name."""
-        return {path.stem: _choice(group, path) for path in sorted((CONF / group).glob("*.yaml"))}
+        found = {}
+        for path in sorted((CONF / group).glob("*.yaml")):
+            values = yaml.safe_load(path.read_text()) or {}
+            missing = [f"{group}.{key}" for key, value in values.items() if value == "???"]
+            found[path.stem] = Choice(summary(path), missing)
+        return found
 
     def overrides(
         self,
@@ -87,14 +90,7 @@ class Trainings:
     ) -> list[str]:
         """Turn choices into overrides of ``cgan train``; None keeps what the preset says.
 
-        Args:
-            experiment: A preset.
-            data: A data set.
-            epochs: 1 to 1000.
-            needed: Values of the keys that the data set needs; see :class:`Choice`.
-
-        Raises:
-            CganError: A choice does not exist, or misses a value.
+        ``needed`` are the values of the keys that the data set needs; see :class:`Choice`.
         """
         chosen = {"experiment": experiment} | ({"data": data} if data else {})
         for group, name in chosen.items():
@@ -110,11 +106,7 @@ class Trainings:
         return [*(f"{group}={name}" for group, name in chosen.items()), *values, *length]
 
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
-        """Start ``cgan train OVERRIDES`` and return its run folder; ``beside`` another training, or not at all.
-
-        Raises:
-            CganError: Another training runs, or the folder cannot be written.
-        """
+        """Start ``cgan train OVERRIDES`` and return its run folder; ``beside`` another training, or not at all."""
         folder = self.runs / time.strftime("%Y-%m-%d_%H-%M-%S")
         return self._launch(folder, [*overrides], beside)
 
@@ -123,11 +115,7 @@ class Trainings:
         return self._launch(folder, [], beside)
 
     def stop(self, folder: Path) -> None:
-        """Ask a training to write its checkpoint and end.
-
-        Raises:
-            CganError: It does not run.
-        """
+        """Ask a training to write its checkpoint and end."""
         if not is_locked(folder / LOCK):
             raise CganError(f"{folder.name} does not run any more, or was started in a terminal: stop it there")
         (folder / STOP).touch()
@@ -183,14 +171,6 @@ class Trainings:
             )
             json.dump(process.pid, lock)
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
-
-
-def _choice(group: str, path: Path) -> Choice:
-    text = path.read_text()
-    comments = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
-    sentences = [line for line in comments if not line.startswith(("@package", "python "))]
-    values = yaml.safe_load(text) or {}
-    return Choice(next(iter(sentences), ""), [f"{group}.{key}" for key, value in values.items() if value == "???"])
 
 
 def _state(folder: Path, run: RunRecord | None) -> tuple[State, str]:

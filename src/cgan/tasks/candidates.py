@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, read_description
+from cgan.config import listed
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Split
 from cgan.errors import CganError
 from cgan.networks import Generator
-from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation
+from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation, relative_file
 from cgan.records.run import read_run
 from cgan.records.summary import log_summary
 from cgan.spec import DataSpec
@@ -26,29 +27,21 @@ PRIVATE = ("hydra", "ckpt", "data.root", "run_name")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A generator or a set of images.
-
-    Attributes:
-        entry: Its name (unique), source and origin, without values.
-        generator: Ready to draw; None for images.
-        path: The generator's file or folder; None for images.
-        images: None for a generator.
-    """
+    """A generator or a set of images; ``entry`` has a unique name and no values yet."""
 
     entry: Entry
     generator: Generator | None = None
-    path: Path | None = None
     images: Split | None = None
 
 
-def collect(cfg: DictConfig, spec: DataSpec) -> list[Candidate]:
-    """Load what ``cfg`` names by ``ckpt``, ``runs`` and ``images``, in this order.
+def collect(cfg: DictConfig, spec: DataSpec, folder: Path) -> list[Candidate]:
+    """Load what ``cfg`` names by ``ckpt``, ``runs`` and ``images``, in this order, for a record in ``folder``.
 
     Raises:
         CganError: Something is missing, damaged or does not fit ``spec``.
     """
-    images = _listed(cfg.images)
-    sources = _listed(cfg.ckpt) + (runs_in(Path(cfg.runs)) if cfg.runs is not None else [])
+    images = [str(path) for path in listed(cfg.images)]
+    sources = [str(source) for source in listed(cfg.ckpt)] + (runs_in(Path(cfg.runs)) if cfg.runs is not None else [])
     if not sources and not images:
         sources = [str(find_generator(None).path)]
     found = [find_generator(source) for source in sources]
@@ -57,19 +50,15 @@ def collect(cfg: DictConfig, spec: DataSpec) -> list[Candidate]:
     for name, source, one in zip(names, sources, found, strict=False):
         log_summary(one.path)
         generator = _load(source, one, cfg, spec)
-        entry = replace(origin_of(one, generator), name=name, source=source)
-        candidates.append(Candidate(entry, generator, one.path))
+        file = relative_file(one.path, folder)
+        candidates.append(Candidate(replace(origin_of(one, generator), name=name, source=source, file=file), generator))
     for name, source in zip(names[len(found) :], images, strict=True):
         candidates.append(Candidate(Entry(name, source=source), images=read_pictures(Path(source), spec)))
     return candidates
 
 
 def runs_in(folder: Path) -> list[str]:
-    """Return every run folder under ``folder``, sorted.
-
-    Raises:
-        CganError: There is none.
-    """
+    """Return every run folder under ``folder``, sorted."""
     runs = {path.parent.parent for path in folder.glob("**/checkpoints/*.ckpt")}
     if not runs:
         raise CganError(f"runs={folder}: expected run folders with checkpoints in it, found none")
@@ -125,12 +114,6 @@ def _load(source: str, found: Found, cfg: DictConfig, spec: DataSpec) -> Generat
     return generator
 
 
-def _listed(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [str(entry) for entry in value] if isinstance(value, ListConfig | list) else [str(value)]
-
-
 def _names_of(found: Found) -> tuple[str, str]:
     """Return a short name for a generator, and a longer one in case that it is not the only one."""
     if found.path.is_dir():
@@ -143,7 +126,7 @@ def _names_of(found: Found) -> tuple[str, str]:
 def _names(chosen: Any, known: list[tuple[str, str]]) -> list[str]:
     """Choose a name for each: what the user said, else the short one where it is the only one, else the long one."""
     if chosen is not None:
-        given = _listed(chosen)
+        given = [str(name) for name in listed(chosen)]
         if len(given) != len(known) or len({*given, REAL}) != len(given) + 1:
             raise CganError(f"names={given}: expected {len(known)} different names, one for each that is evaluated")
         return given

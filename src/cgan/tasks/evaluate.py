@@ -7,11 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
@@ -21,28 +18,29 @@ from cgan.data.sources import Split
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.hardware import describe_hardware
+from cgan.hardware import check_device, describe_hardware
 from cgan.metrics.cache import cached_features
 from cgan.metrics.features import Extractor, Features, evenly, extract, labels_like
 from cgan.metrics.labels import confusion
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.suite import Measured, Suite
 from cgan.plugins import load_plugins
-from cgan.records.evaluation import FILE, REAL, Entry, EvaluationRecord, relative_file, write_evaluation
+from cgan.records.evaluation import FILE, REAL, Entry, EvaluationRecord, write_evaluation
 from cgan.reporting.image_grids import (
     class_grid,
     extremes_grid,
     interpolation_grid,
     neighbours_grid,
     style_grid,
-    to_png,
 )
 from cgan.reporting.plots import confusion_matrices, overview
 from cgan.reporting.table import csv_table, text_table
+from cgan.sampling import formats
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
 from cgan.spec import DataSpec
 from cgan.tasks.candidates import Candidate, collect
+from cgan.tracking import TensorBoard
 
 log = logging.getLogger(__name__)
 GRID_ROWS = 10
@@ -50,12 +48,7 @@ SOFTWARE = ("torch", "torchmetrics", "torch-fidelity")
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation leaves behind.
-
-    Attributes:
-        folder: ``evaluation.json`` and ``.csv``, ``overview.png``, ``confusion.png``, a folder of image grids for each.
-        record: All values.
-    """
+    """What an evaluation leaves: all values, and ``folder``, which holds them with tables, plots and image grids."""
 
     folder: Path
     record: EvaluationRecord
@@ -84,7 +77,8 @@ def run(cfg: DictConfig) -> Evaluation:
     extractor: Extractor = instantiate(cfg.features)
     extractor.check(spec)
     metrics: dict[str, Metric] = instantiate(cfg.metrics, _convert_="all")
-    candidates = collect(cfg, spec)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    candidates = collect(cfg, spec, folder)
     source.prepare()
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
     extractor = extractor.fitted(spec, splits["train"], splits["test"], cfg.device)
@@ -113,11 +107,10 @@ def run(cfg: DictConfig) -> Evaluation:
         bar.update(len(suite.metrics))
         bar.set_description("image grids")
         grids = [_grids(*pair, real.reference, cfg, spec) for pair in zip(candidates, samples, strict=True)]
-    folder = Path(HydraConfig.get().runtime.output_dir)
     record = EvaluationRecord(
         suite.protocol(spec.name, cfg.seed, cfg.weights),
         real_entry,
-        [_placed(entry, candidate, folder) for entry, candidate in zip(entries, candidates, strict=True)],
+        entries,
         suite.descriptions,
         list(spec.class_names),
         {name: version(name) for name in SOFTWARE},
@@ -145,10 +138,6 @@ def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -
     return replace(entry, values=measured.values, class_values=measured.class_values, confusion=table)
 
 
-def _placed(entry: Entry, candidate: Candidate, folder: Path) -> Entry:
-    return replace(entry, file=relative_file(candidate.path, folder)) if candidate.path else entry
-
-
 def _refuse_requests(cfg: DictConfig) -> None:
     for name, smallest in (("n", 2), ("seed", 0), ("batch_size", 1)):
         if not isinstance(cfg[name], int) or isinstance(cfg[name], bool) or cfg[name] < smallest:
@@ -159,8 +148,7 @@ def _refuse_requests(cfg: DictConfig) -> None:
     for name in ("features", "metrics"):
         if not cfg.get(name):
             raise CganError(f"{name}: nothing is chosen; leave it out for the default")
-    if cfg.device != "cpu" and not torch.cuda.is_available():
-        raise CganError(f"device={cfg.device}: there is no such device here that torch can use; use device=cpu")
+    check_device(cfg.device)
 
 
 def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
@@ -195,7 +183,7 @@ def _grids(
         grids["interpolation.png"] = interpolation_grid(candidate.generator, names, seed=cfg.seed)
     else:
         grids["samples.png"] = class_grid(samples, names, rows=GRID_ROWS)
-    return {name: to_png(grid) for name, grid in grids.items()}
+    return {name: formats.png(grid) for name, grid in grids.items()}
 
 
 def _write(folder: Path, record: EvaluationRecord, grids: list[dict[str, bytes]]) -> None:
@@ -215,16 +203,14 @@ def _write(folder: Path, record: EvaluationRecord, grids: list[dict[str, bytes]]
 
 def _log(folder: Path, record: EvaluationRecord, entry: Entry, images: dict[str, bytes]) -> None:
     """Give each candidate a run of its own in TensorBoard: its values, its line among the HParams, its images."""
-    board = TensorBoardLogger(save_dir=folder, name="tensorboard", version=entry.name, default_hp_metric=False)
+    board = TensorBoard(save_dir=folder, name="tensorboard", version=entry.name, default_hp_metric=False)
     values = {record.protocol.tag(name): value for name, value in entry.values.items()}
     real = {record.protocol.tag(name): value for name, value in record.real.values.items()}
     board.log_metrics({f"quality/{tag}": value for tag, value in values.items()}, step=0)
     board.log_metrics({f"real/{tag}": value for tag, value in real.items()}, step=0)
     known = {**vars(record.protocol), **vars(entry)}
     plain = {key: value for key, value in known.items() if isinstance(value, int | float | str)}
-    board.log_hyperparams(plain, {f"hp/{tag}": value for tag, value in values.items()})
+    board.track_result(plain, values)
     for file, png in images.items():
-        board.experiment.add_image(
-            file.removesuffix(".png"), np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), 0, dataformats="HWC"
-        )
+        board.track_image(file.removesuffix(".png"), Image.open(io.BytesIO(png)).convert("RGB"), 0)
     board.finalize("success")

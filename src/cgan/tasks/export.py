@@ -40,8 +40,6 @@ def run(cfg: DictConfig) -> Path:
     load_plugins(cfg.plugins)
     if cfg.format not in FORMATS:
         raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
-    if cfg.weights not in ("ema", "raw"):
-        raise CganError(f"weights={cfg.weights}: expected ema or raw")
     if not isinstance(cfg.half, bool):
         raise CganError(f"half={cfg.half}: expected true or false")
     if cfg.half and cfg.format != "safetensors":
@@ -65,11 +63,7 @@ def run(cfg: DictConfig) -> Path:
 
 
 def destination(cfg: DictConfig) -> Path:
-    """Settle where to write.
-
-    Raises:
-        CganError: The ending of ``out`` does not fit the format, or something else lies there.
-    """
+    """Settle where to write."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     if cfg.format == "onnx":
         out = folder / "generator.onnx" if cfg.out is None else Path(cfg.out)
@@ -101,11 +95,7 @@ def export_folder(
     *,
     half: bool = False,
 ) -> None:
-    """Write ``config.json``, ``model.safetensors`` and ``README.md``, the layout of the Hugging Face hub.
-
-    Raises:
-        CganError: The folder cannot be written, or does not draw the same pictures.
-    """
+    """Write ``config.json``, ``model.safetensors`` and ``README.md``, the layout of the Hugging Face hub."""
     training = {"command": origin.command, "seconds": origin.seconds, "hardware": origin.hardware}
     extra = {
         "images_seen": origin.images_seen,
@@ -135,9 +125,6 @@ def export_onnx(generator: Generator, out: Path) -> None:
     N is free; a label out of range is refused. Metadata hold ``z_dim`` and ``class_names`` (JSON). A style-based
     generator has its styles ``w`` (N, L, W) as a second output, and a second file, ``NAME.w.onnx``, draws ``images``
     from styles: mixed, interpolated or moved towards ``mean_w`` (K, W), JSON in its metadata.
-
-    Raises:
-        CganError: The exporter is not installed, or onnxruntime draws other pictures.
     """
     assert generator.spec is not None
     about = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}

@@ -12,11 +12,7 @@ from cgan.errors import CganError
 
 @contextmanager
 def clear_errors(cfg: DictConfig) -> Iterator[None]:
-    """Turn a lack of memory, a port in use and a checkpoint of other networks into one line.
-
-    Raises:
-        CganError: One of these ended the training.
-    """
+    """Turn a lack of memory, a port in use and a checkpoint of other networks into a CganError of one line."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

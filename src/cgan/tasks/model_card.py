@@ -63,26 +63,14 @@ agreement, where measured, is the share that a classifier reads as requested.
 
 
 class Licences(NamedTuple):
-    """What a user must know.
-
-    Attributes:
-        weights: An identifier such as ``mit``.
-        data: Of the images that the generator learned from, in words.
-    """
+    """Licences of the weights (an identifier such as ``mit``) and of the training images (text)."""
 
     weights: str
     data: str
 
 
 def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | None, licences: Licences) -> str:
-    """Write the model card.
-
-    Args:
-        generator: With its spec.
-        origin: What is known of its making.
-        found: Its evaluation, if there is one.
-        licences: Of the weights and of the data.
-    """
+    """Write the model card of a generator that has its spec; ``origin`` is what is known of its making."""
     spec = generator.spec
     assert spec is not None
     channels, height, width = spec.img_shape

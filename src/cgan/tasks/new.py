@@ -12,14 +12,7 @@ SKELETON = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "exa
 
 
 def run(folder: Path) -> None:
-    """Write the skeleton into ``folder`` and print what to type next.
-
-    Args:
-        folder: Made if needed.
-
-    Raises:
-        CganError: Something lies there already.
-    """
+    """Write the skeleton into a new or empty folder and print what to type next."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CganError(f"{folder}: expected a new or an empty folder; name another one")
     shutil.copytree(SKELETON, folder, ignore=shutil.ignore_patterns("__pycache__", "logs"), dirs_exist_ok=True)

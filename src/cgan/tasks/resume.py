@@ -128,11 +128,7 @@ def _agreed_on(name: str) -> str:
 
 
 def _stored_overrides(stored: Path) -> list[Override]:
-    """Read the overrides that a run was started with.
-
-    Raises:
-        CganError: They are damaged.
-    """
+    """Read the overrides that a run was started with."""
     try:
         return OverridesParser.create().parse_overrides(yaml.safe_load(stored.read_text()))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -142,11 +138,7 @@ def _stored_overrides(stored: Path) -> list[Override]:
 
 
 def _refuse_imports(stored: Path, overrides: list[str]) -> None:
-    """Refuse overrides that would import code: modules and classes are named by the user, not by a file.
-
-    Raises:
-        CganError: There is one; the message says what to type.
-    """
+    """Refuse overrides that would import code: modules and classes are named by the user, not by a file."""
     for line in overrides:
         key = line.partition("=")[0].lstrip("+~")
         if key == "plugins":
@@ -157,11 +149,7 @@ def _refuse_imports(stored: Path, overrides: list[str]) -> None:
 
 
 def _check_networks(folder: Path, changes: list[str]) -> None:
-    """Refuse to go on with other networks than a run was trained with, before its stored overrides are written anew.
-
-    Raises:
-        CganError: ``changes`` has another choice of networks than the run, or a value of them.
-    """
+    """Refuse to go on with other networks than a run was trained with, before its stored overrides are written anew."""
     for change in changes:
         if change.startswith(("model.generator.", "model.discriminator.")):
             raise CganError(f"{change}: {folder} keeps the networks that it was trained with; leave this out")

@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
 from cgan.checkpoint import find_generator, load_generator
+from cgan.config import listed
 from cgan.data.pixels import FORMATS as PICTURE_FORMATS
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.hardware import check_device
 from cgan.networks.base import Generator
 from cgan.plugins import load_plugins
 from cgan.records.summary import log_summary
@@ -38,15 +40,7 @@ TEST_SHARE = 6  # MNIST has six training images for one test image
 
 
 class Samples(NamedTuple):
-    """What was drawn.
-
-    Attributes:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64, in the order of the requested classes.
-        seed: The seed of the latents.
-        grid: The file with the image grid.
-        out: The file or folder with the images; None if only the grid was written.
-    """
+    """What was drawn: (N, C, H, W) uint8, (N,) int64; ``out`` is None if only the grid was written."""
 
     images: Tensor
     labels: Tensor
@@ -89,22 +83,17 @@ def run(cfg: DictConfig) -> Samples:
 
 
 def check_request(cfg: DictConfig) -> None:
-    """Check values that need no generator, before anything is loaded.
-
-    Raises:
-        CganError: A value is out of range, or two options exclude each other.
-    """
+    """Check values that need no generator, before anything is loaded."""
     for name, minimum in (("n", 1), ("seed", 0)):
         if type(cfg[name]) is not int or cfg[name] < minimum:
             raise CganError(f"{name}={cfg[name]}: expected a whole number from {minimum}")
     check_truncation(cfg.truncation)
-    if cfg.device != "cpu" and not torch.cuda.is_available():
-        raise CganError(f"device={cfg.device}: this machine has no such device that torch can use; use device=cpu")
+    check_device(cfg.device)
     if cfg.format not in (None, *FORMATS):
         raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
     if len([name for name in ("interpolate", "style", "mix") if cfg[name] is not None]) > 1:
         raise CganError("interpolate, style and mix exclude each other: choose one")
-    if cfg.mix is not None and (len(seeds := _listed(cfg.mix)) != 2 or not all(map(_is_seed, seeds))):
+    if cfg.mix is not None and (len(seeds := listed(cfg.mix)) != 2 or not all(map(_is_seed, seeds))):
         raise CganError(f"mix={seeds}: expected two seeds, such as mix=[1,2]")
     if cfg.format == "idx" and (cfg.interpolate is not None or cfg.style is not None):
         raise CganError("format=idx writes a data set of whole classes: leave out interpolate and style")
@@ -115,12 +104,7 @@ def check_request(cfg: DictConfig) -> None:
 def destination(cfg: DictConfig, folder: Path) -> tuple[str | None, Path]:
     """Choose the format and the place of the images from ``format`` and ``out``, of which one implies the other.
 
-    Returns:
-        One of :data:`FORMATS` and the file or folder for it; or None and the file for the grid, which is then all that
-        is written.
-
-    Raises:
-        CganError: The ending of ``out`` is of another format than ``format``, or of a file that is not written here.
+    Without a format, the place is that of the grid, which is then all that is written.
     """
     if cfg.out is None:
         if cfg.format is None:
@@ -142,11 +126,7 @@ def destination(cfg: DictConfig, folder: Path) -> tuple[str | None, Path]:
 
 
 def draw_requested(cfg: DictConfig, n: int, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
-    """Draw: images (rows, n, C, H, W) uint8, their labels (rows, n) and a name per row.
-
-    Raises:
-        CganError: There is no such class, or ``interpolate``, ``style`` or ``mix`` cannot be used.
-    """
+    """Draw: images (rows, n, C, H, W) uint8, their labels (rows, n) and a name per row."""
     if cfg.interpolate is not None:
         return _interpolate(cfg, generator, spec)
     classes = requested_labels(cfg.classes if cfg.digits is None else cfg.digits, spec)
@@ -166,7 +146,7 @@ def draw_requested(cfg: DictConfig, n: int, generator: Generator, spec: DataSpec
 
 
 def _interpolate(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple[Tensor, Tensor, list[str]]:
-    classes = _listed(cfg.interpolate)
+    classes = listed(cfg.interpolate)
     if len(classes) != 2 or cfg.n < 2:
         raise CganError(
             f"interpolate={classes} n={cfg.n}: expected two classes, such as interpolate=[3,8], and n from 2"
@@ -195,24 +175,16 @@ def _invert(path: Path, generator: Generator, spec: DataSpec) -> Inversion:
 
 
 def requested_labels(classes: Any, spec: DataSpec) -> list[int]:
-    """Convert a class, a list of classes or ``all`` to labels, each once.
-
-    Raises:
-        CganError: There is no such class, or none is named.
-    """
+    """Convert a class, a list of classes or ``all`` to labels, each once."""
     if classes == "all" and "all" not in spec.class_names:
         return list(range(spec.num_classes))
-    if not (entries := _listed(classes)):
+    if not (entries := listed(classes)):
         raise CganError("classes=[]: expected a class, a list of classes or all")
     return list(dict.fromkeys(spec.label_of(entry) for entry in entries))
 
 
 def _is_seed(value: Any) -> bool:
     return type(value) is int and value >= 0
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, ListConfig | list) else [value]
 
 
 def labelled_grid(images: Tensor, names: Sequence[str]) -> Image.Image:
@@ -234,11 +206,7 @@ def labelled_grid(images: Tensor, names: Sequence[str]) -> Image.Image:
 
 
 def save(images: Tensor, labels: Tensor, seed: int, spec: DataSpec, kind: str, out: Path) -> None:
-    """Write images as ``npz``, ``zip`` or ``png``: a folder with one PNG per image, ``CLASS_SEED_NUMBER.png``.
-
-    Raises:
-        CganError: ``out`` cannot be written.
-    """
+    """Write images as ``npz``, ``zip`` or ``png``: a folder with one PNG per image, ``CLASS_SEED_NUMBER.png``."""
     samples = formats.LabelledImages(images, labels, torch.full_like(labels, seed))
     if kind == "npz":
         write_file(out, formats.npz(samples))
@@ -252,15 +220,8 @@ def save(images: Tensor, labels: Tensor, seed: int, spec: DataSpec, kind: str, o
 def save_idx(images: Tensor, labels: Tensor, n: int, seed: int, out: Path) -> None:
     """Write a data set in MNIST's files under ``out/MNIST/raw``, which ``torchvision.datasets.MNIST(out)`` reads.
 
-    Args:
-        images: (K, n, 1, H, W) uint8.
-        labels: (K, n).
-        n: The first ``n`` of each class are the training split, the others the test split; both are shuffled.
-        seed: Of the order.
-        out: The root folder of the data set.
-
-    Raises:
-        CganError: The images do not fit the format, or ``out`` cannot be written.
+    The first ``n`` of each class, of images (K, n, 1, H, W) uint8 and labels (K, n), are the training split, the others
+    the test split; both are shuffled.
     """
     for split, part in (("train", slice(n)), ("t10k", slice(n, None))):
         chosen, classes = images[:, part].flatten(0, 1), labels[:, part].flatten()

@@ -1,6 +1,6 @@
 r"""Hyperparameter search: ``cgan search NAME TRIALS [--workers N] OVERRIDE...``.
 
-Overrides are those of ``train.py``; those with a range or a choice are searched, in Hydra's own words for sweeps::
+Overrides are those of ``train.py``; those with a range or a choice are searched, in Hydra's own syntax for sweeps::
 
     cgan search first 30 data=mnist5k trainer.max_epochs=10 \
         'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'loss=choice(bce,hinge)' 'data.batch_size=range(32,129,32)'
@@ -36,15 +36,9 @@ log = logging.getLogger(__name__)
 def run(
     name: str, trials: int, overrides: list[str], workers: int = 1, studies: Path = STUDIES, heartbeat: int = 20
 ) -> list[Row]:
-    """Search until ``trials`` are done, those of earlier calls included; return all, best first.
+    """Search until a study has ``trials`` trials, those of earlier calls included; return all, best first.
 
-    Args:
-        name: The study; a known name goes on.
-        trials: How many trials the study has in the end.
-        overrides: Hydra overrides for ``train.py``, sweeps among them.
-        workers: Trials at a time.
-        studies: Where studies lie.
-        heartbeat: Seconds; a trial that gave no sign for three times as long was killed, and is tried anew.
+    A trial that gives no sign for three times ``heartbeat`` seconds was killed, and is tried anew.
 
     Raises:
         CganError: Nothing is searched, or what is searched is not understood.
@@ -89,12 +83,7 @@ def open_study(folder: Path, heartbeat: int) -> optuna.Study:
 
 
 def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float:
-    """Train in a process of its own, and return the best Fréchet distance.
-
-    Raises:
-        CganError: The run failed or measured no Fréchet distance; its last words are the message.
-        optuna.TrialPruned: The run was stopped because others did better at the same point.
-    """
+    """Train in a process of its own, whose last line is the error if it fails, and return the best Fréchet distance."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(

@@ -23,14 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """One run of a sweep.
-
-    Attributes:
-        name: The run's folder within the sweep's.
-        overrides: What set it apart, by key.
-        score: The best Fréchet distance; None if the run failed or measured none.
-        error: Why it failed, or None.
-    """
+    """One run of a sweep or a study, what set it apart by key, its best Fréchet distance, and why it failed."""
 
     name: str
     overrides: dict[str, str]
@@ -41,11 +34,8 @@ class Row(NamedTuple):
 def job(cfg: DictConfig, describe: Callable[[Exception], str]) -> float | None:
     """Train, by itself or as one job of a sweep, and return the best Fréchet distance.
 
-    A job of a sweep that fails leaves ``error.txt`` in its folder and returns NaN, so that the others run.
-
-    Args:
-        cfg: The composed configuration.
-        describe: Prints an error and returns it as one line.
+    A job of a sweep that fails leaves ``error.txt`` in its folder and returns NaN, so that the others run; ``describe``
+    prints an error and returns it as one line.
     """
     from cgan.tasks.train import run  # Hydra imports this file at every start; torch may wait
 

@@ -44,33 +44,13 @@ from cgan.tracking import JsonLines, log_result, resume
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
-# What TensorBoard's HParams tab shows: these groups by name, these sections by value.
-CHOICES = (
-    "experiment",
-    "data",
-    "model",
-    "model/generator",
-    "model/discriminator",
-    "loss",
-    "penalty",
-    "regulariser",
-    "optimizer",
-    "schedule",
-    "augment",
-    "trainer",
-)
 SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 
 class TrainResult(NamedTuple):
-    """What a run leaves behind.
+    """What a run leaves behind; the values, and those of real images, are of the best epoch, if quality was measured.
 
-    Attributes:
-        folder: The run folder.
-        best: The checkpoint of the best epoch, if quality was measured.
-        values: The quality values of the best epoch, by name.
-        real_values: The same values of held-out real images.
-        quality_share: The share of the run's time that went to evaluating.
+    ``quality_share`` is the share of the run's time that went to evaluating.
     """
 
     folder: Path
@@ -170,11 +150,7 @@ def run_record(cfg: DictConfig) -> RunRecord:
 
 
 def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], loggers: list[Any]) -> pl.Trainer:
-    """Build the trainer; the quality callback goes first, so that the others see its values, ``final`` goes last.
-
-    Raises:
-        CganError: There is no GPU for a run that asks for one, or a sweep asks for more than one device per run.
-    """
+    """Build the trainer; the quality callback goes first, so that the others see its values, ``final`` goes last."""
     if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
         raise CganError(
             f"trainer.accelerator=gpu: torch {torch.__version__} finds no GPU here; use trainer=auto or "
@@ -289,9 +265,9 @@ def summarise(folder: Path, quality: Quality | None) -> TrainResult:
 def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
     """Send the choices of this run and its best values to the loggers: TensorBoard shows them in its HParams tab."""
     chosen = HydraConfig.get().runtime.choices
-    words = {group: str(chosen[group]) for group in CHOICES if group in chosen}
+    names = {group: str(option) for group, option in chosen.items() if not group.startswith("hydra/")}
     numbers = {key: value for section in SECTIONS for key, value in _flat(cfg[section], section).items()}
-    choices = {**words, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size}
+    choices = {**names, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size}
     log_result(trainer.lightning_module, choices, result.values)
 
 

@@ -49,12 +49,7 @@ def warm() -> None:
 
 
 def fragment(show: Callable[[], None], every_s: float | None = None) -> Callable[[], None]:
-    """Turn a part of the page into a fragment, which runs by itself; a :class:`CganError` becomes a message.
-
-    Args:
-        show: Shows the part.
-        every_s: Seconds after which it runs again; None: only when the visitor changes something.
-    """
+    """Make a part of the page run by itself, also every some seconds; a :class:`CganError` becomes a message."""
 
     @functools.wraps(show)
     def part() -> None:
@@ -117,11 +112,7 @@ def values_table(models: Sequence[Model]) -> None:
 
 
 def chosen_model() -> Model:
-    """Return the chosen model.
-
-    Raises:
-        CganError: There is none, or it can no longer be read.
-    """
+    """Return the chosen model."""
     return service().model(st.session_state.get(MODEL) or service().default_model())
 
 
