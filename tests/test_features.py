@@ -9,6 +9,7 @@ from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.metrics import own
 from cgan.metrics.auto import AutoExtractor
+from cgan.metrics.classifier import mirror, shift
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.distances import FrechetDistance
 from cgan.metrics.features import extract
@@ -86,6 +87,20 @@ def test_larger_images_pass_more_convolutions_of_fewer_channels():
     assert stem_widths(16) == []
     assert stem_widths(28) == [48]
     assert stem_widths(256) == [16, 16, 24, 48]
+
+
+def test_shifts_are_of_whole_pixels_and_mirrors_of_whole_images():
+    rows = torch.arange(28.0).view(1, 1, 28, 1).expand(200, 2, 28, 6)
+    moved = shift(rows, torch.Generator().manual_seed(0))
+    assert moved.shape == rows.shape
+    offsets = (moved[:, :, 10] - 10).unique().tolist()
+    assert offsets == [-2, -1, 0, 1, 2], "a 14th of 28"
+    assert moved[:, :, :, 0].equal(moved[:, :, :, 5]), "a width of 6 is not shifted"
+    columns = torch.arange(3.0).expand(50, 1, 2, 3)
+    mirrored = mirror(columns, torch.Generator().manual_seed(0))
+    turned = (mirrored[:, 0, 0, 0] == 2).sum()
+    assert 10 < turned < 40
+    assert mirrored[:, 0, 0].unique(dim=0).tolist() == [[0, 1, 2], [2, 1, 0]]
 
 
 def test_a_classifier_is_trained_once_and_then_read_from_the_cache(tmp_path, monkeypatch, caplog):

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from cgan.errors import CganError
 from cgan.files import cache_folder
 from cgan.metrics.cache import keep, locked
-from cgan.metrics.classifier import accuracy, fit_classifier, fused
+from cgan.metrics.classifier import accuracy, fit_classifier, fused, jitter, mirror, nesterov, shift
 from cgan.metrics.features import Extractor, Labelled, hash_of
 from cgan.metrics.picture_net import PictureNet
 from cgan.spec import DataSpec, to_float
@@ -25,6 +25,10 @@ FORMAT = "cgan-classifier"
 RECIPE = 1
 """Counts the changes of network and training: weights of another recipe are not taken from the cache."""
 LARGEST_BATCH = 128
+LEARNING_RATE = 0.2
+"""Of the largest batch; it falls with the batch."""
+FEW_EPOCHS = 20
+"""Up to here images are only shifted; what is seen more often is turned and scaled, too."""
 MOST_EPOCHS = 100
 
 
@@ -76,8 +80,8 @@ class ClassifierExtractor(Extractor):
 class OwnExtractor(Extractor):
     """Trains a :class:`PictureNet` on the data's training split, once: it is kept in the cache.
 
-    Data, recipe and ``seed`` decide its weights on one machine. Large sets are seen a few times, small ones up to 100
-    times, each time turned, scaled and shifted a little.
+    Data, recipe and ``seed`` decide its weights on one machine. Large sets are seen a few times, each time shifted a
+    little, small ones up to 100 times, each time turned and scaled as well.
 
     Args:
         images: Training images to show in all.
@@ -128,6 +132,7 @@ class OwnExtractor(Extractor):
         images, labels = (column.to(device) for column in train)
         count = len(labels)
         epochs = min(max(self.images // count, 1), MOST_EPOCHS)
+        batch_size = min(max(count // 16, 8), LARGEST_BATCH, count)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = PictureNet(spec.img_shape, spec.num_classes).to(device)
@@ -140,8 +145,10 @@ class OwnExtractor(Extractor):
                 labels,
                 epochs=epochs,
                 seed=self.seed,
-                batch_size=min(max(count // 16, 8), LARGEST_BATCH, count),
-                flip=self.flip,
+                batch_size=batch_size,
+                learning_rate=LEARNING_RATE * batch_size / LARGEST_BATCH,
+                build_optimizer=nesterov,
+                augment=[jitter if epochs > FEW_EPOCHS else shift, *([mirror] if self.flip else [])],
                 precision=fast_precision(torch.device(device)),
                 on_step=bar.update,
             )
