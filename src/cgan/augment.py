@@ -1,14 +1,19 @@
-"""Differentiable augmentation of all that the discriminator sees (Zhao et al. 2020)."""
+"""Differentiable augmentation of all that the discriminator sees: it cannot learn by heart what it never sees twice."""
+
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from cgan.errors import CganError
+
+GREY = 0.0
+BLACK = -1.0
 
 
 class Translate:
-    """Shift each image by up to ``pixels`` in both directions; the background (-1) moves in.
-
-    Flips and turns are left out: they change the digit.
+    """Shift each image by up to ``pixels`` in both directions; black moves in.
 
     Args:
         pixels: Largest shift.
@@ -19,11 +24,129 @@ class Translate:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Shift: (N, C, H, W) -> (N, C, H, W), differentiable."""
-        count, _, height, width = images.shape
-        padded = F.pad(images, [self.pixels] * 4, value=-1.0)
-        shift = torch.randint(0, 2 * self.pixels + 1, (2, count, 1), device=images.device)
-        rows = (shift[0] + torch.arange(height, device=images.device)).view(count, 1, height, 1)
-        columns = (shift[1] + torch.arange(width, device=images.device)).view(count, 1, 1, width)
-        image = torch.arange(count, device=images.device).view(count, 1, 1, 1)
-        channel = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
-        return padded[image, channel, rows, columns]
+        shift = torch.randint(0, 2 * self.pixels + 1, (2, len(images), 1), device=images.device)
+        return _shifted(images, shift[0], shift[1], (self.pixels, self.pixels), BLACK)
+
+
+def colour(images: Tensor) -> Tensor:
+    """Change brightness by up to 0.5, saturation by a factor from 0 to 2 and contrast by one from 0.5 to 1.5.
+
+    Images are (N, C, H, W) in [-1, 1]; an alpha channel stays.
+    """
+    seen, alpha = images[:, :3], images[:, 3:]
+    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
+    seen = seen + (brightness - 0.5)
+    seen = torch.lerp(seen.mean(1, keepdim=True), seen, 2 * saturation)
+    seen = torch.lerp(seen.mean((1, 2, 3), keepdim=True), seen, contrast + 0.5)
+    return torch.cat([seen, alpha], dim=1)
+
+
+def translation(images: Tensor) -> Tensor:
+    """Shift each image, (N, C, H, W), by up to an eighth of its sides; grey moves in."""
+    height, width = (round(side / 8) for side in images.shape[2:])
+    down, right = (
+        torch.randint(0, 2 * pixels + 1, (len(images), 1), device=images.device) for pixels in (height, width)
+    )
+    return _shifted(images, down, right, (height, width), GREY)
+
+
+def cutout(images: Tensor) -> Tensor:
+    """Cover a rectangle of half the sides of each image, (N, C, H, W), with grey; part of it may lie outside."""
+    covered = []
+    for place, side in ((0, images.shape[2]), (1, images.shape[3])):
+        start = torch.randint(-(side // 4), side - side // 4 + 1, (len(images), 1), device=images.device)
+        pixel = torch.arange(side, device=images.device)
+        inside = (pixel >= start) & (pixel < start + side // 2)
+        covered.append(inside.view(len(images), 1, *((side, 1) if place == 0 else (1, side))))
+    return images.masked_fill(covered[0] & covered[1], GREY)
+
+
+TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {"colour": colour, "translation": translation, "cutout": cutout}
+
+
+class DiffAugment(nn.Module):
+    """Change every image, real and generated (Zhao et al. 2020, arXiv:2006.10738).
+
+    Args:
+        transforms: Any of ``colour``, ``translation``, ``cutout``; applied in this order.
+
+    Raises:
+        CganError: There is no such transform.
+    """
+
+    def __init__(self, transforms: Sequence[str] = ("colour", "translation", "cutout")) -> None:
+        super().__init__()
+        if unknown := [name for name in transforms if name not in TRANSFORMS]:
+            raise CganError(f"augment.transforms: {unknown[0]!r} is none of {', '.join(TRANSFORMS)}")
+        self.transforms = [TRANSFORMS[name] for name in transforms]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Change images: (N, C, H, W) in [-1, 1] -> (N, C, H, W), differentiable; colours may leave [-1, 1]."""
+        for transform in self.transforms:
+            images = transform(images)
+        return images
+
+
+class AdaptiveAugment(DiffAugment):
+    """Apply each transform to a share of the images that follows the discriminator's overfitting.
+
+    After Karras et al. 2020, arXiv:2006.06676, section 3.1. Overfitting is measured by how surely the discriminator
+    ranks real above generated images, which needs no zero point and so fits relativistic losses too.
+
+    Args:
+        transforms: As in :class:`DiffAugment`.
+        target: The overfitting to hold: the mean of ``sign(real logit - generated logit)``, -1 to 1.
+        ramp_images: Training images within which the strength can rise from 0 to 1.
+        limit: The largest strength; above about 0.8 the generator learns the transforms themselves.
+
+    Attributes:
+        strength: The probability of each transform, 0 to ``limit``; part of the checkpoint.
+    """
+
+    strength: Tensor
+
+    def __init__(
+        self,
+        transforms: Sequence[str] = ("colour", "translation", "cutout"),
+        target: float = 0.6,
+        ramp_images: int = 100_000,
+        limit: float = 0.8,
+    ) -> None:
+        super().__init__(transforms)
+        if not -1 < target < 1 or ramp_images < 1 or not 0 <= limit <= 1:
+            raise CganError(
+                f"augment: target={target}, ramp_images={ramp_images}, limit={limit}: expected a target between -1 and "
+                "1, at least 1 image, and a limit from 0 to 1"
+            )
+        self.target = target
+        self.ramp_images = ramp_images
+        self.limit = limit
+        self.register_buffer("strength", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Change some of the images: (N, C, H, W) in [-1, 1] -> (N, C, H, W), differentiable."""
+        for transform in self.transforms:
+            chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < self.strength
+            images = torch.where(chosen, transform(images), images)
+        return images
+
+    def adapt(self, overfitting: Tensor, images: int) -> None:
+        """Raise or lower the strength.
+
+        Args:
+            overfitting: Scalar, -1 to 1, of the latest step.
+            images: Number of images that the step saw.
+        """
+        step = torch.sign(overfitting - self.target) * images / self.ramp_images
+        self.strength.add_(step).clamp_(0, self.limit)
+
+
+def _shifted(images: Tensor, down: Tensor, right: Tensor, most: tuple[int, int], fill: float) -> Tensor:
+    """Shift by ``down - most`` and ``right - most`` pixels, (N, 1) each, as a window that moves over padded images."""
+    count, channels, height, width = images.shape
+    padded = F.pad(images, [most[1], most[1], most[0], most[0]], value=fill)
+    rows = (down + torch.arange(height, device=images.device)).view(count, 1, height, 1)
+    columns = (right + torch.arange(width, device=images.device)).view(count, 1, 1, width)
+    image = torch.arange(count, device=images.device).view(count, 1, 1, 1)
+    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
+    return padded[image, channel, rows, columns]

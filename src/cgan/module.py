@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
+from cgan.augment import AdaptiveAugment
 from cgan.checkpoint import describe, refuse_unreadable
 from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
@@ -138,6 +139,7 @@ class ConditionalGAN(pl.LightningModule):
         with _frozen(g_opt):
             d_loss, stats = self.d_objective(Batch(real, labels, fake.detach(), fake_labels), self._penalty_factor())
             self._minimise(d_loss, d_opt)
+        self._adapt_augment(stats, len(real))
 
         # Generator: make the discriminator take the same generated images for real ones.
         if update_generator:
@@ -167,6 +169,8 @@ class ConditionalGAN(pl.LightningModule):
             real_logits, fake_logits, penalty = self.penalty(self.logits, batch)
             stats["penalty"] = penalty * penalty_factor
         stats |= {"d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
+        if isinstance(self.augment, AdaptiveAugment):
+            stats["d_overfitting"] = (real_logits - fake_logits).sign().mean()
         objective = stats["d_loss"] = self.loss.d_loss(real_logits, fake_logits)
         if self.penalty is not None:
             objective = objective + stats["penalty"]
@@ -300,6 +304,13 @@ class ConditionalGAN(pl.LightningModule):
 
     def _augmented(self, batch: Batch) -> Batch:
         return batch._replace(real=self.augment(batch.real), fake=self.augment(batch.fake))
+
+    def _adapt_augment(self, stats: Statistics, count: int) -> None:
+        """Let an adaptive augmentation follow the discriminator's overfitting, the same on every device."""
+        if isinstance(self.augment, AdaptiveAugment):
+            overfitting = self.trainer.strategy.reduce(stats["d_overfitting"].detach(), reduce_op="mean")
+            self.augment.adapt(overfitting, count * self.trainer.world_size)
+            stats["augment_strength"] = self.augment.strength.clone()
 
     def _other_labels(self, labels: Tensor) -> Tensor:
         """Draw for each label one of the others."""

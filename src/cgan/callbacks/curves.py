@@ -24,6 +24,8 @@ TAGS = {
     "d_real": "training/logits_real",
     "d_fake": "training/logits_fake",
     "d_mismatched": "training/logits_mismatched",
+    "d_overfitting": "training/overfitting",
+    "augment_strength": "training/augment_strength",
     "d_grad_norm": "training/gradient_norm_d",
     "g_grad_norm": "training/gradient_norm_g",
 }
@@ -40,6 +42,7 @@ PANELS = {
         "training/logits_fake": "generated images",
         "training/logits_mismatched": "real images, wrong label",
     },
+    "Adaptive augmentation": {"training/overfitting": "overfitting", "training/augment_strength": "strength"},
     "Gradient norms": {"training/gradient_norm_d": "discriminator", "training/gradient_norm_g": "generator"},
     "Learning rates": {"training/learning_rate_d": "discriminator", "training/learning_rate_g": "generator"},
 }
@@ -51,6 +54,8 @@ COLORS = {
     "real images": "#555b66",
     "generated images": "#2f55c8",
     "real images, wrong label": "#e8871e",
+    "overfitting": "#c0392b",
+    "strength": "#3a9d5d",
 }
 """Each side has one colour in all panels."""
 

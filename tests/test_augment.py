@@ -1,0 +1,116 @@
+import pytest
+import torch
+from conftest import TINY_UNMEASURED
+
+from cgan.augment import AdaptiveAugment, DiffAugment, Translate, colour, cutout, translation
+from cgan.data.sources import Mnist5k
+from cgan.errors import CganError
+from cgan.tasks.train import build_module, run
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    torch.manual_seed(3)
+    return torch.rand(40, 3, 16, 24) * 1.6 - 0.8
+
+
+def test_colour_changes_mean_saturation_and_contrast_within_their_ranges(images):
+    changed = colour(images)
+    shift = changed.mean((1, 2, 3)) - images.mean((1, 2, 3))
+    assert -0.5 <= shift.min() < -0.3
+    assert 0.3 < shift.max() <= 0.5
+    grey = images.mean(1, keepdim=True)
+    contrast = changed.mean(1).std((1, 2)) / grey[:, 0].std((1, 2))  # the grey part knows no saturation
+    assert 0.5 <= contrast.min() < 0.6
+    assert 1.4 < contrast.max() <= 1.5
+    saturation = (changed - changed.mean(1, keepdim=True)).std((1, 2, 3)) / (images - grey).std((1, 2, 3)) / contrast
+    assert saturation.min() < 0.2
+    assert 1.8 < saturation.max() <= 2.0 + 1e-4
+
+
+def test_an_alpha_channel_keeps_its_values(images):
+    alpha = torch.full((40, 1, 16, 24), 0.3)
+    assert torch.equal(colour(torch.cat([images, alpha], 1))[:, 3:], alpha)
+
+
+def test_translation_moves_by_an_eighth_at_most_and_grey_moves_in(images):
+    changed = translation(images)
+    seen = set()
+    for before, after in zip(images, changed, strict=True):
+        shifts = [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-3, 4)
+            if torch.equal(
+                after[:, max(-down, 0) : 16 - max(down, 0), max(-right, 0) : 24 - max(right, 0)],
+                before[:, max(down, 0) : 16 + min(down, 0), max(right, 0) : 24 + min(right, 0)],
+            )
+        ]
+        assert len(shifts) == 1
+        seen.add(shifts[0])
+        assert int((after == 0).sum()) == 3 * (16 * 24 - (16 - abs(shifts[0][0])) * (24 - abs(shifts[0][1])))
+    assert {down for down, _ in seen} == set(range(-2, 3))
+    assert {right for _, right in seen} == set(range(-3, 4))
+
+
+def test_cutout_covers_half_the_sides_at_most(images):
+    changed = cutout(images)
+    covered = (changed == 0).all(1)
+    heights, widths = covered.any(2).sum(1), covered.any(1).sum(1)
+    assert heights.max() == 8
+    assert widths.max() == 12
+    assert heights.min() >= 4  # at least half of the rectangle lies inside
+    assert torch.equal(covered.sum((1, 2)), heights * widths)
+    seen = ~covered[:, None].expand_as(images)
+    assert torch.equal(changed[seen], images[seen])
+
+
+@pytest.mark.parametrize("augment", [Translate(3), DiffAugment(), AdaptiveAugment()])
+def test_gradients_reach_the_images(augment, images):
+    if isinstance(augment, AdaptiveAugment):
+        augment.strength.fill_(0.5)
+    images.requires_grad_()
+    augment(images).sum().backward()
+    assert images.grad is not None
+    assert (images.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_the_strength_is_the_share_of_images_that_are_changed():
+    torch.manual_seed(0)
+    augment, images = AdaptiveAugment(["cutout"]), torch.ones(4000, 1, 8, 8)
+    assert torch.equal(augment(images), images)
+    augment.strength.fill_(0.3)
+    changed = (augment(images) != images).flatten(1).any(1).double().mean()
+    assert abs(float(changed) - 0.3) < 0.03
+
+
+def test_the_strength_follows_overfitting_and_stays_within_its_limit():
+    augment = AdaptiveAugment(target=0.5, ramp_images=1000, limit=0.8)
+    augment.adapt(torch.tensor(0.6), 64)
+    assert float(augment.strength) == pytest.approx(0.064)
+    augment.adapt(torch.tensor(0.4), 32)
+    assert float(augment.strength) == pytest.approx(0.032)
+    augment.adapt(torch.tensor(0.4), 64)
+    assert float(augment.strength) == 0
+    for _ in range(20):
+        augment.adapt(torch.tensor(0.9), 64)
+    assert float(augment.strength) == pytest.approx(0.8)
+
+
+def test_a_run_stores_the_strength_and_goes_on_with_it(composed, tmp_path):
+    options = ["model=light", "augment=ada", "augment.target=-0.99", "augment.ramp_images=1000", *TINY_UNMEASURED]
+    result = run(composed("train", *options))
+    last = result.folder / "checkpoints" / "last.ckpt"
+    stored = torch.load(last, weights_only=True)["state_dict"]["augment.strength"]
+    assert 0 < float(stored) <= 0.8
+    images = 32 * 12  # 400 digits in batches of 32
+    assert float(stored) == pytest.approx(images / 1000, abs=1e-6)
+    resumed = composed("train", *options, "trainer.max_epochs=2", f"ckpt={last}", folder=tmp_path / "resumed")
+    run(resumed)
+    again = torch.load(tmp_path / "resumed/checkpoints/last.ckpt", weights_only=True)["state_dict"]["augment.strength"]
+    assert float(again) == pytest.approx(2 * images / 1000, abs=1e-6)
+
+
+def test_an_unknown_transform_is_one_clear_line(composed):
+    with pytest.raises(CganError, match=r"augment.transforms: 'flip' is none of colour, translation, cutout"):
+        build_module(composed("train", "augment=diffaugment"), Mnist5k().spec) and DiffAugment(["flip"])
