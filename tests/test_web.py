@@ -15,7 +15,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from cgan.checkpoint import load_generator
+from cgan.checkpoint import load_generator, save_generator
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.sampling.draw import draw
@@ -43,14 +43,22 @@ def runtime() -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) -> Path:
-    """A folder of exported pages: the bundled generator, colours with 1000 classes, and a single class."""
+    """Exported pages: the bundled generator, colours with 1000 classes, a single class, and styles with alpha."""
     folder = tmp_path_factory.mktemp("sites")
     web.export_site(load_generator("pretrained"), folder / "digits", runtime)
     names = tuple(f"animal {number}" for number in range(1000))
-    for spec in (DataSpec("colours", (3, 24, 40), names), DataSpec("one", (1, 20, 20), ("thing",))):
+    made = {
+        "MLPGenerator": (DataSpec("colours", (3, 24, 40), names), {"hidden": [16]}),
+        "LightGenerator": (DataSpec("one", (1, 20, 20), ("thing",)), {}),
+        "StyleGenerator": (DataSpec("styled", (2, 16, 16), ("0", "1")), {}),
+    }
+    for network, (spec, options) in made.items():
         torch.manual_seed(0)
-        generator = GENERATORS["MLPGenerator"](num_classes=spec.num_classes, img_shape=spec.img_shape, hidden=[16])
+        generator = GENERATORS[network](num_classes=spec.num_classes, img_shape=spec.img_shape, **options)
         generator.spec = spec
+        if network == "StyleGenerator":
+            generator.mean_w.normal_()
+            save_generator(generator, folder / "styled.cgan")
         web.export_site(generator.eval().requires_grad_(False), folder / spec.name, runtime)
     return folder
 
@@ -123,7 +131,7 @@ def test_the_script_draws_numpys_latents_value_by_value() -> None:
 def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) -> None:
     page = opened()
     shown = np.stack([pixels(canvas) for canvas in page.locator("#pictures canvas").all()])
-    z = latents_by_seed([7] * 8, list(range(43, 51)), 64) * TRUNCATION
+    z = latents_by_seed([7] * 8, list(range(43, 51)), 64)
     assert np.abs(shown.astype(int) - drawn(sites / "digits", z, one_hot([7] * 8, 10))).max() <= 1
     original = draw(load_generator("pretrained"), "7", seed=43, truncation=TRUNCATION).movedim(1, -1).numpy()
     assert np.abs(shown[0].astype(int) - original).mean() < 1, "the weights are rounded"
@@ -143,7 +151,7 @@ def test_a_number_is_written_in_one_style_per_seed(opened: Open, sites: Path) ->
     page = opened(fragment="#number=305&seed=7&truncation=1")
     expect(page.get_by_role("button", name="305, seed 10")).to_be_visible()
     z = fixed_latents(1, 64, 7).expand(3, -1)
-    digits = drawn(sites / "digits", z, one_hot([3, 0, 5], 10))
+    digits = drawn(sites / "digits", z, one_hot([3, 0, 5], 10), 1.0)
     shown = pixels(page.locator("#numbers canvas").first)
     assert shown.shape == (28, 3 * 28, 1)
     assert np.abs(shown.astype(int) - np.concatenate(list(digits), axis=1)).max() <= 1
@@ -155,11 +163,11 @@ def test_a_number_is_written_in_one_style_per_seed(opened: Open, sites: Path) ->
 @pytest.mark.parametrize("ends", [(3, 8), (4, 4)])
 def test_a_morph_is_that_of_sample(opened: Open, sites: Path, ends: tuple[int, int]) -> None:
     page = opened(fragment=f"#from={ends[0]}&to={ends[1]}&seed=5&truncation=0.5&at=0.25")
-    first, last = latents(torch.tensor(ends), 64, 5) * 0.5
+    first, last = latents(torch.tensor(ends), 64, 5)
     places = torch.tensor([0.0, 0.25, 1.0])
     shares = torch.lerp(*one_hot(list(ends), 10).unsqueeze(1), places.unsqueeze(1))
     shown = np.stack([pixels(canvas) for canvas in page.locator("#morph canvas").all()])
-    assert np.abs(shown.astype(int) - drawn(sites / "digits", slerp(first, last, places), shares)).max() <= 1
+    assert np.abs(shown.astype(int) - drawn(sites / "digits", slerp(first, last, places), shares, 0.5)).max() <= 1
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -207,7 +215,7 @@ def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Pat
     page = opened("colours", "#class=animal+999&seed=2")
     shown = pixels(page.locator("#pictures canvas").first, channels=3)
     assert shown.shape == (24, 40, 3)
-    z = latents_by_seed([999], [2], 100) * TRUNCATION
+    z = latents_by_seed([999], [2], 100)
     assert np.abs(shown.astype(int) - drawn(sites / "colours", z, one_hot([999], 1000))[0]).max() <= 1
     page.get_by_label("Class", exact=True).select_option("animal 12")
     expect(page.get_by_role("button", name="animal 12, seed 2.")).to_be_visible()
@@ -215,6 +223,18 @@ def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Pat
     page = opened("one")
     expect(page.get_by_role("button", name="thing, seed 43")).to_be_visible()
     expect(page.get_by_role("button", name="Play")).to_be_hidden()
+
+
+def test_styles_are_truncated_as_in_python_and_alpha_is_kept(opened: Open, sites: Path) -> None:
+    page = opened("styled", "#class=1&seed=3&truncation=0.4&number=10")
+    values = page.locator("#pictures canvas").first.evaluate(
+        "(c) => [...c.getContext('2d').getImageData(0, 0, 16, 16).data]"
+    )
+    shown = np.array(values).reshape(16, 16, 4)
+    grey, alpha = draw(load_generator(sites / "styled.cgan"), 1, seed=3, truncation=0.4)[0].numpy().astype(int)
+    assert np.abs(shown[..., 3] - alpha).mean() < 1
+    seen = alpha > 127  # a canvas keeps colours times alpha, so that transparent pixels lose theirs
+    assert np.abs(shown[..., 0] - grey)[seen].mean() < 1
 
 
 def test_the_export_is_small_and_replaces_an_earlier_one(
@@ -266,10 +286,11 @@ def pixels(canvas: Locator, channels: int = 1) -> np.ndarray:
     return image[..., :channels]
 
 
-def drawn(site: Path, z: torch.Tensor, shares: torch.Tensor) -> np.ndarray:
+def drawn(site: Path, z: torch.Tensor, shares: torch.Tensor, truncation: float = TRUNCATION) -> np.ndarray:
     """What onnxruntime draws in Python from the exported file: (N, H, W, C) integers."""
     session = onnxruntime.InferenceSession(site / "generator.onnx", providers=["CPUExecutionProvider"])
-    (images,) = session.run(None, {"z": z.numpy(), "classes": shares.numpy()})
+    factor = np.full((len(z), 1), truncation, np.float32)
+    (images,) = session.run(None, {"z": z.numpy(), "classes": shares.numpy(), "truncation": factor})
     return to_uint8(torch.from_numpy(images)).movedim(1, -1).int().numpy()
 
 

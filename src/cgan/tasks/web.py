@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks import Generator
+from cgan.networks.base import StyleBased
 from cgan.tasks.onnx import compressed, run_onnx, to_onnx
 
 log = logging.getLogger(__name__)
@@ -32,16 +33,19 @@ SHA256 = {
 
 
 class Blending(nn.Module):
-    """A generator that draws mixtures of classes, as :func:`cgan.sampling.interpolate.blend` does."""
+    """A generator that draws mixtures of classes (:func:`cgan.sampling.interpolate.blend`) from truncated latents."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, z: Tensor, classes: Tensor) -> Tensor:
-        """Draw: (N, Z) and shares of the classes (N, K), which sum to 1 -> (N, C, H, W) in [-1, 1]."""
-        embeddings = self.generator.embed(torch.arange(self.generator.num_classes))
-        return self.generator.synthesize(z, classes @ embeddings)
+    def forward(self, z: Tensor, classes: Tensor, truncation: Tensor) -> Tensor:
+        """Draw: (N, Z), shares of the classes (N, K), which sum to 1, and (N, 1) -> (N, C, H, W) in [-1, 1]."""
+        embedding = classes @ self.generator.embed(torch.arange(self.generator.num_classes))
+        if not isinstance(self.generator, StyleBased):
+            return self.generator.synthesize(z * truncation, embedding)
+        mean = (classes @ self.generator.mean_w).unsqueeze(1)  # see cgan.sampling.styles.truncate
+        return self.generator.paint(mean + truncation.unsqueeze(2) * (self.generator.map(z, embedding) - mean))
 
 
 def export_site(generator: Generator, out: Path, runtime: dict[str, bytes]) -> None:
@@ -57,7 +61,11 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes]) -> N
     """
     assert generator.spec is not None
     shares = torch.rand(64, generator.num_classes)
-    example = {"z": torch.randn(64, generator.z_dim), "classes": shares / shares.sum(1, keepdim=True)}
+    example = {
+        "z": torch.randn(64, generator.z_dim),
+        "classes": shares / shares.sum(1, keepdim=True),
+        "truncation": torch.rand(64, 1),
+    }
     model = _small(to_onnx(Blending(generator).eval(), example), example)
     about = {**generator.spec.to_dict(), "z_dim": generator.z_dim}
     files = {

@@ -20,18 +20,16 @@ const state = {};
 
 /* --- Pictures ------------------------------------------------------------------------------------------------- */
 
-/** Latents of image 0 of a class at a seed, times the truncation. */
-const latent = (key, row = 0) => {
-  const all = standardNormal(key, about.z_dim * (row + 1)).subarray(row * about.z_dim);
-  return all.map((value) => value * state.truncation);
-};
+/** The latent of image `row` of a stream, such as [seed, label]. */
+const latent = (key, row = 0) => standardNormal(key, about.z_dim * (row + 1)).subarray(row * about.z_dim);
 
 const oneClass = (label) => Float32Array.from(about.class_names, (_, index) => Number(index === label));
 
 /** Draw N images: latents (N, Z) and shares of the classes (N, K) -> N ImageData. */
 async function render(latents, shares) {
   const batch = (rows) => new ort.Tensor("float32", rows.flatMap((row) => [...row]), [rows.length, rows[0].length]);
-  const { images } = await session.run({ z: batch(latents), classes: batch(shares) });
+  const truncation = batch(latents.map(() => [state.truncation]));
+  const { images } = await session.run({ z: batch(latents), classes: batch(shares), truncation });
   const size = images.data.length / latents.length;
   return latents.map((_, index) => toImage(images.data.subarray(index * size, (index + 1) * size)));
 }
