@@ -53,7 +53,7 @@ def _mix_fields(layers: int) -> tuple[int, int] | None:
         1,
         layers,
         layers,
-        key="style.crossover",
+        key=f"style.crossover.{layers}",  # another model may have fewer
         help="Layers that follow the style seed; the others follow the fine style seed",
         persist_state="session",
     )
