@@ -299,6 +299,31 @@ def test_a_folder_of_pictures_is_read_as_it_is(tmp_path):
     assert torch.equal(split.labels, labels[torch.arange(0, 4600, 460)])
 
 
+def test_two_folders_are_compared_without_a_generator(composed, tmp_path):
+    """The second has 40 real digits of each class; in the first the threes are eights."""
+    images, labels = TEST
+    for place in range(4600):
+        rank, name = place % 460, str(int(labels[place]))
+        drawn = images[place + 5 * 460] if name == "3" else images[place]
+        for folder, picture, chosen in (("real", images[place], rank < 40), ("drawn", drawn, 40 <= rank < 60)):
+            if chosen:
+                (tmp_path / folder / name).mkdir(parents=True, exist_ok=True)
+                to_pil(picture).save(tmp_path / folder / name / f"{rank}.png")
+    choices = [f"images={tmp_path / 'drawn'}", f"images2={tmp_path / 'real'}", "features=digits", "metrics=quick"]
+    record = run(composed("evaluate", *choices, folder=tmp_path / "out")).record
+    assert (record.protocol.data, record.protocol.n, len(record.class_names)) == ("real", 200, 10)
+    drawn, real = record.entries[0], record.real
+    assert drawn.class_values["class_agreement"][3] == 0
+    assert min(drawn.class_values["class_agreement"][:3]) > 0.9 < min(real.class_values["class_agreement"])
+    assert drawn.class_values["class_recall"][3] < 0.2 < min(drawn.class_values["class_recall"][:3])
+    assert drawn.values["patch_fid"] < 0.1
+    flat = [f"images={tmp_path / 'drawn' / '0'}", f"images2={tmp_path / 'real' / '1'}", "features=pixels"]
+    record = run(composed("evaluate", *flat, "metrics=[fid,spectrum]", folder=tmp_path / "flat")).record
+    assert record.entries[0].values["fid"] > 3 * record.real.values["fid"]
+    with pytest.raises(CganError, match="name what is compared with it, such as images=FOLDER"):
+        run(composed("evaluate", f"images2={tmp_path / 'real'}", folder=tmp_path / "out"))
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -222,6 +222,17 @@ def test_held_out_real_images_have_the_values_of_real_images(real):
     assert set(suite.descriptions) == {*suite.real.values, *suite.real.class_values}
 
 
+def test_more_samples_than_held_out_images_leave_real_images_their_own_number(real):
+    """As in the published protocol: 50,000 samples against the training split, beside 10,000 test images."""
+    train, test, extractor = real
+    chosen = {"fid": FrechetDistance(), "coverage": DensityCoverage(), "memorised": Memorised()}
+    many, few = (Suite(extractor, chosen, RealImages(train, test.spread(300), n)) for n in (4000, 300))
+    assert many.real == few.real
+    values = many.measure(train).values
+    assert (values["fid"], values["coverage"]) == (pytest.approx(0, abs=1e-6), 1)
+    assert many.protocol("mnist5k", 0, "ema").tag("fid") == "fid_digits_4k"
+
+
 def test_every_value_is_described_for_people_once():
     names = [entry.name for metric in every_metric().values() for entry in metric.values]
     assert len(names) == len(set(names))

@@ -38,13 +38,13 @@ class RealImages:
 
     @cached_property
     def samples(self) -> Features:
-        """``n`` held-out images."""
-        return self.held_out.spread(self.n)
+        """``n`` held-out images, or all of them."""
+        return self.held_out.spread(min(self.n, len(self.held_out.labels)))
 
     @cached_property
     def equal(self) -> Features:
-        """As many reference images."""
-        return self.reference.spread(self.n)
+        """``n`` reference images, or all of them."""
+        return self.reference.spread(min(self.n, len(self.reference.labels)))
 
     def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return what ``compute`` finds of these images alone; it is kept on disk, since it may take minutes.

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -53,13 +54,13 @@ class Suite:
         metrics: Those that can be computed.
 
     Raises:
-        CganError: ``n`` does not fit the held-out images, none of the metrics can be computed, two of them have a value
+        CganError: ``n`` is below 2, none of the metrics can be computed, two of them have a value
             of the same name, or the extractor misreads the real images.
     """
 
     def __init__(self, extractor: Extractor, metrics: Mapping[str, Metric], real: RealImages) -> None:
-        if not 2 <= real.n <= len(real.held_out.labels):
-            raise CganError(f"n={real.n}: expected 2 to {len(real.held_out.labels)}, the number of held-out images")
+        if real.n < 2:
+            raise CganError(f"n={real.n}: expected at least 2 samples")
         self.extractor = extractor
         self.real_images = real
         reasons = self._missing(metrics, real.samples.labels)
@@ -94,7 +95,10 @@ class Suite:
 
     @cached_property
     def real(self) -> Measured:
-        """The values of ``n`` held-out real images in the role of the samples."""
+        """The values of ``n`` held-out real images, or of all of them, in the role of the samples."""
+        if self.real_images.n > (held_out := len(self.real_images.held_out.labels)):
+            fewer = replace(self.real_images, n=held_out)
+            return Suite(self.extractor, {name: copy(metric) for name, metric in self.metrics.items()}, fewer).real
         return _parted([metric.of_real(self.real_images) for metric in self.metrics.values()])
 
     def measure(self, samples: Features, on_metric: Callable[[str], None] = lambda name: None) -> Measured:

@@ -11,8 +11,12 @@ from omegaconf import DictConfig
 
 from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, read_description
 from cgan.config import listed
+from cgan.data.folder import FolderSource
+from cgan.data.layout import find_classes
 from cgan.data.pictures import read_pictures
+from cgan.data.pixels import Form, read_picture
 from cgan.data.sources import Split
+from cgan.data.trees import open_tree
 from cgan.errors import CganError
 from cgan.networks import Generator
 from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation, relative_file
@@ -55,6 +59,18 @@ def collect(cfg: DictConfig, spec: DataSpec, folder: Path) -> list[Candidate]:
     for name, source in zip(names[len(found) :], images, strict=True):
         candidates.append(Candidate(Entry(name, source=source), images=read_pictures(Path(source), spec)))
     return candidates
+
+
+def folder_as_data(root: str) -> FolderSource:
+    """Read a folder or zip as a data set at its pictures' own size; half of it is kept apart, if no test split is.
+
+    Raises:
+        CganError: As :class:`cgan.data.folder.FolderSource`.
+    """
+    tree = open_tree(Path(root), "images2")
+    first = min(find_classes(tree, "pictures", f"images2={root}")[0])
+    width, height = read_picture(tree.read(first), Form(3), f"images2: {first}").size
+    return FolderSource(root, size=[height, width], test_share=0.5)
 
 
 def runs_in(folder: Path) -> list[str]:

@@ -39,11 +39,12 @@ from cgan.sampling import formats
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
 from cgan.spec import DataSpec
-from cgan.tasks.candidates import Candidate, collect
+from cgan.tasks.candidates import Candidate, collect, folder_as_data
 from cgan.tracking import TensorBoard
 
 log = logging.getLogger(__name__)
 GRID_ROWS = 10
+DEFAULT_N = 10_000
 SOFTWARE = ("torch", "torchmetrics", "torch-fidelity")
 
 
@@ -72,7 +73,7 @@ def run(cfg: DictConfig) -> Evaluation:
     """
     load_plugins(cfg.plugins)
     _refuse_requests(cfg)
-    source = build_source(cfg.data)
+    source = build_source(cfg.data) if cfg.images2 is None else folder_as_data(str(cfg.images2))
     spec: DataSpec = source.spec
     extractor: Extractor = instantiate(cfg.features)
     extractor.check(spec)
@@ -83,7 +84,7 @@ def run(cfg: DictConfig) -> Evaluation:
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
     extractor = extractor.fitted(spec, splits["train"], splits["test"], cfg.device)
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
-    n = min(cfg.n, len(held_out.labels))
+    n = _number(cfg.n, len(held_out.labels), candidates)
     labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
 
     with tqdm(total=(len(candidates) + 1) * len(metrics), unit="step", dynamic_ncols=True) as bar:
@@ -138,8 +139,19 @@ def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -
     return replace(entry, values=measured.values, class_values=measured.class_values, confusion=table)
 
 
+def _number(requested: int | None, held_out: int, candidates: list[Candidate]) -> int:
+    """Return how many of each are measured; those of real images are never more than are held out."""
+    if requested is None:
+        return min(DEFAULT_N, held_out, *(len(one.images.labels) for one in candidates if one.images))
+    if requested > held_out:
+        log.info("Real images: %s, as many as are held out; samples: %s", f"{held_out:,}", f"{requested:,}")
+    return requested
+
+
 def _refuse_requests(cfg: DictConfig) -> None:
     for name, smallest in (("n", 2), ("seed", 0), ("batch_size", 1)):
+        if name == "n" and cfg.n is None:
+            continue
         if not isinstance(cfg[name], int) or isinstance(cfg[name], bool) or cfg[name] < smallest:
             raise CganError(f"{name}={cfg[name]}: expected a whole number from {smallest}")
     for name, choices in (("weights", ("ema", "raw")), ("reference", ("train", "test"))):
@@ -148,6 +160,8 @@ def _refuse_requests(cfg: DictConfig) -> None:
     for name in ("features", "metrics"):
         if not cfg.get(name):
             raise CganError(f"{name}: nothing is chosen; leave it out for the default")
+    if cfg.images2 is not None and cfg.images is None and cfg.ckpt is None and cfg.runs is None:
+        raise CganError(f"images2={cfg.images2}: name what is compared with it, such as images=FOLDER")
     check_device(cfg.device)
 
 
