@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
@@ -9,7 +11,7 @@ from cgan.metrics.classifier import accuracy, jitter
 from cgan.metrics.digits import DigitExtractor, DigitNet, fused
 from cgan.metrics.distances import FrechetDistance, frechet_distance
 from cgan.metrics.features import Features, extract, labels_like
-from cgan.metrics.inception import InceptionExtractor
+from cgan.metrics.inception import InceptionExtractor, clean_resize
 from cgan.metrics.labels import LabelAgreement
 from cgan.metrics.metric import RealImages
 from cgan.metrics.suite import Suite
@@ -143,3 +145,18 @@ def test_inception_weights_out_of_reach_are_one_clear_line(tmp_path, monkeypatch
     with pytest.raises(CganError, match=r"weights-inception-2015-12-05-6726825d\.pth.*by hand") as caught:
         InceptionExtractor()
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (400, 320)])
+def test_the_clean_resize_is_that_of_pillow(size):
+    images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    channels = [Image.fromarray(channel.numpy()).convert("F") for channel in images[1]]
+    expected = [np.asarray(channel.resize((299, 299), Image.Resampling.BICUBIC)) for channel in channels]
+    found = clean_resize(images)
+    assert (found.shape, found.dtype) == ((2, 3, 299, 299), torch.uint8)
+    assert np.abs(found[1].numpy() - np.stack(expected).clip(0, 255)).max() <= 0.51
+
+
+def test_an_unknown_resize_is_refused_before_any_download():
+    with pytest.raises(CganError, match=r"features\.resize=nearest: expected tf1 or clean"):
+        InceptionExtractor("nearest")

@@ -4,6 +4,7 @@ import urllib.error
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cgan.errors import CganError
@@ -17,19 +18,30 @@ def inception_file() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
 
 
+RESIZES = {
+    "tf1": "tensorflow 1 bilinear to 299x299",
+    "clean": "bicubic with antialiasing to 299x299, as Pillow and clean-fid, in 256 shades",
+}
+
+
 class InceptionExtractor(Extractor):
-    """Pool features (2048) and unbiased logits (1008) of the 2015 TensorFlow graph, with its legacy bilinear resize.
+    """Pool features (2048) and unbiased logits (1008) of the 2015 TensorFlow graph.
+
+    Args:
+        resize: ``tf1``, the graph's own bilinear resize, which most published values have, or ``clean`` (Parmar et al.
+            2022, arXiv:2104.11222); it stands in the name, and so in every tag.
 
     Raises:
-        CganError: The weights are not there and cannot be downloaded.
+        CganError: There is no such resize, or the weights are not there and cannot be downloaded.
     """
 
-    name = "inception_tf1"
     classes = "imagenet"
-    resize = "tensorflow 1 bilinear to 299x299"
 
-    def __init__(self) -> None:
+    def __init__(self, resize: str = "tf1") -> None:
         super().__init__()
+        if resize not in RESIZES:
+            raise CganError(f"features.resize={resize}: expected {' or '.join(RESIZES)}")
+        self.name, self.resize, self.clean = f"inception_{resize}", RESIZES[resize], resize == "clean"
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         try:
@@ -44,10 +56,17 @@ class InceptionExtractor(Extractor):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, C, H, W) uint8 to features (N, 2048) and logits (N, 1008), float32; read as :func:`as_rgb`."""
         with torch.autocast(images.device.type, enabled=False):
-            features, logits = self.net(as_rgb(images))
+            rgb = as_rgb(images)
+            features, logits = self.net(clean_resize(rgb) if self.clean else rgb)
         return features.flatten(1), logits
 
 
 def as_rgb(images: Tensor) -> Tensor:
     """Return (N, 3, H, W): grey is repeated; a second or fourth channel, transparency, is left out."""
     return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
+
+
+def clean_resize(images: Tensor) -> Tensor:
+    """Resize (N, C, H, W) uint8 to 299x299, which the network then takes as they are."""
+    resized = F.interpolate(images.float(), size=(299, 299), mode="bicubic", antialias=True)
+    return resized.round_().clamp_(0, 255).byte()
