@@ -1,13 +1,17 @@
 """The style-based generator, and what its styles are good for."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+import streamlit as st
 import torch
-from conftest import TINY_UNJUDGED
+from conftest import TINY_UNMEASURED
+from fastapi.testclient import TestClient
+from streamlit.testing.v1 import AppTest
 
 from cgan import CganError, draw, load_generator, save_generator
 from cgan.ema import GeneratorEMA
@@ -16,7 +20,9 @@ from cgan.sampling.draw import render
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import invert, like
 from cgan.sampling.styles import mix, to_styles, truncate
+from cgan.serving.api import create_app
 from cgan.serving.service import Service
+from cgan.serving.ui import PAGE
 from cgan.spec import DataSpec
 from cgan.tasks import export, sample, train
 
@@ -191,7 +197,7 @@ def test_an_image_is_found_again_in_the_styles(generator):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("logs") / "exports" / "small"
+    folder = tmp_path_factory.mktemp("checkout") / "logs" / "exports" / "small"
     save_generator(small().eval(), folder)
     return folder
 
@@ -253,8 +259,10 @@ def test_mixes_that_cannot_be_drawn_are_refused(exported, composed, requests, wo
 def test_the_service_truncates_mixes_and_morphs_styles(exported, generator):
     service = Service(exported.parents[1])
     name = "exports/small"
-    assert service.style_layers(name) == 5
-    assert service.style_layers("pretrained/light") == 0
+    assert {model.name: model.style_layers for model in service.models()}.items() >= {
+        (name, 5),
+        ("pretrained/light", 0),
+    }
     z, labels = service.style(name, 3), torch.tensor([0, 2])
     rendered = service.render(name, z, [0, 2], 0.5)
     assert torch.equal(rendered, render(generator, truncate(generator, z.expand(2, -1), labels, 0.5), labels))
@@ -266,10 +274,39 @@ def test_the_service_truncates_mixes_and_morphs_styles(exported, generator):
         service.mix("pretrained/light", (torch.zeros(64), torch.zeros(64)), [1])
 
 
+def test_the_api_mixes_two_styles(exported):
+    service, name = Service(exported.parents[1]), "exports/small"
+    with TestClient(create_app(service)) as client:
+        query = {"coarse": 3, "fine": 4, "classes": ["star", "0"], "crossover": 1, "model": name, "format": "npz"}
+        arrays = np.load(io.BytesIO(client.get("/v1/mixes", params=query).content))
+        assert arrays["labels"].tolist() == [2, 0]
+        expected = service.mix(name, (service.style(name, 3), service.style(name, 4)), [2, 0], 1)
+        assert np.array_equal(arrays["images"], expected[:, 0].numpy())
+        for wrong in ({"crossover": 5}, {"crossover": 0}, {"model": "pretrained/light"}, {"fine": -1}):
+            assert client.get("/v1/mixes", params=query | wrong).status_code == 422
+        assert "1 to 4" in client.get("/v1/mixes", params=query | {"crossover": 5}).json()["error"]
+
+
+def test_the_page_mixes_two_styles(exported, monkeypatch):
+    monkeypatch.chdir(exported.parents[2])
+    st.cache_resource.clear()
+    page = AppTest.from_file(str(PAGE), default_timeout=120)
+    page.session_state["model.name"], page.session_state["tab"] = "exports/small", "Style"
+    page.run()
+    assert not page.exception
+    assert [field.label for field in page.number_input] == ["Style seed", "Fine style seed"]
+    (coarse,) = [slider for slider in page.slider if slider.label == "Coarse layers"]
+    assert (coarse.min, coarse.max, coarse.value) == (1, 5, 5)
+    coarse.set_value(2)
+    page.run()
+    assert not page.exception
+    assert not page.error
+
+
 def test_a_run_trains_resumes_and_keeps_the_means(composed, tmp_path):
     """Two epochs at once, and one after the other, end in the same bits."""
     tiny = [
-        *TINY_UNJUDGED,
+        *TINY_UNMEASURED,
         "experiment=quickstart",
         "model=style",
         *(f"model.generator.{k}={v}" for k, v in SMALL.items()),

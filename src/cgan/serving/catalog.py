@@ -12,6 +12,7 @@ from pathlib import Path
 from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.errors import CganError
 from cgan.files import changed_at
+from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
 from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
 from cgan.records.run import RunRecord, read_run
@@ -52,6 +53,7 @@ class Model:
         title: For people: network, data and length of training.
         label: The title with what tells it apart from others: the time, or the name.
         warning: Why its pictures may be poor, in one sentence; empty where nothing is known against it.
+        style_layers: Layers whose styles can be mixed; 0 for a generator without styles.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Model:
     label: str = ""
     warning: str = ""
     values: tuple[Value, ...] = ()
+    style_layers: int = 0
 
     @property
     def data(self) -> str:
@@ -154,7 +157,9 @@ def _read(name: str, origin: str, path: Path, changed: int) -> Model:
         generator = load_generator(path)
     except CganError as error:
         return Model(name, origin, "", None, without_paths(str(error), name, path), path)
-    return Model(name, origin, type(generator).__name__, generator.spec, None, path, changed / 1e9)
+    layers = generator.style_layers if isinstance(generator, StyleBased) else 0
+    network = type(generator).__name__
+    return Model(name, origin, network, generator.spec, None, path, changed / 1e9, style_layers=layers)
 
 
 def without_paths(message: str, name: str, path: Path) -> str:

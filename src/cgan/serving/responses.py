@@ -59,6 +59,7 @@ class ModelInfo(BaseModel):
     classes: list[str] = Field(examples=[list("0123456789")])
     img_shape: list[int] = Field(description="(C, H, W)", examples=[[1, 28, 28]])
     values: list[ValueInfo]
+    style_layers: int = Field(description="layers that /v1/mixes can mix; 0: it has no styles", examples=[0])
     error: str | None = Field(description="why it cannot be used", examples=[None])
 
 

@@ -14,7 +14,7 @@ from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import changed_at
 from cgan.hardware import use_hardware_well
-from cgan.networks.base import Generator, StyleBased
+from cgan.networks.base import Generator
 from cgan.sampling import directions, interpolate, noise
 from cgan.sampling.draw import render
 from cgan.sampling.invert import Inversion, Progress, centre, invert, like
@@ -144,11 +144,6 @@ class Service:
         """Draw classes in the style of what :meth:`invert` found: (N, C, H, W) uint8 on the CPU."""
         generator, classes = self._checked(model, labels)
         return render(generator, like(generator, found, classes), classes)
-
-    def style_layers(self, model: str) -> int:
-        """Return the number of layers whose styles can be mixed; 0 for a generator without styles."""
-        generator = self.generator(model)
-        return generator.style_layers if isinstance(generator, StyleBased) else 0
 
     def morph(
         self, model: str, labels: tuple[int, int], seeds: tuple[int, int], frames: int = 16, truncation: float = 1.0

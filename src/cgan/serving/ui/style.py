@@ -28,7 +28,7 @@ def show() -> None:
                 value = st.slider(name.capitalize(), -MAX_SHIFT, MAX_SHIFT, 0.0, 0.1, key=key, persist_state="session")
                 z = z + direction * (value / truncation)  # moves as far at any truncation
             st.button("Reset", on_click=_reset, args=(list(directions),))
-        mixed = _mix_fields(service().style_layers(model.name))
+        mixed = _mix_fields(model.style_layers)
     labels = range(len(names))
     if mixed is None:
         images = service().render(model.name, z, labels, truncation)
