@@ -74,6 +74,57 @@ def test_a_stored_place_goes_on_where_it_stopped(split):
     assert served(resumed) == whole  # the next epoch is complete
 
 
+def uneven() -> Split:
+    """24 images, their number in the left pixel, 100 in the right one; classes of 18, 5 and 1."""
+    images = torch.full((24, 1, 1, 2), 100, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(24)
+    return Split(images, torch.tensor([0] * 18 + [1] * 5 + [2]))
+
+
+def test_balanced_classes_come_equally_often():
+    batches = make(uneven(), balance=True)
+    epochs = []
+    for epoch in range(2):
+        batches.sampler.set_epoch(epoch)
+        numbers = served(batches)
+        labels = [0 if number < 18 else 1 if number < 23 else 2 for number in numbers]
+        assert [labels.count(label) for label in range(3)] == [8, 8, 8]
+        assert len({number for number in numbers if number < 18}) == 8  # none twice before all were shown
+        assert {number for number in numbers if 18 <= number < 23} == {18, 19, 20, 21, 22}
+        epochs.append(numbers)
+    assert epochs[0] != epochs[1]
+
+
+def test_half_of_the_images_are_mirrored_anew_in_each_epoch():
+    split = uneven()
+    plain, flipped = make(split), make(split, flip=True)
+    seen = []
+    for epoch in range(2):
+        plain.sampler.set_epoch(epoch)
+        flipped.sampler.set_epoch(epoch)
+        pairs = [(to_uint8(a), to_uint8(b), la, lb) for (a, la), (b, lb) in zip(plain, flipped, strict=True)]
+        assert all(torch.equal(la, lb) for _, _, la, lb in pairs)
+        mirrored = torch.cat([(a != b).any(-1).flatten() for a, b, _, _ in pairs])
+        assert all(torch.equal(a.sort(-1).values, b.sort(-1).values) for a, b, _, _ in pairs)
+        assert 5 < mirrored.sum() < 19
+        seen.append(mirrored)
+    assert not torch.equal(*seen)
+
+
+def test_ranks_share_the_mirror_images_and_a_resumed_epoch_keeps_them():
+    split = uneven()
+
+    def images_of(batches: Batches) -> torch.Tensor:
+        return torch.cat([images.flatten(0, 1) for images, _ in batches])
+
+    whole = make(split, batch_size=8, steps_per_batch=1, flip=True)
+    one = images_of(whole)
+    ranks = [images_of(make(split, steps_per_batch=1, flip=True, rank=k, world_size=2)) for k in range(2)]
+    assert torch.equal(torch.stack(ranks, 1).flatten(0, 1), one)
+    whole.load_state_dict({"chunks_served": 1})
+    assert torch.equal(images_of(whole), one[8:])
+
+
 def test_a_batch_larger_than_the_data_is_refused(split):
     with pytest.raises(CganError, match="at most the 50"):
         make(split, batch_size=51)

@@ -1,6 +1,6 @@
 """Seeded batches from tensors in memory: no worker processes and no Python work per image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,11 +15,18 @@ class EpochOrder:
     """The order of an epoch: a permutation that follows from ``(seed, epoch)`` alone.
 
     Lightning calls :meth:`set_epoch` on a loader's ``sampler`` before each epoch.
+
+    Args:
+        size: The number of images.
+        seed: Names the orders.
+        balanced_by: (size,) labels whose classes are to come equally often; an epoch then leaves out images of large
+            classes and repeats those of small ones.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, balanced_by: Tensor | None = None) -> None:
         self.size = size
         self.seed = seed
+        self.balanced_by = balanced_by
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -27,8 +34,28 @@ class EpochOrder:
         self.epoch = epoch
 
     def permutation(self) -> Tensor:
-        """Return the epoch's order of all indices, (size,) int64."""
-        return torch.randperm(self.size, generator=torch_stream(self.seed, self.epoch))
+        """Return the epoch's order: (size,) int64 indices, all of them unless classes are balanced."""
+        stream = torch_stream(self.seed, self.epoch)
+        if self.balanced_by is None:
+            return torch.randperm(self.size, generator=stream)
+        chosen = _equally_often(self.balanced_by, stream)
+        return chosen[torch.randperm(len(chosen), generator=stream)[: self.size]]
+
+    def mirrored(self) -> Tensor:
+        """Return which of the epoch's images are mirrored, (size,) bool, half of them on average."""
+        return torch.rand(self.size, generator=torch_stream(self.seed, self.epoch, 1)) < 0.5
+
+
+def _equally_often(labels: Tensor, stream: torch.Generator) -> Tensor:
+    """Return at least ``len(labels)`` indices, as many of each class: random passes over the class's images."""
+    places = [(labels == label).nonzero().squeeze(1) for label in labels.unique()]
+    count = -(-len(labels) // len(places))
+    return torch.cat([_passes(own, count, stream) for own in places])
+
+
+def _passes(places: Tensor, count: int, stream: torch.Generator) -> Tensor:
+    passes = [places[torch.randperm(len(places), generator=stream)] for _ in range(-(-count // len(places)))]
+    return torch.cat(passes)[:count]
 
 
 class Batches:
@@ -43,19 +70,33 @@ class Batches:
     image and together they see the same global batches as one process with ``world_size * batch_size``.
 
     Args:
-        split: Images and labels, on the device that is to train.
+        split: Images and labels, on the device that trains or on the CPU, from where each chunk is copied while the
+            one before it is used.
         batch_size: Images per step on this rank.
         steps_per_batch: Steps per chunk.
         seed: Names the order, with the epoch.
         rank: This process, from 0.
         world_size: The number of processes.
+        flip: Mirror half of the images, chosen anew in each epoch.
+        balance: Show each class equally often.
+        device: The device that trains; None where the split lies.
 
     Raises:
         CganError: The split has fewer images than one global batch.
     """
 
     def __init__(
-        self, split: Split, *, batch_size: int, steps_per_batch: int, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        steps_per_batch: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        flip: bool = False,
+        balance: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         if batch_size < 1 or steps_per_batch < 1:
             raise CganError(
@@ -66,7 +107,9 @@ class Batches:
         self.steps_per_batch = steps_per_batch
         self.rank = rank
         self.world_size = world_size
-        self.sampler = EpochOrder(len(split.labels), seed)
+        self.flip = flip
+        self.device = device or split.images.device
+        self.sampler = EpochOrder(len(split.labels), seed, split.labels.cpu() if balance else None)
         self.steps_per_epoch = len(split.labels) // (batch_size * world_size)
         if self.steps_per_epoch == 0:
             raise CganError(
@@ -80,15 +123,32 @@ class Batches:
         return -(-self.steps_per_epoch // self.steps_per_batch)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        images, labels = self.split
-        used = self.steps_per_epoch * self.batch_size * self.world_size
-        order = self.sampler.permutation()[:used][self.rank :: self.world_size].to(labels.device)
-        chunks = order.view(self.steps_per_epoch, self.batch_size).split(self.steps_per_batch)
+        order = self._chunks(self.sampler.permutation())
+        mirrored = self._chunks(self.sampler.mirrored()) if self.flip else [None] * len(order)
         first, self._resume_from = self._resume_from, 0
-        for number in range(first, len(chunks)):
-            index = chunks[number]
+        upcoming = self._fetch(order[first], mirrored[first])
+        for number in range(first, len(order)):
+            images, labels = upcoming
+            if number + 1 < len(order):
+                upcoming = self._fetch(order[number + 1], mirrored[number + 1])
             self._chunks_served = number + 1
-            yield to_float(images[index]), labels[index]
+            yield to_float(images), labels
+
+    def _chunks(self, values: Tensor) -> Sequence[Tensor]:
+        """Cut this rank's share of an epoch's values into chunks (K, B)."""
+        used = self.steps_per_epoch * self.batch_size * self.world_size
+        return values[:used][self.rank :: self.world_size].view(-1, self.batch_size).split(self.steps_per_batch)
+
+    def _fetch(self, index: Tensor, mirrored: Tensor | None) -> Split:
+        """Gather a chunk, and start to copy it to the device."""
+        images, labels = (stored[index.to(stored.device)] for stored in self.split)
+        if images.device != self.device and self.device.type == "cuda":
+            images = images.pin_memory()  # so that the copy runs beside the networks
+        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        if mirrored is None:
+            return Split(images, labels)
+        chosen = mirrored.to(self.device)[..., None, None, None]
+        return Split(torch.where(chosen, images.flip(-1), images), labels)
 
     def state_dict(self) -> dict[str, int]:
         """Return the place in the epoch; the trainer stores it in every checkpoint."""

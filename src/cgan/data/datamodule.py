@@ -3,10 +3,13 @@
 import logging
 
 import lightning.pytorch as pl
+import torch
+from torch import Tensor
 
 from cgan.data.batches import Batches
 from cgan.data.report import imbalance
 from cgan.data.sources import Source, Split
+from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -20,14 +23,35 @@ class ImageData(pl.LightningDataModule):
         batch_size: Images per step and device.
         steps_per_batch: Training steps that share one call of the trainer; see :class:`Batches`.
         seed: Of the order of the images.
+        flip: Mirror half of the images, chosen anew in each epoch.
+        balance: Show each class equally often.
+        device: Where the images lie: ``auto`` is the device that trains, if they fit into half of its free memory,
+            else ``cpu``.
+
+    Raises:
+        CganError: There is no such choice of ``device``.
     """
 
-    def __init__(self, source: Source, batch_size: int = 64, steps_per_batch: int = 1, seed: int = 1) -> None:
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int = 64,
+        steps_per_batch: int = 1,
+        seed: int = 1,
+        flip: bool = False,
+        balance: bool = False,
+        device: str = "auto",
+    ) -> None:
         super().__init__()
+        if device not in ("auto", "cpu"):
+            raise CganError(f"data.device={device}: expected auto or cpu")
         self.source = source
         self.batch_size = batch_size
         self.steps_per_batch = steps_per_batch
         self.seed = seed
+        self.flip = flip
+        self.balance = balance
+        self.device = device
         self._splits: dict[str, Split] = {}
 
     @property
@@ -43,8 +67,8 @@ class ImageData(pl.LightningDataModule):
         """Say what the training data is, if the source reports on it."""
         for line in getattr(self.source, "report", []):
             log.info(line)
-        labels = self.train.labels.numpy()
-        if unequal := imbalance(labels, self.spec.class_names):
+        unequal = imbalance(self.train.labels.numpy(), self.spec.class_names)
+        if unequal and not self.balance:
             log.info(unequal)
 
     @property
@@ -58,19 +82,28 @@ class ImageData(pl.LightningDataModule):
         return self._read("test")
 
     def train_dataloader(self) -> Batches:
-        """Return the batches of this rank, from memory of the device that trains."""
+        """Return the batches of this rank."""
         assert self.trainer is not None, "train_dataloader() is called by a trainer"
         device = self.trainer.strategy.root_device
+        stored = device if self.device == "auto" and _fits(self.train.images, device) else torch.device("cpu")
         return Batches(
-            Split(*(tensor.to(device) for tensor in self.train)),
+            Split(*(tensor.to(stored) for tensor in self.train)),
             batch_size=self.batch_size,
             steps_per_batch=self.steps_per_batch,
             seed=self.seed,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            flip=self.flip,
+            balance=self.balance,
+            device=device,
         )
 
     def _read(self, split: str) -> Split:
         if split not in self._splits:
             self._splits[split] = self.source.load(split)  # type: ignore[arg-type]
         return self._splits[split]
+
+
+def _fits(images: Tensor, device: torch.device) -> bool:
+    """Whether images leave half of a GPU's free memory to the networks."""
+    return device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2

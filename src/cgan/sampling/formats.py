@@ -55,16 +55,20 @@ def npz(samples: LabelledImages) -> bytes:
     return content.getvalue()
 
 
+def safe_name(text: str) -> str:
+    """Make a part of a file's name of any text: characters that some file system refuses become hyphens."""
+    return "".join(letter if letter.isalnum() or letter in "-. " else "-" for letter in text).lstrip(".")
+
+
 def file_names(samples: LabelledImages, class_names: Sequence[str]) -> list[str]:
     """Name each image ``CLASS_SEED_NUMBER.png``; the number counts the images that share class and seed.
 
-    Characters that some file system refuses become hyphens. The number keeps names unique where two classes then agree.
+    The number keeps names unique where two classes agree in :func:`safe_name`.
     """
     counts: dict[str, int] = {}
     names = []
     for label, seed in zip(samples.labels.tolist(), samples.seeds.tolist(), strict=True):
-        letters = (letter if letter.isalnum() or letter in "-. " else "-" for letter in class_names[label])
-        stem = f"{''.join(letters).lstrip('.')}_{seed}"
+        stem = f"{safe_name(class_names[label])}_{seed}"
         number = counts[stem] = counts.get(stem, -1) + 1
         names.append(f"{stem}_{number:05d}.png")
     return names

@@ -12,7 +12,7 @@ _GAP, _NAME_HEIGHT = 2, 20
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """Convert one image, (1 or 3, H, W) uint8, to PIL."""
+    """Convert one image, (1, 3 or 4, H, W) uint8, to PIL."""
     pixels = image.permute(1, 2, 0).numpy()
     return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
 
@@ -29,7 +29,7 @@ def image_grid(
     """Lay images out row by row.
 
     Args:
-        images: (N, 1 or 3, H, W) uint8, N at least 1.
+        images: (N, 1, 3 or 4, H, W) uint8, N at least 1; transparent parts are laid on white.
         columns: Images per row; None makes about as many rows as columns.
         names: One per image, written above it.
         column_names: One per column, written above the first row.
@@ -49,7 +49,7 @@ def image_grid(
     def write(text: str, column: float, y: float) -> None:
         pen.text((left + (column + 0.5) * cell_w, y), text, fill=INK, font=font, anchor="mm")
 
-    pixels = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3).expand(-1, 3, -1, -1)
+    pixels = _laid_on_white(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3).expand(-1, 3, -1, -1)
     for place, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
         row, column = divmod(place, columns)
         corner = left + column * cell_w, top + row * cell_h + above
@@ -61,3 +61,10 @@ def image_grid(
     for row, name in enumerate(row_names or []):
         pen.text((left - 4, top + row * cell_h + (cell_h + above) / 2), name, fill=INK, font=font, anchor="rm")
     return figure
+
+
+def _laid_on_white(images: Tensor) -> Tensor:
+    if images.shape[1] < 4:
+        return images
+    alpha = images[:, 3:].float() / 255
+    return (images[:, :3] * alpha + 255 * (1 - alpha)).round().to(images.dtype)

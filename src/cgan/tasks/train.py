@@ -44,6 +44,8 @@ from cgan.tracking import JsonLines, log_result, resume
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
+BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
+"""The keys of ``data`` that say how images are served; those of a source are its own."""
 SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 

@@ -1,0 +1,109 @@
+"""What a data set holds, seen before training: a summary, contact sheets, duplicates, and the command to train."""
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from torch import Tensor
+
+from cgan.commands import command
+from cgan.config import compose
+from cgan.data.report import imbalance, per_class
+from cgan.data.sources import Source, Split
+from cgan.files import write_file
+from cgan.sampling.formats import png, safe_name
+from cgan.sampling.grids import image_grid
+
+SHEET_COLUMNS, SHEET_ROWS = 10, 10
+OVERVIEW_CLASSES = 40
+SEEN = 64
+"""Pixels that a picture has at least in a contact sheet; smaller ones are enlarged."""
+
+
+def run(chosen: Sequence[str], overrides: Sequence[str], out: Path | None = None) -> Path:
+    """Print what training on a data set would use; write a contact sheet of each class.
+
+    Args:
+        chosen: What was chosen, as it is typed: ``data=cifar10``, or ``data=folder`` with ``data.root=PATH``.
+        overrides: The same in Hydra's syntax.
+        out: The folder of the sheets; None makes one in ``logs/data``.
+
+    Returns:
+        The folder of the sheets.
+
+    Raises:
+        CganError: The pictures cannot be read or their classes are not clear.
+    """
+    cfg = compose("train", overrides)
+    source: Source = instantiate(cfg.data.source, _convert_="all")
+    source.prepare()
+    train, test = source.load("train"), source.load("test")
+    names = source.spec.class_names
+    for line in getattr(source, "report", _report(train, test, names)):
+        print(line)
+    unequal = imbalance(train.labels.numpy(), names)
+    print(f"Copies:   {duplicates(train.images, test.images, getattr(source, 'files', None))}")
+    folder = out or Path("logs") / "data" / safe_name(source.spec.name)
+    write_sheets(folder, train, names)
+    print(f"Sheets:   {shlex.quote(str(folder))} (overview.png and one of each class)")
+    if unequal:
+        print(unequal)
+    print(f"Train:    {command('train', *chosen)}")
+    return folder
+
+
+def _report(train: Split, test: Split, names: Sequence[str]) -> list[str]:
+    shape = "x".join(map(str, train.images.shape[1:]))
+    counts = f"{len(train.labels):,} to train on, {len(test.labels):,} to test with"
+    return [f"Pictures: {counts}; {per_class(train.labels.numpy(), names)}; channels x height x width: {shape}"]
+
+
+def duplicates(train: Tensor, test: Tensor, files: Sequence[str] | None = None) -> str:
+    """Say how many pictures have the same pixels as an earlier one, within the training split and across splits.
+
+    Args:
+        train: (N, C, H, W) uint8.
+        test: (M, C, H, W) uint8.
+        files: N + M names; without them pictures are numbered.
+    """
+    first: dict[bytes, int] = {}
+    pairs: dict[str, list[tuple[int, int]]] = {"within the training split": [], "in both splits": []}
+    for place, image in enumerate(torch.cat([train, test]) if len(test) else train):
+        known = first.setdefault(hashlib.sha256(image.numpy().tobytes()).digest(), place)
+        if known != place and known < len(train):
+            pairs["within the training split" if place < len(train) else "in both splits"].append((known, place))
+    return "; ".join(f"{len(found):,} {where}{_example(found, files)}" for where, found in pairs.items())
+
+
+def _example(pairs: Sequence[tuple[int, int]], files: Sequence[str] | None) -> str:
+    if not pairs:
+        return ""
+    return " ({} = {})".format(*(files[place] if files else f"number {place}" for place in pairs[0]))
+
+
+def write_sheets(folder: Path, split: Split, names: Sequence[str]) -> None:
+    """Write ``overview.png``, some pictures of up to 40 classes, and a sheet of up to 100 pictures of each class.
+
+    Raises:
+        CganError: A sheet cannot be written.
+    """
+    scale = max(1, -(-SEEN // max(split.images.shape[2:])))
+    digits = len(str(len(names) - 1))
+    rows: list[Tensor] = []
+    for label, name in enumerate(names):
+        images = split.images[(split.labels == label).nonzero().squeeze(1)[: SHEET_COLUMNS * SHEET_ROWS]]
+        sheet = image_grid(images, min(SHEET_COLUMNS, len(images)), scale=scale)
+        write_file(folder / f"{label:0{digits}d}_{safe_name(name)}.png", png(sheet))
+        if len(rows) < OVERVIEW_CLASSES:
+            rows.append(_row(images))
+    overview = image_grid(torch.cat(rows), SHEET_COLUMNS, row_names=names[: len(rows)], scale=scale)
+    write_file(folder / "overview.png", png(overview))
+
+
+def _row(images: Tensor) -> Tensor:
+    """Return the first images, and white ones where there are too few for a row."""
+    white = torch.full((SHEET_COLUMNS, *images.shape[1:]), 255, dtype=torch.uint8)
+    return torch.cat([images, white])[:SHEET_COLUMNS]
