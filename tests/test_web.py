@@ -220,7 +220,9 @@ def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Pat
     page.get_by_label("Class", exact=True).select_option("animal 12")
     expect(page.get_by_role("button", name="animal 12, seed 2.")).to_be_visible()
     expect(page.get_by_label("Number", exact=True)).to_be_hidden()
+    expect(page.locator("#command")).to_have_text("cgan sample 'classes=animal 12' n=1 seed=2 truncation=0.7")
     page = opened("one")
+    expect(page.get_by_role("radio")).to_have_count(0)
     expect(page.get_by_role("button", name="thing, seed 43")).to_be_visible()
     expect(page.get_by_role("button", name="Play")).to_be_hidden()
 

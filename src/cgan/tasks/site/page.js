@@ -89,6 +89,14 @@ function save(canvas, name) {
   make("a", { href: large.toDataURL(), download: file }).click();
 }
 
+/** The command that draws the first picture. */
+function command() {
+  const chosen = `classes=${state.class}`;
+  const quoted = /^[\w=.-]+$/.test(chosen) ? chosen : `'${chosen.replaceAll("'", "'\\''")}'`;
+  const truncation = state.truncation === 1 ? [] : [`truncation=${state.truncation}`];
+  return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation].join(" ");
+}
+
 const parts = {
   async pictures() {
     const seeds = Array.from({ length: COUNT }, (_, index) => state.seed + index);
@@ -98,8 +106,7 @@ const parts = {
       images: [image], name: `${state.class}, seed ${seeds[index]}`, caption: `seed ${seeds[index]}`,
     }));
     show(element("pictures"), strips);
-    const truncation = state.truncation === 1 ? "" : ` truncation=${state.truncation}`;
-    element("command").textContent = `cgan sample classes=${state.class} n=1 seed=${state.seed}${truncation}`;
+    element("command").textContent = command();
     element("status").textContent = `${COUNT} pictures of ${state.class}, seeds ${seeds[0]} to ${seeds.at(-1)}`;
   },
 
@@ -246,6 +253,7 @@ function play() {
 function connect() {
   element("data").textContent = about.name;
   element("class").append(classPicker());
+  element("class").hidden = about.class_names.length < 2;
   for (const name of ["from", "to"]) element(name).append(...about.class_names.map((text) => new Option(text, text)));
   element("number-section").hidden = !numeric();
   element("morph-section").hidden = about.class_names.length < 2;
