@@ -22,7 +22,7 @@ from PIL import Image
 
 from cgan.checkpoint import load_generator
 from cgan.cli.errors import error_message
-from cgan.cli.overrides import check_additions, explained, plain_words
+from cgan.cli.overrides import check_additions, explained, plain_words, with_preset
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
@@ -80,7 +80,7 @@ def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str |
         return run(cfg)
 
     with _errors_for_users():
-        overrides = resumed_arguments(plain_words(_with_key("experiment", arguments)))
+        overrides = with_preset(resumed_arguments(plain_words(_with_key("experiment", arguments))))
         result = _run("train", task, overrides, config_dirs, folder)
     return Run(result.folder, result.values)
 

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cgan.cli.errors import one_line_errors, report, wants_traceback
-from cgan.cli.overrides import check_additions, explained, plain_words
+from cgan.cli.overrides import check_additions, explained, plain_words, with_preset
 from cgan.config import CONF
 from cgan.tasks.resume import is_first_process
 
@@ -30,7 +30,7 @@ def run(name: str, prefix: list[str]) -> None:
     if name == "train":
         from cgan.tasks.resume import resumed_arguments
 
-        arguments = resumed_arguments(arguments)
+        arguments = with_preset(resumed_arguments(arguments))
     sys.argv[1:] = arguments
 
     def job(cfg: DictConfig) -> Any:

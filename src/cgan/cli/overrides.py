@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cgan.cli.errors import did_you_mean, error_message
-from cgan.config import initialized, quoted, search_path
+from cgan.config import CONF, initialized, quoted, search_path
 from cgan.errors import CganError
 
 CLASSES = ("classes", "digits", "interpolate")
@@ -68,6 +68,19 @@ def _word(name: str, word: str) -> str:
     if _QUOTED.fullmatch(word) or (word in ("", "null") and name not in CLASSES):
         return word
     return quoted(os.path.expanduser(word) if name in PATHS else word)
+
+
+def with_preset(overrides: list[str]) -> list[str]:
+    """Add the preset that is named as the data set, unless a preset or a part of one is chosen.
+
+    >>> with_preset(["data=folder", "data.root=photos"])
+    ['experiment=folder', 'data=folder', 'data.root=photos']
+    """
+    typed = dict(override.split("=", 1) for override in overrides if "=" in override)
+    preset = typed.get("data", "")
+    if {"experiment", "model", "loss", "penalty", "optimizer", "debug"} & set(typed):
+        return overrides
+    return [f"experiment={preset}", *overrides] if (CONF / "experiment" / f"{preset}.yaml").is_file() else overrides
 
 
 def check_additions(cfg: DictConfig) -> None:

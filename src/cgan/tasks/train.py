@@ -38,6 +38,7 @@ from cgan.plugins import load_plugins, typed_plugins
 from cgan.records.run import RunRecord, read_run
 from cgan.seeding import mix
 from cgan.spec import DataSpec
+from cgan.tasks.by_number import choose_by_number
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.resume import newest_good, started_again
 from cgan.tracking import JsonLines, log_result, resume
@@ -78,6 +79,7 @@ def run(cfg: DictConfig) -> TrainResult:
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
+    choices = choose_by_number(cfg)
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
@@ -85,6 +87,8 @@ def run(cfg: DictConfig) -> TrainResult:
         _refuse_finished(folder, before, Path(checkpoint), cfg.trainer.max_epochs)
         record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg):
+        if choices:
+            log.info(choices)
         result = _run(cfg, folder, checkpoint, status)
         status.write(score=result.score)
     return result
