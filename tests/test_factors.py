@@ -4,12 +4,16 @@ import json
 
 import pytest
 import torch
+from fastapi.testclient import TestClient
 from torch import nn
 
 from cgan import CganError, draw, load_generator, save_generator
 from cgan.networks import GENERATORS
 from cgan.networks.conditioning import LabelPlane, ProjectionHead
 from cgan.networks.embedding import ClassEmbedding
+from cgan.serving.api import create_app
+from cgan.serving.service import Service
+from cgan.serving.ui.parts import typed_classes
 from cgan.spec import DataSpec, combine_names
 from cgan.tasks import export, sample
 from cgan.tasks.train import build_module
@@ -105,3 +109,22 @@ def test_the_command_line_draws_a_combination(composed, tmp_path):
     save_generator(generator, tmp_path / "shapes")
     drawn = sample.run(composed("sample", f"ckpt={tmp_path / 'shapes'}", "classes=[large+blue,small+red]", "n=2"))
     assert drawn.labels.tolist() == [5, 5, 0, 0]
+
+
+def test_the_page_reads_combinations_and_digits_in_a_row():
+    assert typed_classes(" small+blue, large red ,", SPEC) == [2, 3]
+    assert typed_classes("20 26", DataSpec("digits", (1, 8, 8), tuple("0123456789"))) == [2, 0, 2, 6]
+    with pytest.raises(CganError, match="class 'tiny': shapes has the classes small"):
+        typed_classes("tiny", SPEC)
+
+
+def test_the_api_draws_a_combination_by_path_and_by_query(tmp_path):
+    generator = GENERATORS["LightGenerator"](num_classes=[2, 3], img_shape=(1, 8, 8)).eval().requires_grad_(False)
+    generator.spec = SPEC
+    save_generator(generator, tmp_path / "shapes")
+    with TestClient(create_app(Service(tmp_path, "cpu"))) as client:
+        drawn = client.get("/v1/classes/large+blue", params={"model": "shapes", "format": "json"}).json()["images"]
+        assert [(image["label"], image["class_name"]) for image in drawn] == [(5, "large+blue")]
+        several = client.get("/v1/styles/3?model=shapes&format=json&classes=large+blue&classes=small%2Bred").json()
+        assert [image["label"] for image in several["images"]] == [5, 0], "a + in a query is a space"
+        assert client.get("/v1/classes/large+tiny?model=shapes").status_code == 404

@@ -19,7 +19,7 @@ page, the API and model cards take their words from the same place. A metric of 
 
 def run(out: Path) -> str:
     """Write the page and return its text."""
-    chosen = compose("evaluate", ["metrics=[all,cas]"]).metrics
+    chosen = compose("evaluate", ["metrics=[all,cas,modes]"]).metrics
     metrics: dict[str, Metric] = instantiate(chosen, _convert_="all")
     rows = [["Value", "Name", "`metrics=`", "Meaning", "Good", "Needs", "Source"]]
     for key, metric in metrics.items():

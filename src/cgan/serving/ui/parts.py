@@ -139,29 +139,42 @@ def class_field(spec: DataSpec, label: str, key: str, default: int, bind: Bind =
 
 
 def classes_field(spec: DataSpec, label: str, key: str, default: str = "") -> list[int]:
-    """Show a field for several classes such as 2026 and return them; none where it is empty or has an error.
+    """Show a field for several classes and return them; none where it is empty or has an error.
 
-    There is no field where names have more than one letter.
+    Names of one letter are written in a row, such as 2026; combinations are separated by commas, such as 3+1+4, 2+7+1.
+    There is no field for other names.
     """
-    if spec.num_classes == 1 or any(len(name) > 1 for name in spec.class_names):
+    letters = all(len(name) == 1 for name in spec.class_names)
+    if spec.num_classes == 1 or not (letters or len(spec.factors) > 1):
         return []
-    digits = all(name.isdecimal() for name in spec.class_names)
+    digits = letters and all(name.isdecimal() for name in spec.class_names)
     text = st.text_input(
         label,
-        default,
-        max_chars=MAX_CLASSES,
+        default if letters else "",
+        max_chars=MAX_CLASSES if letters else None,
         key=key,
-        placeholder="2026" if digits else None,
+        placeholder=("2026" if digits else None) if letters else f"{spec.class_names[-1]}, {spec.class_names[0]}",
         type="phone" if digits else "default",  # a numeric keypad on phones
         icon="",
         autocomplete="off",
         persist_state="session",
     )
     try:
-        return [spec.label_of(letter) for letter in "".join((text or "").split())]
+        return typed_classes(text or "", spec)
     except CganError as error:
         st.error(str(error))
         return []
+
+
+def typed_classes(text: str, spec: DataSpec) -> list[int]:
+    """Return the labels of classes typed in a row: letter by letter, or combinations separated by commas.
+
+    Raises:
+        CganError: There is no such class.
+    """
+    single = len(spec.factors) == 1
+    names = list("".join(text.split())) if single else [part.strip() for part in text.split(",") if part.strip()]
+    return [spec.label_of(name) for name in names[:MAX_CLASSES]]
 
 
 def seed_field(label: str, key: str, default: int, *, dice: bool = False, bind: Bind = None) -> int:
