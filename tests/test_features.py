@@ -15,7 +15,7 @@ from cgan.metrics.distances import FrechetDistance
 from cgan.metrics.features import extract
 from cgan.metrics.labels import LabelAgreement
 from cgan.metrics.metric import RealImages
-from cgan.metrics.own import OwnExtractor, packed, read_classifier
+from cgan.metrics.own import Cifar10Extractor, OwnExtractor, packed, read_classifier
 from cgan.metrics.picture_net import PictureNet, stem_widths
 from cgan.metrics.pixels import PixelExtractor
 from cgan.metrics.suite import Suite
@@ -180,6 +180,18 @@ def test_data_of_one_class_have_no_classifier():
     assert (seen.features.shape, seen.logits.shape) == ((60, 3 * 8 * 8), (60, 0))
 
 
+def test_a_classifier_that_was_asked_for_measures_unlabelled_images_of_its_shape():
+    images, labels = Mnist5k(30).load("test")
+    unlabelled = Split(images, torch.zeros_like(labels)), DataSpec("scans", (1, 28, 28), ("scans",))
+    found = DigitExtractor().fitted(unlabelled[1], unlabelled[0], unlabelled[0], "cpu")
+    seen = extract(found, *unlabelled[0])
+    metrics = {"fid": FrechetDistance(), "label_agreement": LabelAgreement()}
+    suite = Suite(found, metrics, RealImages(seen, seen, 100))
+    assert set(suite.real.values) == {"fid"}
+    with pytest.raises(CganError, match=r"cats has one class of cats \(3x20x12\)"):
+        DigitExtractor().check(DataSpec("cats", (3, 20, 12), ("cat",)))
+
+
 def test_thumbnails_are_means_of_areas():
     images = torch.zeros(1, 1, 4, 6, dtype=torch.uint8)
     images[..., :2, :3] = 255
@@ -202,6 +214,28 @@ def test_digits_are_read_by_the_bundled_classifier_unless_it_misreads_them(chang
     assert ("so it is not used" in caplog.text) == (name == "own")
     if name == "digits":
         assert found.weights_hash() == DigitExtractor().weights_hash()
+
+
+def test_the_bundled_classifier_of_cifar10_is_small_verified_and_good(tmp_path):
+    found = Cifar10Extractor()
+    assert found.accuracy >= 0.85
+    assert (found.spec.img_shape, found.spec.class_names[9]) == ((3, 32, 32), "truck")
+    assert own.CIFAR10.stat().st_size < 1_500_000
+    changed = bytearray(own.CIFAR10.read_bytes())
+    changed[-1] ^= 1
+    (tmp_path / "cifar10.safetensors").write_bytes(changed)
+    with pytest.raises(CganError, match="SHA-256"):
+        Cifar10Extractor(tmp_path / "cifar10.safetensors")
+
+
+def test_cifar10_is_chosen_where_it_reads_the_images_as_labelled():
+    bundled = Cifar10Extractor()
+    stream = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (400, 3, 32, 32), generator=stream, dtype=torch.uint8)
+    read = Split(noise, bundled(noise)[1].argmax(1))
+    assert AutoExtractor(images=10).fitted(bundled.spec, read, read, "cpu").name == "cifar10"
+    mislabelled = Split(noise, torch.where(torch.arange(400) % 4 == 0, (read.labels + 1) % 10, read.labels))
+    assert AutoExtractor(images=10).fitted(bundled.spec, mislabelled, mislabelled, "cpu").name.startswith("own_")
 
 
 def test_shapes_train_with_nothing_said_about_features(composed, tmp_path, cache):

@@ -10,12 +10,12 @@ from cgan.metrics.cache import cached_features
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.features import Extractor, Labelled
 from cgan.metrics.inception import InceptionExtractor, inception_file
-from cgan.metrics.own import ClassifierExtractor, OwnExtractor
+from cgan.metrics.own import Cifar10Extractor, ClassifierExtractor, OwnExtractor
 from cgan.metrics.pixels import PixelExtractor
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
-BUNDLED: tuple[Callable[[], ClassifierExtractor], ...] = (DigitExtractor,)
+BUNDLED: tuple[Callable[[], ClassifierExtractor], ...] = (DigitExtractor, Cifar10Extractor)
 
 
 class AutoExtractor(OwnExtractor):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 FORMAT = "cgan-classifier"
 RECIPE = 1
 """Counts the changes of network and training: weights of another recipe are not taken from the cache."""
+CIFAR10 = Path(__file__).with_name("cifar10.safetensors")
+CIFAR10_SHA256 = "99018d3d83a7eeacf5b679196d21b29352e0e9e5e798f83a2ea76873397ca6b9"
 LARGEST_BATCH = 128
 LEARNING_RATE = 0.2
 """Of the largest batch; it falls with the batch."""
@@ -45,7 +47,7 @@ class ClassifierExtractor(Extractor):
         trusted: Share of a data set's held-out images that it must read as labelled for ``features=auto`` to take it.
     """
 
-    classes = "data"
+    classes: Literal["data", "imagenet", "none"] = "data"
     accuracy: float
     trusted: float
 
@@ -58,16 +60,23 @@ class ClassifierExtractor(Extractor):
         self.name = name or f"own_{self.weights_hash()[:6]}"
 
     def check(self, spec: DataSpec) -> None:
-        """Refuse images of another shape or of other classes.
+        """Refuse images of another shape or of other classes; those of data without labels are not known.
 
         Raises:
             CganError: The images of ``spec`` are something else.
         """
-        if (spec.img_shape, spec.class_names) != (self.spec.img_shape, self.spec.class_names):
+        known = spec.num_classes == 1 or spec.class_names == self.spec.class_names
+        if spec.img_shape != self.spec.img_shape or not known:
             raise CganError(
                 f"features={self.name}: a classifier of {_said(self.spec)}, {spec.name} has {_said(spec)}; leave "
                 "features= out, which chooses by the data"
             )
+
+    def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
+        """Return itself on ``device``; where the data have no labels, its readings cannot be compared with any."""
+        if spec.num_classes == 1:
+            self.classes = "none"
+        return super().fitted(spec, train, test, device)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +84,19 @@ class ClassifierExtractor(Extractor):
         with torch.autocast(images.device.type, enabled=False):
             features = self.net.features(to_float(images))  # type: ignore[operator]
             return features, self.net.head(features)  # type: ignore[operator]
+
+
+class Cifar10Extractor(ClassifierExtractor):
+    """The bundled classifier of CIFAR-10, made by ``cgan features``; see docs/features.md.
+
+    Raises:
+        CganError: The weights beside the code are missing or not the recorded ones.
+    """
+
+    def __init__(self, weights: Path = CIFAR10) -> None:
+        verified(weights, CIFAR10_SHA256)
+        found = read_classifier(weights)
+        super().__init__(found.net, found.spec, found.accuracy, "cifar10")
 
 
 class OwnExtractor(Extractor):
@@ -216,4 +238,5 @@ def fast_precision(device: torch.device) -> torch.dtype:
 
 def _said(spec: DataSpec) -> str:
     channels, height, width = spec.img_shape
-    return f"the {spec.num_classes} classes of {spec.name} ({channels}x{height}x{width})"
+    classes = f"the {spec.num_classes} classes" if spec.num_classes > 1 else "one class"
+    return f"{classes} of {spec.name} ({channels}x{height}x{width})"
