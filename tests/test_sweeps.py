@@ -31,13 +31,14 @@ def test_a_failed_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     assert "1 of 3 runs failed: run 2: " in words
     assert "expected at most the 150 training images" in words
     header, *rows = table(tmp_path / "sweep")
-    assert header == ["run", "score", "data.batch_size"]
-    assert rows[2] == ["2", "failed", "99999"]
+    assert header == ["run", "score", "real", "data.batch_size"]
+    assert rows[2] == ["2", "failed", "-", "99999"]
     assert float(rows[0][1]) < float(rows[1][1])
+    assert float(rows[0][2]) == float(rows[1][2]) > 0, "of the same real images"
     assert {rows[0][0], rows[1][0]} == {"0", "1"}
     best = run.words().split("Best: ")[1].splitlines()[0]
     assert f"{ROOT / 'train.py'} " in best
-    assert f"data.batch_size={rows[0][2]}" in best
+    assert f"data.batch_size={rows[0][3]}" in best
     assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000
 
 

@@ -82,7 +82,8 @@ def read_rows(folder: Path) -> list[Row]:
 
 def report(folder: Path, rows: list[Row]) -> list[Row]:
     """Print a ranked table, draw ``sweep.png``, name the best overrides; return the rows, best first."""
-    protocols = {row.name: _protocol(folder / row.name) for row in rows}
+    measured = {row.name: _measured(folder / row.name) for row in rows}
+    protocols = {name: protocol for name, (protocol, _) in measured.items()}
     ranked = sorted(
         rows,
         key=lambda row: (row.error is not None, protocols[row.name], math.inf if row.score is None else row.score),
@@ -94,9 +95,10 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
     several = len({protocols[row.name] for row in scored}) > 1
     for row in ranked:
         score = "failed" if row.error else "-" if row.score is None else f"{row.score:.4g}"
-        measured = [protocols[row.name]] if several else []
-        cells.append([row.name, score, *measured, *(row.overrides.get(key, "") for key in varied)])
-    head = ["run", "score", *(["measured in"] if several else []), *varied]
+        protocol = [protocols[row.name]] if several else []
+        choices = (row.overrides.get(key, "") for key in varied)
+        cells.append([row.name, score, measured[row.name][1], *protocol, *choices])
+    head = ["run", "score", "real", *(["measured in"] if several else []), *varied]
     table = tabulate(cells, head, tablefmt="plain", disable_numparse=True)
     log.info("%s", table)
     write_file(folder / "sweep.txt", (table + "\n").encode())
@@ -109,14 +111,16 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
     return ranked
 
 
-def _protocol(run: Path) -> str:
-    """Say how a run was measured; empty where it was not."""
+def _measured(run: Path) -> tuple[str, str]:
+    """Say how a run was measured, and the score of real images; empty where it was not."""
     from cgan.records.evaluation import FILE, read_evaluation
 
     try:
-        return str(read_evaluation(run / FILE).protocol)
+        record = read_evaluation(run / FILE)
     except CganError:
-        return ""
+        return "", "-"
+    real = record.real.values.get("fid")
+    return str(record.protocol), "-" if real is None else f"{real:.4g}"
 
 
 def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
