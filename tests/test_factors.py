@@ -11,11 +11,13 @@ from cgan import CganError, draw, load_generator, save_generator
 from cgan.networks import GENERATORS
 from cgan.networks.conditioning import LabelPlane, ProjectionHead
 from cgan.networks.embedding import ClassEmbedding
+from cgan.records.evaluation import Entry
 from cgan.serving.api import create_app
 from cgan.serving.service import Service
 from cgan.serving.ui.parts import typed_classes
 from cgan.spec import DataSpec, combine_names
 from cgan.tasks import export, sample
+from cgan.tasks.model_card import Licences, model_card
 from cgan.tasks.train import build_module
 
 NAMES = combine_names(("small", "large"), ("red", "green", "blue"))
@@ -128,3 +130,15 @@ def test_the_api_draws_a_combination_by_path_and_by_query(tmp_path):
         several = client.get("/v1/styles/3?model=shapes&format=json&classes=large+blue&classes=small%2Bred").json()
         assert [image["label"] for image in several["images"]] == [5, 0], "a + in a query is a space"
         assert client.get("/v1/classes/large+tiny?model=shapes").status_code == 404
+
+
+def test_the_card_of_one_class_says_so():
+    generator = GENERATORS["LightGenerator"](num_classes=1, img_shape=(1, 8, 8))
+    generator.spec = DataSpec("faces", (1, 8, 8), ("faces",))
+    card = model_card(generator, Entry("mine", parameters=7), None, Licences("mit", "unknown"))
+    assert "An unconditional generator: a latent of 64 numbers from N(0, 1) goes in, an image" in card
+    assert "one class (unconditional)" in card
+    generator.spec = SPEC
+    assert "A class-conditional generator: a latent of 64 numbers from N(0, 1) and a class go in" in model_card(
+        generator, Entry("mine", parameters=7), None, Licences("mit", "unknown")
+    )

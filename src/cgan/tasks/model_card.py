@@ -13,7 +13,7 @@ _CARD = """\
 {front}---
 # {network} for {data}
 
-A class-conditional generator: a latent of {z_dim} numbers from N(0, 1) and a class go in, an image of
+{kind} generator: a latent of {z_dim} numbers from N(0, 1){inputs} in, an image of
 {height} x {width} pixels and {channels} channel(s) in [-1, 1] comes out.
 
 {facts}
@@ -87,6 +87,8 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         data=spec.name,
         network=type(generator).__name__,
+        kind="A class-conditional" if spec.num_classes > 1 else "An unconditional",
+        inputs=" and a class go" if spec.num_classes > 1 else " goes",
         z_dim=generator.z_dim,
         channels=channels,
         height=height,
@@ -106,8 +108,9 @@ def _model_index(name: str, found: FoundEvaluation) -> dict[str, Any]:
         {"type": key, "name": describe(key).title, "value": value, "args": how}
         for key, value in found.entry.values.items()
     ]
+    kind = "class-conditional" if len(found.record.class_names) > 1 else "unconditional"
     result = {
-        "task": {"type": "unconditional-image-generation", "name": "class-conditional image generation"},
+        "task": {"type": "unconditional-image-generation", "name": f"{kind} image generation"},
         "dataset": {"name": protocol.data, "type": protocol.data, "split": protocol.reference},
         "metrics": metrics,
     }
