@@ -11,9 +11,9 @@ from cgan.tasks.train import build_module
 DIGITS = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
 
 
-def fresh_pair(model: str, *overrides: str) -> ConditionalGAN:
+def fresh_pair(model: str, *overrides: str, spec: DataSpec = DIGITS) -> ConditionalGAN:
     """Build a module with untrained networks; its ``generator`` and ``discriminator`` are what loops train."""
-    return build_module(compose("train", [f"model={model}", *overrides]), DIGITS)
+    return build_module(compose("train", [f"model={model}", *overrides]), spec)
 
 
 def mnist() -> Source:

@@ -22,6 +22,11 @@ SECTIONS = {
         "FLOPs per real image by PyTorch's counter, over the rate of a 2048 x 2048 float32 matrix product on this "
         "machine.",
     ),
+    "backbones": (
+        "Backbones and sizes",
+        "Real images per second of processor time through a whole training step (relativistic loss, R1 + R2) at batch "
+        "32, without the optimisers' updates; weights of generator + discriminator.",
+    ),
     "sampling": (
         "Sampling",
         "`draw` makes latents, runs the generator and rounds to uint8; the forward pass gets its latents for nothing.",

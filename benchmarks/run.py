@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("training", "sampling", "startup", "quality_cost", "memory", "growth", "report")
+PARTS = ("training", "backbones", "sampling", "startup", "quality_cost", "memory", "growth", "report")
 
 
 def main() -> None:

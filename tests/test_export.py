@@ -130,6 +130,19 @@ def test_onnxruntime_draws_the_same_for_any_batch(onnx_file, count):
     assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
 
 
+@pytest.mark.parametrize("network", ["LightGenerator", "R3Generator"])
+def test_a_grown_and_cropped_network_is_exported(tmp_path, network):
+    torch.manual_seed(2)
+    generator = GENERATORS[network](num_classes=3, img_shape=(3, 50, 40), width=8).eval().requires_grad_(False)
+    generator.spec = DataSpec("shapes", (3, 50, 40), ("circle", "square", "star"))
+    export.export_onnx(generator, tmp_path / "grown.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "grown.onnx", providers=["CPUExecutionProvider"])
+    z, labels = torch.randn(5, generator.z_dim), torch.tensor([2, 0, 1, 1, 0])
+    (images,) = session.run(None, {"z": z.numpy(), "labels": labels.numpy()})
+    assert images.shape == (5, 3, 50, 40)
+    assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
+
+
 def test_onnx_refuses_labels_out_of_range(onnx_file):
     session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
     for wrong in (-1, 10, -(2**40)):
