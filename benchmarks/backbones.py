@@ -40,7 +40,9 @@ def cost(model: str, shape: tuple[int, int, int], rounds: int) -> Row:
         step(pair)
         rates.append(BATCH_SIZE / (time.process_time() - start))
     name = "x".join(map(str, shape))
-    return row(f"{model}, {name}; weights {millions(pair.generator)} + {millions(pair.discriminator)}", rates, "images/s")
+    return row(
+        f"{model}, {name}; weights {millions(pair.generator)} + {millions(pair.discriminator)}", rates, "images/s"
+    )
 
 
 def step(pair: ConditionalGAN) -> None:

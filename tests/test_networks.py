@@ -102,6 +102,21 @@ def test_light_stays_small(composed, size):
         assert sum(weight.numel() for weight in network.parameters()) <= 1_000_000
 
 
+@pytest.mark.parametrize(("model", "shape"), [("light", (3, 32, 32)), ("light", (1, 64, 64)), ("r3", (3, 32, 32))])
+def test_an_even_map_gives_an_even_image_without_dots_or_stripes(composed, model, shape):
+    """Whatever the weights: all that follows the base grid treats all pixels alike, away from the border."""
+    generator = pair(composed, model, shape)[0]
+    start = 3 if model == "light" else 2
+    channels = generator.layers[:start](torch.randn(2, 96)).shape[1]
+    finer = generator.layers[start:-2]  # without tanh and crop
+    for weight in finer.parameters():
+        nn.init.normal_(weight, 0, 0.5)
+    image = finer(torch.randn(1, channels, 1, 1).expand(-1, -1, 12, 12))[0]
+    centre = image.shape[1] // 2
+    middle = image[:, centre - 4 : centre + 4, centre - 4 : centre + 4]
+    assert (middle - middle[:, :1, :1]).abs().max() < 1e-4 * middle.abs().max()
+
+
 def test_any_generator_meets_any_discriminator(composed):
     both = pair(composed, "light", (3, 32, 32), "model/generator=mlp", "model/discriminator=dcgan")
     assert [type(network).__name__ for network in both] == ["MLPGenerator", "DCGANDiscriminator"]

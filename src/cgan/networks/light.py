@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from cgan.networks.base import CentreCrop, Discriminator, Generator, base_grid, deepened
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
@@ -24,12 +26,29 @@ class _CheapUpsample(nn.Sequential):
         )
 
 
+class _LowPass(nn.Module):
+    """Weight every pixel and its neighbours by [1, 2, 1] / 4 in both directions: (N, C, H, W) -> (N, C, H, W)."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+        kernel = torch.outer(taps, taps).repeat(channels, 1, 1, 1)
+        self.register_buffer("kernel", kernel, persistent=False)  # a constant: in no checkpoint
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Smooth each channel; beyond the border is 0, as in the convolutions around."""
+        return F.conv2d(x, self.kernel, padding=1, groups=len(self.kernel))
+
+
 class LightGenerator(Generator):
     """``[z, embedding] -> H/4 x W/4 x 2w -> H/2 x W/2 x w -> H x W x 4C -> H x W x C``, tanh at the end.
 
-    Maps of full size are few and come from a sub-pixel convolution (Shi et al., arXiv:1609.05158): at 28x28 memory, not
-    arithmetic, is what a CPU waits for. Without batch norm, so an image never depends on its neighbours, in training
-    or after.
+    Larger images start from a base grid of 4 to 8 pixels a side, with 4w channels and one more doubling each. Maps of
+    full size are few and come from a sub-pixel convolution (Shi et al., arXiv:1609.05158): memory, not arithmetic, is
+    what a CPU waits for. Colour and images above 32x32 get a low-pass there. Without batch norm, so an image never
+    depends on its neighbours, in training or after.
 
     Args:
         z_dim: Length of a latent.
@@ -51,19 +70,30 @@ class LightGenerator(Generator):
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, base_width, doublings = base_grid(img_shape)
         coarse, *finer = deepened([width, 2 * width], doublings)[::-1]
-        fine = 4 * img_shape[0]
         self.layers = nn.Sequential(
             nn.Linear(z_dim + embed_dim, coarse * height * base_width),
             nn.LeakyReLU(0.2),
             nn.Unflatten(1, (coarse, height, base_width)),
             *(_CheapUpsample(fan_in, fan_out) for fan_in, fan_out in pairwise([coarse, *finer])),
-            nn.Conv2d(width, 4 * fine, kernel_size=3, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.PixelShuffle(2),
-            nn.Conv2d(fine, img_shape[0], kernel_size=3, padding=1),
+            *_sub_pixels(width, img_shape[0], smooth=doublings > 2 or img_shape[0] > 1),
             nn.Tanh(),
             CentreCrop(*img_shape[1:]),
         )
+
+
+def _sub_pixels(width: int, channels: int, smooth: bool) -> list[nn.Module]:
+    """Return the layers of the last doubling: a convolution for each of four sub-pixels, then one of them all.
+
+    Args:
+        width: Channels at half resolution.
+        channels: Channels of the image.
+        smooth: Low-pass the sub-pixels by [1, 2, 1] in both directions. The four differ, which leaves a screen of dots
+            of period 2; the low-pass is 0 at that period. Small grey images train without: none is seen there.
+    """
+    first = nn.Conv2d(width, 16 * channels, kernel_size=3, padding=1)
+    fine = [nn.PixelShuffle(2), _LowPass(4 * channels), nn.LeakyReLU(0.2)]
+    between = fine if smooth else [nn.LeakyReLU(0.2), nn.PixelShuffle(2)]
+    return [first, *between, nn.Conv2d(4 * channels, channels, kernel_size=3, padding=1)]
 
 
 class LightDiscriminator(Discriminator):
