@@ -209,6 +209,18 @@ def test_an_export_keeps_means_and_noise(exported):
     assert {"mean_w", "w_counts", "styled.4.noise"} <= original.state_dict().keys()
 
 
+@pytest.mark.parametrize(
+    "claim", [{"width": 2**30}, {"w_dim": 2**30}, {"max_width": 0}, {"mixing": 2}, {"img_shape": [1, 2**30, 2**30]}]
+)
+def test_an_untrusted_file_cannot_claim_other_sizes(exported, tmp_path, claim):
+    described = json.loads((exported / "config.json").read_text())
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((exported / name).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(described | {"config": described["config"] | claim}))
+    with pytest.raises(CganError, match=r"not a readable generator|expected a share"):
+        load_generator(tmp_path)
+
+
 def test_onnxruntime_draws_maps_and_mixes_the_same(exported, composed, tmp_path, generator):
     out = export.run(composed("export", f"ckpt={exported}", "format=onnx", f"out={tmp_path / 'small.onnx'}"))
     whole, painter = (onnxruntime.InferenceSession(path) for path in (out, tmp_path / "small.w.onnx"))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cgan.errors import CganError
 from cgan.networks.base import CentreCrop, StyleBased, base_grid
 from cgan.networks.embedding import Classes
 
@@ -132,6 +133,9 @@ class StyleGenerator(StyleBased):
         mixing: Share of the images in training that mix two latents.
         num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
+
+    Raises:
+        CganError: ``mixing`` is no share.
     """
 
     def __init__(
@@ -147,6 +151,8 @@ class StyleGenerator(StyleBased):
         dense: bool = False,
         mixing: float = 0.5,
     ) -> None:
+        if not 0 <= mixing <= 1:
+            raise CganError(f"model.generator.mixing={mixing}: expected a share from 0 to 1")
         height, base_width, doublings = base_grid(img_shape)
         sizes = [(height << level, base_width << level) for level in range(doublings + 1)]
         super().__init__(
