@@ -8,6 +8,7 @@ import stat
 import unicodedata
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -506,11 +507,14 @@ def test_what_a_killed_run_left_is_cleared(tmp_path, cache):
     assert stores(cache) == [store]
 
 
-def test_two_runs_at_once_read_the_same(tmp_path, cache):
+def test_of_two_runs_at_once_one_decodes_and_the_other_waits(tmp_path, cache, monkeypatch):
+    decoded = reads(monkeypatch)
     root = str(tree(tmp_path / "x", TWO))
     one, two = FolderSource(root), FolderSource(root)
-    one.prepare()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(FolderSource.prepare, [one, two]))
     assert torch.equal(two.load("train").images, one.load("train").images)
+    assert len(decoded) == 4
     assert len(stores(cache)) == 1
 
 
@@ -536,3 +540,15 @@ def test_files_that_change_while_they_are_read_are_refused(tmp_path, cache):
     with pytest.raises(CganError, match="changed while they were read"):
         source.prepare()
     assert not stores(cache)
+
+
+def test_a_cache_within_the_pictures_is_refused(tmp_path):
+    root = tree(tmp_path / "x", TWO)
+    with pytest.raises(CganError, match=r"data\.cache=.*expected a folder outside of data\.root"):
+        FolderSource(str(root), cache=str(root / "cache"))
+
+
+def test_runs_that_lie_in_the_folder_of_pictures_are_no_pictures(tmp_path, monkeypatch):
+    root = tree(tmp_path / "x", {**TWO, "logs/train/runs/1/samples/epoch_0001.png": 9})
+    monkeypatch.chdir(root)
+    assert classes(FolderSource(".")) == {"ant": [1, 2], "bee": [3, 4]}

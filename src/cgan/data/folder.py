@@ -45,6 +45,8 @@ class FolderSource(DecodedSource):
         if not 0 < test_share < 1:
             raise CganError(f"data.test_share={test_share}: expected a share between 0 and 1")
         self.root = Path(root).expanduser()
+        if cache not in (None, "auto", "none") and _within(Path(cache).expanduser(), self.root):
+            raise CganError(f"data.cache={cache}: expected a folder outside of data.root={root}")
         name, tree = _name(self.root), open_tree(self.root)
 
         def found() -> Layout:
@@ -68,3 +70,7 @@ def _name(root: Path) -> str:
     """Return what the data set is called: the folder's name, or the zip's without its ending."""
     name = root.resolve().stem if root.is_file() else root.resolve().name
     return name if is_name(name) else "pictures"
+
+
+def _within(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())

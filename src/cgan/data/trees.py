@@ -84,7 +84,7 @@ class FolderTree:
 
 
 def _folder_stats(root: Path) -> dict[str, os.stat_result]:
-    return dict(_walk(root, "", {os.path.realpath(root)}))
+    return dict(_walk(root, "", {os.path.realpath(root), os.path.realpath("logs")}))
 
 
 def _walk(folder: Path, prefix: str, above: set[str]) -> Iterator[tuple[str, os.stat_result]]:
