@@ -18,6 +18,7 @@ from cgan.spec import to_float
 STEPS = 150
 _GUESSES, _RESTARTS, _KEPT = 200, 4, 6
 _PRIOR = 0.01
+_NEAR = 0.05  # styles that went far suit no other class
 _FAINT = 32
 
 Progress = Callable[[float], None]
@@ -99,8 +100,8 @@ def invert(
 
     For each class the best 4 of 200 random latents start. Adam lowers the mean squared error of the pixels plus a small
     multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a quarter of the steps
-    only the best 6 go on. For a style-based generator they go on as styles, with the distance to where they started
-    in place of ``|z|^2`` (Abdal et al. 2019 search there too).
+    only the best 6 go on. For a style-based generator those of the best class go on as styles after half of the steps,
+    with the distance to where they started in place of ``|z|^2`` (Abdal et al. 2019 search there too).
 
     Args:
         generator: In eval mode.
@@ -115,13 +116,18 @@ def invert(
     labels = labels.to(weight.device)
     z, order = search.descend(z.to(weight), labels, steps // 4)
     z, labels = z[:_KEPT], labels[order[:_KEPT]]
-    styles = to_styles(generator, z, labels) if isinstance(generator, StyleBased) else None
-    latents, order = search.descend(z if styles is None else styles, labels, steps - steps // 4, styles)
-    z, label = z[order[0]] if styles is not None else latents[0], int(labels[order[0]])
-    shift = None if styles is None else (latents[0] - styles[order[0]]).cpu()
-    drawn = render(generator, latents[:1], labels[order[:1]])[0]
+    of_z = steps // 4 if isinstance(generator, StyleBased) else steps - steps // 4
+    latents, order = search.descend(z, labels, of_z)
+    z, labels, shift = latents, labels[order], None
+    if isinstance(generator, StyleBased):
+        z = z[labels == labels[0]]  # settled here: styles could draw any digit under any class
+        labels = labels[: len(z)].fill_(labels[0])
+        pivot = to_styles(generator, z, labels)
+        latents, order = search.descend(pivot, labels, steps - steps // 4 - of_z, pivot)
+        z, shift = z[order], (latents[0] - pivot[order[0]]).cpu()
+    drawn = render(generator, latents[:1], labels[:1])[0]
     error = float((drawn.float() - target.float()).div(255).square().mean())
-    return Inversion(z.cpu(), label, target, drawn, error, shift)
+    return Inversion(z[0].cpu(), int(labels[0]), target, drawn, error, shift)
 
 
 def like(generator: Generator, found: Inversion, labels: Tensor) -> Tensor:
@@ -140,8 +146,8 @@ class _Search:
     def losses(self, latents: Tensor, labels: Tensor, home: Tensor | None) -> Tensor:
         """Return the loss of each latent: (N,)."""
         errors = (synthesize(self.generator, latents, labels) - self.target).square().mean((1, 2, 3))
-        away = latents if home is None else latents - home
-        return errors + _PRIOR * away.square().flatten(1).mean(1)
+        prior = _PRIOR * latents.square().mean(1) if home is None else _NEAR * (latents - home).square().mean((1, 2))
+        return errors + prior
 
     def descend(self, latents: Tensor, labels: Tensor, steps: int, home: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Take ``steps`` steps of Adam; return the latents, the best first, and their former places.
