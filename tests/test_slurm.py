@@ -1,0 +1,56 @@
+"""On a real SLURM: jobs that are interrupted go on, and nodes train together. The jobs are `examples/train.sbatch`."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import INSTALLED, Cluster, started
+from processes import TINY, train
+from test_ddp import PLAIN, assert_same_curves
+from test_resume import SAVED_OFTEN, assert_same_run, checkpoint
+
+pytestmark = [
+    pytest.mark.xdist_group("slurm"),
+    pytest.mark.skipif(not INSTALLED, reason="needs slurm-wlm and munge"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="slurm_") as folder, started(Path(folder)) as running:
+        yield running
+
+
+def test_a_job_that_slurm_warns_of_its_time_limit_requeues_itself_and_ends_in_the_same_bits(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    train(*SAVED_OFTEN, "hydra.run.dir=run", cwd=tmp_path)
+    job = cluster.submit(*SAVED_OFTEN, cwd=tmp_path).saved().cancel("--signal=USR1")  # as sbatch's --signal sends it
+    assert job.wait() == "COMPLETED", job.words()
+    assert job.state()["Restarts"] == "1"
+    assert "Stopped by SIGUSR1" in job.words()
+    assert_same_run(job.folder, tmp_path / "run")
+
+
+def test_a_cancelled_job_leaves_a_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
+    job = cluster.submit(*SAVED_OFTEN, "trainer.max_epochs=1000", cwd=tmp_path).saved().cancel()
+    assert job.wait() == "CANCELLED"
+    job.until(lambda: "Stopped by SIGTERM" in job.words())
+    assert checkpoint(job.folder)["cgan"]["steps"] > 0
+
+
+def test_two_nodes_train_as_one_process_with_twice_the_batch(cluster: Cluster, tmp_path: Path) -> None:
+    train(*PLAIN, "hydra.run.dir=run", cwd=tmp_path)
+    arguments = [*PLAIN, "trainer=ddp_cpu", "trainer.num_nodes=2", "trainer.devices=1", "data.batch_size=4"]
+    job = cluster.submit(*arguments, cwd=tmp_path, options=("--nodes=2", "--ntasks-per-node=1"))
+    assert job.wait() == "COMPLETED", job.words()
+    assert "Global batch: 2 x 4 = 8 images" in job.words()
+    assert_same_curves(job.folder, tmp_path / "run")
+
+
+def test_two_jobs_that_start_together_have_two_folders(cluster: Cluster, tmp_path: Path) -> None:
+    jobs = [cluster.submit(*TINY, cwd=tmp_path) for _ in range(2)]
+    assert [job.wait() for job in jobs] == ["COMPLETED"] * 2, "".join(job.words() for job in jobs)
+    assert jobs[0].folder != jobs[1].folder
+    assert all(checkpoint(job.folder)["cgan"]["steps"] == 36 for job in jobs)
