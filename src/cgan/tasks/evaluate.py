@@ -84,9 +84,25 @@ def run(cfg: DictConfig) -> Evaluation:
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
     extractor = extractor.fitted(spec, splits["train"], splits["test"], cfg.device)
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
+    record, grids = _evaluate(cfg, spec, extractor, metrics, reference, held_out, candidates)
+    _write(folder, record, grids)
+    log.info("\n%s\n", text_table(record))
+    log.info("Written: %s", folder)
+    return Evaluation(folder, record)
+
+
+def _evaluate(
+    cfg: DictConfig,
+    spec: DataSpec,
+    extractor: Extractor,
+    metrics: dict[str, Metric],
+    reference: Split,
+    held_out: Split,
+    candidates: list[Candidate],
+) -> tuple[EvaluationRecord, list[dict[str, bytes]]]:
+    """Draw, measure and draw the image grids of each candidate; return the record, and the grids by file name."""
     n = _number(cfg.n, len(held_out.labels), candidates)
     labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
-
     with tqdm(total=(len(candidates) + 1) * len(metrics), unit="step", dynamic_ncols=True) as bar:
         bar.set_description("reading real images")
         real = RealImages(
@@ -118,10 +134,7 @@ def run(cfg: DictConfig) -> Evaluation:
         describe_hardware(cfg.device),
         extractor.accuracy,
     )
-    _write(folder, record, grids)
-    log.info("\n%s\n", text_table(record))
-    log.info("Written: %s", folder)
-    return Evaluation(folder, record)
+    return record, grids
 
 
 def _measured(name: str, suite: Suite, samples: Features, bar: tqdm) -> Measured:
