@@ -17,16 +17,15 @@ MODELS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if not p
 # The relativistic loss with both penalties, as the presets train; dropout does not go with them.
 OBJECTIVE = ["loss=relativistic", "penalty=r1r2", "optimizer=adam_no_momentum"]
 DROPOUT = ["model.discriminator.dropout=0"]
-BATCH_SIZE = 32
+BATCH_SIZE = 16
 
 
 def main(rounds: int = 3) -> None:
     """Measure every pair of networks at every size; ``rounds`` is the number of training steps that count."""
     rows: list[Row] = []
     for model in MODELS:
-        for shape in SHAPES:
-            rows.append(cost(model, shape, rounds))
-            keep("backbones", rows)  # long: what is measured is kept
+        rows += [cost(model, shape, rounds) for shape in SHAPES]
+        keep("backbones", rows)  # long: what is measured is kept
 
 
 def cost(model: str, shape: tuple[int, int, int], rounds: int) -> Row:

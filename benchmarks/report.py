@@ -25,7 +25,7 @@ SECTIONS = {
     "backbones": (
         "Backbones and sizes",
         "Real images per second of processor time through a whole training step (relativistic loss, R1 + R2) at batch "
-        "32, without the optimisers' updates; weights of generator + discriminator.",
+        "16, without the optimisers' updates; weights of generator + discriminator.",
     ),
     "sampling": (
         "Sampling",
