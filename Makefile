@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo site test lint clean
+.PHONY: help demo site docs test lint clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,11 @@ demo: .venv/installed ## Train on real digits, draw them, say where everything l
 site: .venv/installed ## Build the page that draws in any browser; needs npm, which fetches its runtime
 	$(BIN)/python export.py format=web out=site ckpt=pretrained
 	@echo "Look at it: $(BIN)/python -m http.server -d site    and open http://localhost:8000"
+
+docs: .venv/installed ## Build the documents as a site, without a dead link: build/docs/index.html
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
+	@echo "Look at it: build/docs/index.html"
 
 test: .venv/installed ## Run ruff, mypy, import-linter and pytest
 	$(BIN)/ruff check .
