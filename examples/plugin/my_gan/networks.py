@@ -1,9 +1,9 @@
-"""A backbone: a generator and a discriminator for images whose sides 4 divides."""
+"""A backbone: a generator and a discriminator for images of any size."""
 
 from torch import nn
 
 import cgan
-from cgan.networks.base import Discriminator, Generator, divided
+from cgan.networks.base import CentreCrop, Discriminator, Generator
 from cgan.networks.conditioning import LabelPlane, LogitHead
 
 
@@ -29,7 +29,7 @@ class ShapeGenerator(Generator):
         width: int = 32,
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
-        rows, columns = divided(img_shape, 4, "ShapeGenerator")
+        rows, columns = -(-img_shape[1] // 4), -(-img_shape[2] // 4)  # rounded up; what is too much is cut at the end
         self.layers = nn.Sequential(
             nn.Linear(z_dim + embed_dim, 2 * width * rows * columns),
             nn.Unflatten(1, (2 * width, rows, columns)),
@@ -38,6 +38,7 @@ class ShapeGenerator(Generator):
             nn.ReLU(),
             nn.ConvTranspose2d(width, img_shape[0], kernel_size=4, stride=2, padding=1),
             nn.Tanh(),
+            CentreCrop(*img_shape[1:]),
         )
 
 
@@ -46,7 +47,7 @@ class ShapeDiscriminator(Discriminator):
 
     def __init__(self, *, num_classes: int, img_shape: tuple[int, int, int], width: int = 32) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
-        rows, columns = divided(img_shape, 4, "ShapeDiscriminator")
+        rows, columns = img_shape[1] // 4, img_shape[2] // 4
         self.label = LabelPlane(num_classes, *img_shape[1:])  # (N, C, H, W) -> (N, C + 1, H, W)
         self.features = nn.Sequential(
             nn.Conv2d(img_shape[0] + 1, width, kernel_size=4, stride=2, padding=1),
