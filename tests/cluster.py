@@ -4,9 +4,11 @@ import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,60 +78,93 @@ class Job:
         _output("scancel", *options, self.number, env=self.env)
         return self
 
+    def kill(self) -> None:
+        """End all that runs for the job at once, SLURM's supervisors first, so that nobody is left to report it."""
+        mine = [process for process in _processes() if _link(process / "cwd") == self.cwd]
+        parents = {Path("/proc", (process / "stat").read_text().rpartition(")")[2].split()[1]) for process in mine}
+        supervisors = [process for process in parents if (process / "cmdline").read_bytes().startswith(b"slurmstepd")]
+        for process in [*supervisors, *mine]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
+
     def wait(self) -> str:
         """Wait for the job's end and return its state, such as ``COMPLETED``."""
         return self.until(self.ended).state()["JobState"]
 
 
 class Cluster:
-    """Submits jobs."""
+    """Daemons that end with ``daemons``, and the jobs they run; ``folder`` has a short name, as sockets need."""
 
-    def __init__(self, configuration: Path) -> None:
+    def __init__(self, folder: Path, daemons: contextlib.ExitStack) -> None:
+        self.folder, self.daemons = folder, daemons
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
         self.env = clean | {
-            "SLURM_CONF": str(configuration),
+            "SLURM_CONF": str(folder / "slurm.conf"),
             "MASTER_ADDR": "127.0.0.1",  # what a cluster's name service says of a job's first node
             "PATH": f"{Path(sys.executable).parent}:{SBIN}",
             "OMP_NUM_THREADS": "1",
         }
 
+    def start(self, *command: str) -> None:
+        """Start a daemon."""
+        with (self.folder / "daemons.log").open("a") as output:
+            process = subprocess.Popen(command, env=self.env, stdout=output, stderr=output, cwd=self.folder)
+        self.daemons.callback(process.wait, 60)
+        self.daemons.callback(process.terminate)
+
+    def start_node(self, name: str) -> None:
+        self.start("slurmd", "-D", "-N", name)
+
+    def start_all(self) -> None:
+        files = {"socket": "munge.sock", "key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        self.start("munged", "--foreground", "--force", *(f"--{key}={self.folder / files[key]}" for key in files))
+        self.start("slurmctld", "-D")
+        for name in NODES:
+            self.start_node(name)
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait until both nodes have answered and run nothing."""
+        command = ("sinfo", "--noheader", "--Node", "--format=%t")
+        logs = self.folder.glob("*.log")
+        _wait(
+            lambda: _output(*command, env=self.env, check=False).split() == ["idle"] * len(NODES),
+            60,
+            lambda: "".join(path.read_text() for path in logs),
+        )
+
     def submit(self, *arguments: str, cwd: Path, options: tuple[str, ...] = ()) -> Job:
         number = _output("sbatch", "--parsable", *options, str(SCRIPT), *arguments, env=self.env, cwd=cwd)
         return Job(number.strip(), cwd, self.env)
 
-    def ready(self) -> bool:
-        return (
-            _output("sinfo", "--noheader", "--Node", "--format=%t", env=self.env, check=False).split() == ["idle"] * 2
-        )
+    def lose(self, node: str, job: Job) -> None:
+        """Let a node die with the job that it runs; the controller is told, which else waits for minutes."""
+        os.kill(int((self.folder / f"{node}.pid").read_text()), signal.SIGKILL)
+        job.kill()
+        _output("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=dead", env=self.env)
 
     def cancel_all(self) -> None:
         _output("scancel", "--user", getpass.getuser(), env=self.env)
-        _wait(self.ready, 60, lambda: _output("scontrol", "show", "jobs", env=self.env))
+        self.wait_until_idle()
 
 
 @contextlib.contextmanager
-def started(folder: Path) -> Iterator[Cluster]:
-    """Start all daemons, and end them however the tests end; ``folder`` has a short name, as sockets need."""
-    for name in ("state", *NODES):
-        (folder / name).mkdir()
-    (folder / "key").write_bytes(os.urandom(64))
-    (folder / "key").chmod(0o400)
-    configuration = folder / "slurm.conf"
-    host = socket.gethostname().partition(".")[0]
-    configuration.write_text(
-        CONFIGURATION.format(host=host, user=getpass.getuser(), folder=folder, ports=_free_ports(3))
-    )
-    cluster = Cluster(configuration)
-    files = {"socket": "munge.sock", "key-file": "key", "pid-file": "pid", "log-file": "munge.log", "seed-file": "seed"}
-    with contextlib.ExitStack() as daemons:
-        munge = [f"--{option}={folder / name}" for option, name in files.items()]
-        daemons.enter_context(_daemon("munged", "--foreground", "--force", *munge, cluster=cluster, folder=folder))
-        daemons.enter_context(_daemon("slurmctld", "-D", cluster=cluster, folder=folder))
-        for node in NODES:
-            daemons.enter_context(_daemon("slurmd", "-D", "-N", node, cluster=cluster, folder=folder))
-        _wait(cluster.ready, 60, lambda: "".join(path.read_text() for path in folder.glob("*.log")))
-        daemons.callback(cluster.cancel_all)
-        yield cluster
+def started() -> Iterator[Cluster]:
+    """Start a cluster, and end all of it however the tests end."""
+    with tempfile.TemporaryDirectory(prefix="slurm_") as name, contextlib.ExitStack() as daemons:
+        folder = Path(name)
+        for state in ("state", *NODES):
+            (folder / state).mkdir()
+        (folder / "key").write_bytes(os.urandom(64))
+        (folder / "key").chmod(0o400)
+        names = {"host": socket.gethostname().partition(".")[0], "user": getpass.getuser(), "folder": folder}
+        (folder / "slurm.conf").write_text(CONFIGURATION.format(**names, ports=_free_ports(3)))
+        cluster = Cluster(folder, daemons)
+        cluster.start_all()
+        try:
+            yield cluster
+        finally:
+            cluster.cancel_all()
 
 
 def _wait(condition: Callable[[], Any], seconds: float, words: Callable[[], str]) -> None:
@@ -139,15 +174,15 @@ def _wait(condition: Callable[[], Any], seconds: float, words: Callable[[], str]
         time.sleep(0.1)
 
 
-@contextlib.contextmanager
-def _daemon(*command: str, cluster: Cluster, folder: Path) -> Iterator[None]:
-    with (folder / "daemons.log").open("a") as output:
-        process = subprocess.Popen(command, env=cluster.env, stdout=output, stderr=output, cwd=folder)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)
+def _processes() -> Iterator[Path]:
+    return (path for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _link(path: Path) -> Path | None:
+    try:
+        return path.readlink()
+    except OSError:  # it has ended, or is not ours
+        return None
 
 
 def _output(*command: str, env: dict[str, str], cwd: Path | None = None, check: bool = True) -> str:

@@ -1,6 +1,5 @@
 """On a real SLURM: jobs that are interrupted go on, and nodes train together. The jobs are `examples/train.sbatch`."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,21 +15,44 @@ pytestmark = [
 ]
 
 
+LONGER = [*SAVED_OFTEN, "data.source.test_per_class=440"]  # 150 steps: time enough for SLURM to interrupt them
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="slurm_") as folder, started(Path(folder)) as running:
+    with started() as running:
         yield running
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cwd = tmp_path_factory.mktemp("uninterrupted")
+    train(*LONGER, "hydra.run.dir=run", cwd=cwd)
+    return cwd / "run"
+
+
 def test_a_job_that_slurm_warns_of_its_time_limit_requeues_itself_and_ends_in_the_same_bits(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    train(*SAVED_OFTEN, "hydra.run.dir=run", cwd=tmp_path)
-    job = cluster.submit(*SAVED_OFTEN, cwd=tmp_path).saved().cancel("--signal=USR1")  # as sbatch's --signal sends it
+    job = cluster.submit(*LONGER, cwd=tmp_path).saved().cancel("--signal=USR1")  # as sbatch's --signal sends it
     assert job.wait() == "COMPLETED", job.words()
     assert job.state()["Restarts"] == "1"
     assert "Stopped by SIGUSR1" in job.words()
-    assert_same_run(job.folder, tmp_path / "run")
+    assert_same_run(job.folder, uninterrupted)
+
+
+def test_a_job_whose_node_dies_goes_on_at_another_and_ends_in_the_same_bits(
+    cluster: Cluster, uninterrupted: Path, tmp_path: Path
+) -> None:
+    job = cluster.submit(*LONGER, cwd=tmp_path).saved()
+    node = job.state()["NodeList"]
+    cluster.lose(node, job)
+    assert job.wait() == "COMPLETED", job.words()
+    assert job.state()["Restarts"] == "1"
+    assert job.state()["NodeList"] != node
+    assert_same_run(job.folder, uninterrupted)
+    cluster.start_node(node)
+    cluster.wait_until_idle()
 
 
 def test_a_cancelled_job_leaves_a_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
