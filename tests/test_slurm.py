@@ -68,6 +68,7 @@ def test_two_nodes_train_as_one_process_with_twice_the_batch(cluster: Cluster, t
     job = cluster.submit(*arguments, cwd=tmp_path, options=("--nodes=2", "--ntasks-per-node=1"))
     assert job.wait() == "COMPLETED", job.words()
     assert "Global batch: 2 x 4 = 8 images" in job.words()
+    assert "site-packages" not in job.words()  # no warnings
     assert_same_curves(job.folder, tmp_path / "run")
 
 

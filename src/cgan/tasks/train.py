@@ -244,6 +244,8 @@ def quiet_lightning() -> None:
         r"Found \d+ module\(s\) in eval mode",  # the averaged generator, on purpose
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
         "The `srun` command is available",  # a login node is not a job
+        r"It is recommended to use `self\.log\(.*sync_dist",  # all ranks measure together and have the same values
+        "torch.distributed.nn.functional.all_gather is deprecated",  # Lightning 2.6 with torch 2.14
         "The number of training batches",  # about a logging interval that this project does not use
         r"`ModelCheckpoint\(monitor='fid'\)` could not find",  # quality.every_n_epochs: nothing to compare this time
     ):
