@@ -40,7 +40,10 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2
-PartitionName=all Nodes=ALL Default=YES State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=all Nodes=ALL Default=YES State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL State=UP PriorityTier=2
 """
 # A requeued job waits until its old credential (cred_expire) cannot be used any more: two minutes, if not set.
 
@@ -128,7 +131,7 @@ class Cluster:
         command = ("sinfo", "--noheader", "--Node", "--format=%t")
         logs = self.folder.glob("*.log")
         _wait(
-            lambda: _output(*command, env=self.env, check=False).split() == ["idle"] * len(NODES),
+            lambda: set(_output(*command, env=self.env, check=False).split()) == {"idle"},
             60,
             lambda: "".join(path.read_text() for path in logs),
         )
@@ -136,6 +139,10 @@ class Cluster:
     def submit(self, *arguments: str, cwd: Path, options: tuple[str, ...] = ()) -> Job:
         number = _output("sbatch", "--parsable", *options, str(SCRIPT), *arguments, env=self.env, cwd=cwd)
         return Job(number.strip(), cwd, self.env)
+
+    def claim_all(self) -> None:
+        """Run something urgent on all nodes at once; SLURM puts other jobs back into the queue for it."""
+        _output("srun", "--partition=urgent", "--nodes=2", "--exclusive", "true", env=self.env)
 
     def lose(self, node: str, job: Job) -> None:
         """Let a node die with the job that it runs; the controller is told, which else waits for minutes."""

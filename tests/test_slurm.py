@@ -41,6 +41,15 @@ def test_a_job_that_slurm_warns_of_its_time_limit_requeues_itself_and_ends_in_th
     assert_same_run(job.folder, uninterrupted)
 
 
+def test_a_preempted_job_goes_on_to_the_same_bits(cluster: Cluster, uninterrupted: Path, tmp_path: Path) -> None:
+    job = cluster.submit(*LONGER, cwd=tmp_path).saved()
+    cluster.claim_all()
+    assert job.wait() == "COMPLETED", job.words()
+    assert job.state()["Restarts"] == "1"
+    assert "Stopped by SIGTERM" in job.words()
+    assert_same_run(job.folder, uninterrupted)
+
+
 def test_a_job_whose_node_dies_goes_on_at_another_and_ends_in_the_same_bits(
     cluster: Cluster, uninterrupted: Path, tmp_path: Path
 ) -> None:
