@@ -87,6 +87,8 @@ def run(cfg: DictConfig) -> TrainResult:
         _refuse_finished(folder, before, Path(checkpoint), cfg.trainer.max_epochs)
         record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg):
+        if preset := HydraConfig.get().runtime.choices.get("experiment"):
+            log.info("Preset: experiment=%s", preset)
         if choices:
             log.info(choices)
         result = _run(cfg, folder, checkpoint, status)
