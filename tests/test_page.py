@@ -416,7 +416,7 @@ def test_a_shared_page_is_reached_by_its_address_and_does_not_train(browser: Bro
         page.close()
     finally:
         server.terminate()
-        server.wait()
+        server.communicate()  # closes the pipe, too
 
 
 def test_a_failed_training_shows_its_error(checkout: Path) -> None:
