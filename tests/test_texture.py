@@ -107,3 +107,11 @@ def test_the_energy_of_a_known_wave():
     values = measured(faint, strong)
     assert values["spectrum_2"] == pytest.approx(4, rel=1e-3)
     assert values["spectrum_4"] == pytest.approx(1, rel=1e-3), "neither has any"
+
+
+@pytest.mark.parametrize("few", [3, 251])
+def test_the_energy_does_not_depend_on_the_number_of_images(few):
+    image = torch.randint(0, 256, (1, 1, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
+    values = measured(image.expand(700, 1, 8, 12), image.expand(few, 1, 8, 12))
+    assert values["spectrum_2"] == pytest.approx(1, rel=1e-4)
+    assert values["spectrum_4"] == pytest.approx(1, rel=1e-4)

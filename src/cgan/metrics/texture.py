@@ -90,7 +90,7 @@ def _thumbnails(images: Tensor) -> Iterator[Tensor]:
 def _energies(images: Tensor) -> Tensor:
     """Return the mean energy of rows and of columns (first axis) at each period (second axis), (2, 2) float64."""
     found = [torch.stack([_energy(some), _energy(some.mT)]) * len(some) for some in _parts(images)]
-    return torch.stack(found).sum(0)
+    return torch.stack(found).sum(0) / min(len(images), IMAGES)
 
 
 def _energy(images: Tensor) -> Tensor:
