@@ -30,7 +30,7 @@ def printed(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_folder_is_described_with_sheets_copies_imbalance_and_the_command(tmp_path, printed):
+def test_a_folder_is_described_with_image_grids_copies_imbalance_and_the_command(tmp_path, printed):
     for k in range(12):
         picture(tmp_path / "a b" / "train" / "red cat" / f"{k}.png", (100 + k, 0, 0))
     picture(tmp_path / "a b" / "train" / "dog" / "1.png", (0, 0, 200))
@@ -48,16 +48,16 @@ def test_a_folder_is_described_with_sheets_copies_imbalance_and_the_command(tmp_
     command = shlex.split(lines[6].removeprefix("Train:    "))
     assert command[-4:] == ["data=folder", "data.root=a b", "data.fit=pad", "data.background=#00ff00"]
     assert plain_words(command[-1:]) == ["data.background='#00ff00'"]
-    sheets = tmp_path / "logs" / "data" / "a b"
-    assert sorted(path.name for path in sheets.iterdir()) == ["0_dog.png", "1_red cat.png", "overview.png"]
-    with Image.open(sheets / "0_dog.png") as sheet:
-        assert sheet.getpixel((30, 30)) == (0, 0, 200)
-    with Image.open(sheets / "1_red cat.png") as sheet:
-        assert sheet.width > 10 * 64
-        assert np.asarray(sheet)[10, 10].tolist() == [100, 0, 0]
+    grids = tmp_path / "logs" / "data" / "a b"
+    assert sorted(path.name for path in grids.iterdir()) == ["0_dog.png", "1_red cat.png", "overview.png"]
+    with Image.open(grids / "0_dog.png") as grid:
+        assert grid.getpixel((30, 30)) == (0, 0, 200)
+    with Image.open(grids / "1_red cat.png") as grid:
+        assert grid.width > 10 * 64
+        assert np.asarray(grid)[10, 10].tolist() == [100, 0, 0]
 
 
-def test_a_data_set_is_named_and_the_folder_of_the_sheets_chosen(tmp_path, printed):
+def test_a_data_set_is_named_and_the_folder_of_the_grids_chosen(tmp_path, printed):
     lines = printed("mnist5k", "--out", "here")
     assert lines[0] == (
         "Pictures: 4,000 to train on, 1,000 to test with; 10 classes of 400; channels x height x width: 1x28x28"
@@ -71,8 +71,8 @@ def test_pictures_with_alpha_are_shown_on_white(tmp_path, printed):
     for k in range(3):
         Image.new("RGBA", (8, 8), (0, 0, 200, 0)).save(tmp_path / "x" / "a" / f"{k}.png")
     printed("x", "data.channels=4")
-    with Image.open(tmp_path / "logs" / "data" / "x" / "0_a.png") as sheet:
-        assert sheet.getpixel((30, 30)) == (255, 255, 255)
+    with Image.open(tmp_path / "logs" / "data" / "x" / "0_a.png") as grid:
+        assert grid.getpixel((30, 30)) == (255, 255, 255)
 
 
 def test_what_is_wrong_is_one_line(printed, capsys):

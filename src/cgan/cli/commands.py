@@ -96,7 +96,7 @@ def push(arguments: list[str]) -> None:
 
 
 def data(arguments: list[str]) -> None:
-    """See what a folder or zip of pictures holds, before training: counts, contact sheets, copies, how to train."""
+    """See what a folder or zip of pictures holds, before training: counts, image grids, copies, how to train."""
     from cgan.cli.overrides import plain_words
     from cgan.config import CONF
     from cgan.tasks.data import run  # imports torch, which takes a second
@@ -104,7 +104,7 @@ def data(arguments: list[str]) -> None:
     parser = ArgumentParser(command("data"), description=data.__doc__)
     parser.add_argument("path", help="a folder, a .zip, or a data set by name, such as cifar10")
     parser.add_argument("options", nargs="*", metavar="data.KEY=VALUE", help="as in training, such as data.size=32")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the contact sheets go (default: logs/data/NAME)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the image grids go (default: logs/data/NAME)")
     typed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     named = not Path(typed.path).expanduser().exists() and (CONF / "data" / f"{typed.path}.yaml").exists()

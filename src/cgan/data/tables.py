@@ -44,7 +44,7 @@ def read_table(tree: Files, table: str, where: str) -> dict[str, str] | None:
         rows = _json_rows(text) if table.endswith(".json") else _csv_rows(text)
     except CganError as error:
         raise CganError(f"{where}: {error}") from error
-    except Exception as error:  # a stranger's file can fail in any way
+    except Exception as error:  # an untrusted file can fail in any way
         raise CganError(
             f"{where}: expected a table of files and classes, found something unreadable ({error})"
         ) from error

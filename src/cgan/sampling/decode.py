@@ -8,7 +8,7 @@ from cgan.errors import CganError
 MAX_BYTES = 1_000_000
 MAX_PIXELS = 4_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "MPO")
-"""What strangers may send; a telephone's JPEG with a second picture in it is an MPO."""
+"""What untrusted senders may send; a telephone's JPEG with a second picture in it is an MPO."""
 
 
 def decode_image(content: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:

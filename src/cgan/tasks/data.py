@@ -1,4 +1,4 @@
-"""What a data set holds, seen before training: a summary, contact sheets, duplicates, and the command to train."""
+"""What a data set holds, seen before training: a summary, image grids, duplicates, and the command to train."""
 
 import hashlib
 import shlex
@@ -17,22 +17,22 @@ from cgan.files import write_file
 from cgan.sampling.formats import png, safe_name
 from cgan.sampling.grids import image_grid
 
-SHEET_COLUMNS, SHEET_ROWS = 10, 10
+COLUMNS, ROWS = 10, 10
 OVERVIEW_CLASSES = 40
 SEEN = 64
-"""Pixels that a picture has at least in a contact sheet; smaller ones are enlarged."""
+"""Pixels that a picture has at least in an image grid; smaller ones are enlarged."""
 
 
 def run(chosen: Sequence[str], overrides: Sequence[str], out: Path | None = None) -> Path:
-    """Print what training on a data set would use; write a contact sheet of each class.
+    """Print what training on a data set would use; write an image grid of each class.
 
     Args:
         chosen: What was chosen, as it is typed: ``data=cifar10``, or ``data=folder`` with ``data.root=PATH``.
         overrides: The same in Hydra's syntax.
-        out: The folder of the sheets; None makes one in ``logs/data``.
+        out: The folder of the image grids; None makes one in ``logs/data``.
 
     Returns:
-        The folder of the sheets.
+        The folder of the image grids.
 
     Raises:
         CganError: The pictures cannot be read or their classes are not clear.
@@ -47,8 +47,8 @@ def run(chosen: Sequence[str], overrides: Sequence[str], out: Path | None = None
     unequal = imbalance(train.labels.numpy(), names)
     print(f"Copies:   {duplicates(train.images, test.images, getattr(source, 'files', None))}")
     folder = out or Path("logs") / "data" / safe_name(source.spec.name)
-    write_sheets(folder, train, names)
-    print(f"Sheets:   {shlex.quote(str(folder))} (overview.png and one of each class)")
+    write_grids(folder, train, names)
+    print(f"Grids:    {shlex.quote(str(folder))} (overview.png and one of each class)")
     if unequal:
         print(unequal)
     print(f"Train:    {command('train', *chosen)}")
@@ -84,26 +84,26 @@ def _example(pairs: Sequence[tuple[int, int]], files: Sequence[str] | None) -> s
     return " ({} = {})".format(*(files[place] if files else f"number {place}" for place in pairs[0]))
 
 
-def write_sheets(folder: Path, split: Split, names: Sequence[str]) -> None:
-    """Write ``overview.png``, some pictures of up to 40 classes, and a sheet of up to 100 pictures of each class.
+def write_grids(folder: Path, split: Split, names: Sequence[str]) -> None:
+    """Write ``overview.png``, some pictures of up to 40 classes, and a grid of up to 100 pictures of each class.
 
     Raises:
-        CganError: A sheet cannot be written.
+        CganError: A grid cannot be written.
     """
     scale = max(1, -(-SEEN // max(split.images.shape[2:])))
     digits = len(str(len(names) - 1))
     rows: list[Tensor] = []
     for label, name in enumerate(names):
-        images = split.images[(split.labels == label).nonzero().squeeze(1)[: SHEET_COLUMNS * SHEET_ROWS]]
-        sheet = image_grid(images, min(SHEET_COLUMNS, len(images)), scale=scale)
-        write_file(folder / f"{label:0{digits}d}_{safe_name(name)}.png", png(sheet))
+        images = split.images[(split.labels == label).nonzero().squeeze(1)[: COLUMNS * ROWS]]
+        grid = image_grid(images, min(COLUMNS, len(images)), scale=scale)
+        write_file(folder / f"{label:0{digits}d}_{safe_name(name)}.png", png(grid))
         if len(rows) < OVERVIEW_CLASSES:
             rows.append(_row(images))
-    overview = image_grid(torch.cat(rows), SHEET_COLUMNS, row_names=names[: len(rows)], scale=scale)
+    overview = image_grid(torch.cat(rows), COLUMNS, row_names=names[: len(rows)], scale=scale)
     write_file(folder / "overview.png", png(overview))
 
 
 def _row(images: Tensor) -> Tensor:
     """Return the first images, and white ones where there are too few for a row."""
-    white = torch.full((SHEET_COLUMNS, *images.shape[1:]), 255, dtype=torch.uint8)
-    return torch.cat([images, white])[:SHEET_COLUMNS]
+    white = torch.full((COLUMNS, *images.shape[1:]), 255, dtype=torch.uint8)
+    return torch.cat([images, white])[:COLUMNS]
