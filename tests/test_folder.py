@@ -552,3 +552,10 @@ def test_runs_that_lie_in_the_folder_of_pictures_are_no_pictures(tmp_path, monke
     root = tree(tmp_path / "x", {**TWO, "logs/train/runs/1/samples/epoch_0001.png": 9})
     monkeypatch.chdir(root)
     assert classes(FolderSource(".")) == {"ant": [1, 2], "bee": [3, 4]}
+
+
+def test_a_zip_that_is_cut_off_is_called_so(tmp_path):
+    path = zipped(tmp_path / "x.zip", TWO)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(CganError, match=r"x\.zip: a zip that is cut off or damaged; copy or download it again"):
+        FolderSource(str(path))

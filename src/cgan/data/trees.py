@@ -30,6 +30,8 @@ def open_tree(root: Path, key: str = "data.root") -> "FolderTree | ZipTree":
     if not root.exists():
         raise CganError(f"{key}={root}: no such folder or zip ({root.absolute()})")
     if not zipfile.is_zipfile(root):
+        if root.suffix.lower() == ".zip":
+            raise CganError(f"{key}={root}: a zip that is cut off or damaged; copy or download it again")
         raise CganError(f"{key}={root}: expected a folder or a .zip of pictures; unpack other archives first")
     return ZipTree(root, key)
 
