@@ -362,7 +362,7 @@ def test_a_damaged_or_encrypted_zip_is_one_line(tmp_path):
     path = zipped(tmp_path / "x.zip", TWO)
     content = path.read_bytes()
     path.write_bytes(content[:-30])
-    with pytest.raises(CganError, match=r"x\.zip: expected a folder or a \.zip"):
+    with pytest.raises(CganError, match=r"x\.zip: a zip that is cut off or damaged; copy or download it again"):
         FolderSource(str(path))
     path.write_bytes(content.replace(png(2), png(2)[:-2] + bytes(2)))
     with pytest.raises(CganError, match=r"ant/b\.png: expected a picture"):
@@ -552,10 +552,3 @@ def test_runs_that_lie_in_the_folder_of_pictures_are_no_pictures(tmp_path, monke
     root = tree(tmp_path / "x", {**TWO, "logs/train/runs/1/samples/epoch_0001.png": 9})
     monkeypatch.chdir(root)
     assert classes(FolderSource(".")) == {"ant": [1, 2], "bee": [3, 4]}
-
-
-def test_a_zip_that_is_cut_off_is_called_so(tmp_path):
-    path = zipped(tmp_path / "x.zip", TWO)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(CganError, match=r"x\.zip: a zip that is cut off or damaged; copy or download it again"):
-        FolderSource(str(path))
