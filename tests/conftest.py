@@ -1,5 +1,6 @@
 """Shared by all tests: real configurations composed for a temporary run folder."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import torch
 from omegaconf import DictConfig
 
 from cgan.config import compose
+
+# Tests run side by side, and so do the programs they start: with a thread per core each slows the others tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Compose = Callable[..., DictConfig]
 
