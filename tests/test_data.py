@@ -10,6 +10,7 @@ from cgan.data.idx import IdxSource
 from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.spec import DataSpec, to_float, to_uint8
+from cgan.tasks.train import build_data
 
 DIGITS = list("0123456789")
 
@@ -79,6 +80,13 @@ def uneven() -> Split:
     images = torch.full((24, 1, 1, 2), 100, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(24)
     return Split(images, torch.tensor([0] * 18 + [1] * 5 + [2]))
+
+
+def test_what_is_typed_reaches_the_batches(composed):
+    typed = ("data.flip=true", "data.balance=true", "data.device=cpu", "data.batch_size=7", "data.steps_per_batch=3")
+    data = build_data(composed("train", "data=mnist5k", "seed=5", *typed))
+    assert (data.flip, data.balance, data.device) == (True, True, "cpu")
+    assert (data.batch_size, data.steps_per_batch, data.seed) == (7, 3, 5)
 
 
 def test_balanced_classes_come_equally_often():

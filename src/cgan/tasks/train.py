@@ -46,7 +46,7 @@ from cgan.tracking import JsonLines, log_result, resume
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
-"""The keys of ``data`` that say how images are served; those of a source are its own."""
+"""The keys of ``data`` that say how images are served; a data set of one's own may lack some."""
 SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 
@@ -99,12 +99,7 @@ def run(cfg: DictConfig) -> TrainResult:
 def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> TrainResult:
     resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
-    data = ImageData(
-        source=build_source(cfg.data),
-        batch_size=cfg.data.batch_size,
-        steps_per_batch=cfg.data.steps_per_batch,
-        seed=cfg.seed,
-    )
+    data = build_data(cfg)
     module = build_module(cfg, data.spec)
     if resumed_at:
         log.info("Continuing from %s, after %s images", checkpoint, f"{resumed_at:,}")
@@ -183,6 +178,12 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
             "over single runs"
         )
     return trainer
+
+
+def build_data(cfg: DictConfig) -> ImageData:
+    """Build the data set and what serves it in batches."""
+    served = {key: cfg.data[key] for key in BATCHES if key in cfg.data}
+    return ImageData(build_source(cfg.data), seed=cfg.seed, **served)
 
 
 def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
