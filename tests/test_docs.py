@@ -1,18 +1,24 @@
-"""The documents: the site builds without a warning, and README's links lead somewhere."""
+"""The documents: the site builds without a warning, links lead somewhere, generated pages are those of the sources."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import diagrams
+import reference
+
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def test_the_site_builds_without_a_dead_link(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert built.returncode == 0, built.stderr
-    assert "cgan.train" in (tmp_path / "site" / "python.html").read_text()
+    assert "cgan.train" in (tmp_path / "site" / "reference.html").read_text()
 
 
 def test_links_of_the_readme_lead_somewhere():
@@ -23,4 +29,38 @@ def test_links_of_the_readme_lead_somewhere():
 
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text()
-    assert [page.name for page in (ROOT / "docs").glob("*.md") if f": {page.name}" not in navigation] == []
+    assert [page.name for page in DOCS.glob("*.md") if f": {page.name}" not in navigation] == []
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    before, sys.argv = sys.argv, ["cgan"]  # help names what was typed
+    yield reference.run(tmp_path_factory.mktemp("pages"))
+    sys.argv = before
+
+
+@pytest.mark.parametrize("page", ["metrics.md", "commands.md"])
+def test_a_generated_page_is_that_of_the_sources(generated, page):
+    assert (DOCS / page).read_text() == generated[page], "run python tools/reference.py"
+
+
+def test_the_page_of_metrics_says_what_a_value_means_and_needs(generated):
+    kid = generated["metrics.md"].split("## Kernel distance\n")[1].split("##")[0]
+    assert "**Lower is better** · `metrics=kid` · name `kid` · needs 1,000 samples · Bińkowski" in kid
+
+
+def test_the_page_of_commands_has_every_command_with_its_keys(generated):
+    sections = generated["commands.md"].split("\n## ")[1:]
+    names = "train sample evaluate export features data app serve search new push"
+    assert [section.split("\n")[0] for section in sections] == [f"cgan {name}" for name in names.split()]
+    assert "- `loss=hinge`: Hinge;" in sections[0]
+    assert "    - `data.source.test_per_class=100`: images of each class that are kept apart, 1 to 499" in sections[0]
+    assert "--private" in sections[-1]
+
+
+def test_pictures_of_networks_are_those_of_the_networks():
+    drawn = diagrams.networks()
+    found = {path.name: path.read_text() for path in (DOCS / "images" / "networks").glob("*.svg")}
+    assert found == drawn, "run python tools/diagrams.py"
+    light = re.findall(r'class="shape">(.+?)<', drawn["light_generator.svg"])
+    assert light == ["96", "64 x 7 x 7", "32 x 7 x 7", "32 x 14 x 14", "16 x 14 x 14", "4 x 28 x 28", "1 x 28 x 28"]

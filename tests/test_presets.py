@@ -9,7 +9,6 @@ from cgan.errors import CganError
 from cgan.metrics.values import Description, Protocol
 from cgan.records.evaluation import CurvePoint, Entry, EvaluationRecord, write_evaluation
 from presets import BEGIN, END, PLOT, run
-from values_page import run as write_values
 
 PROTOCOL = Protocol("mnist", "digits", "0123456789abcdef", "none", 10_000, 0)
 REAL = Entry("real images", {"fid": 0.05, "label_agreement": 0.996, "label_agreement_worst": 0.99})
@@ -63,12 +62,3 @@ def test_a_page_without_its_marks_and_a_folder_without_files_are_refused(tmp_pat
     with pytest.raises(CganError, match="expected the marks"):
         run(tmp_path, tmp_path / "quality.md")
     assert (tmp_path / "quality.md").read_text() == "mine alone"
-
-
-def test_the_page_of_values_is_that_of_the_registry(tmp_path):
-    text = write_values(tmp_path / "values.md")
-    page = Path(__file__).parents[1] / "docs" / "values.md"
-    assert page.read_text() == text, "run python tools/values_page.py"
-    (row,) = [line for line in text.splitlines() if "`kid`" in line and "Bi" in line]
-    assert [re.sub(" +", " ", cell).strip() for cell in row.split("|")[1:4]] == ["Kernel distance", "`kid`", "`kid`"]
-    assert "1,000 samples" in row

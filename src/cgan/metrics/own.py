@@ -87,7 +87,7 @@ class ClassifierExtractor(Extractor):
 
 
 class Cifar10Extractor(ClassifierExtractor):
-    """The bundled classifier of CIFAR-10, made by ``cgan features``; see docs/features.md.
+    """The bundled classifier of CIFAR-10, made by ``cgan features``; see docs/classifiers.md.
 
     Raises:
         CganError: The weights beside the code are missing or not the recorded ones.
