@@ -15,7 +15,7 @@ from cgan.sampling.draw import draw
 from cgan.tracking import log_text, log_values
 
 log = logging.getLogger(__name__)
-LEARNT = 0.2
+LEARNT = 0.5
 """Classes are compared when their mean is at least this share of the value of real images: before, all are bad."""
 PER_CLASS = ("class_agreement", "class_recall")
 ADVICE = {
@@ -31,7 +31,7 @@ ADVICE = {
 
 
 class Collapse(pl.Callback):
-    """Warn, in the log and in TensorBoard, after several evaluations in a row that look like a collapse.
+    """Warn, in the log and in TensorBoard, once after several evaluations in a row that look like a collapse.
 
     Watched wherever quality is evaluated: label agreement no better than guessing; variety, the mean standard deviation
     of a pixel within a class as a share of that of the training images, near 0; and classes whose label agreement
@@ -68,7 +68,7 @@ class Collapse(pl.Callback):
         log_values(
             pl_module, {"warnings/collapse": float(len(found) - len(lost)), "warnings/classes": float(len(lost))}
         )
-        for sign in found:
+        for sign in (sign for sign in found if self.in_a_row[sign] == self.evaluations):  # once, not at every epoch
             message = warning(sign, self.in_a_row[sign], metrics, module.spec.class_names)
             log.warning("Warning: %s", message)
             log_text(pl_module, "warnings", message)
