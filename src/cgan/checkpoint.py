@@ -105,7 +105,8 @@ def load_generator(
 def read_description(path: Path) -> dict[str, Any]:
     """Return what a ``.ckpt`` says of itself.
 
-    What :func:`describe` gives, ``steps``, ``images_seen``, and None or the ``hardware`` and ``seconds`` of training.
+    What :func:`describe` gives, ``steps``, ``images_seen``, ``images_total`` (None: without an end), and None or the
+    ``hardware`` and ``seconds`` of training.
 
     Raises:
         CganError: The file is missing, damaged or not of this project.

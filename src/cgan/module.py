@@ -242,6 +242,7 @@ class ConditionalGAN(pl.LightningModule):
             **describe(self.generator, self.spec),
             "steps": self.steps,
             "images_seen": self.images_seen,
+            "images_total": self.total_images(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -131,8 +131,23 @@ class Quality(pl.Callback):
         """Whether an epoch is the last, or its turn has come and one more evaluation keeps within the share."""
         if epoch % self.every_n_epochs or epoch == max_epochs:
             return epoch == max_epochs
-        evaluating = self._seconds["evaluating"] * (1 + 1 / max(len(self.history), 1))
+        evaluating = self._seconds["evaluating"] + self.mean_seconds
         return evaluating <= max(FREE_SECONDS, self.max_share * (self._seconds["training"] + evaluating))
+
+    def most_seconds(self, training: float, epochs: int) -> float:
+        """Return what evaluating takes at most in a run, with the last epoch and the real images, by what it took here.
+
+        Args:
+            training: Seconds of training in that run.
+            epochs: Number of its epochs.
+        """
+        allowed = max(FREE_SECONDS, training * self.max_share / max(1 - self.max_share, 1e-9))
+        return min(self.mean_seconds * (epochs // self.every_n_epochs), allowed) + 2 * self.mean_seconds
+
+    @property
+    def mean_seconds(self) -> float:
+        """The time of one evaluation."""
+        return self._seconds["evaluating"] / max(len(self.history), 1)
 
     @property
     def share(self) -> float:

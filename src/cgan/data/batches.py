@@ -80,6 +80,7 @@ class Batches:
         flip: Mirror half of the images, chosen anew in each epoch.
         balance: Show each class equally often.
         device: The device that trains; None where the split lies.
+        steps_per_epoch: Steps after which an epoch ends, before all images are seen; None: all.
 
     Raises:
         CganError: The split has fewer images than one global batch.
@@ -97,6 +98,7 @@ class Batches:
         flip: bool = False,
         balance: bool = False,
         device: torch.device | None = None,
+        steps_per_epoch: int | None = None,
     ) -> None:
         if batch_size < 1 or steps_per_batch < 1:
             raise CganError(
@@ -116,6 +118,7 @@ class Batches:
                 f"data.batch_size={batch_size} on {world_size} device(s): expected at most the {len(split.labels)} "
                 "training images in all; lower data.batch_size"
             )
+        self.steps_per_epoch = min(self.steps_per_epoch, steps_per_epoch or self.steps_per_epoch)
         self._chunks_served = 0
         self._resume_from = 0
 
@@ -151,9 +154,9 @@ class Batches:
         return Split(torch.where(chosen, images.flip(-1), images), labels)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the place in the epoch; the trainer stores it in every checkpoint."""
-        return {"chunks_served": self._chunks_served}
+        """Return the place in the epoch, 0 at its end; the trainer stores it in every checkpoint."""
+        return {"chunks_served": self._chunks_served % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on at a stored place: the next iteration skips what was served, none if the epoch was complete."""
+        """Go on at a stored place: the next iteration skips what was served."""
         self._resume_from = state["chunks_served"] % len(self)

@@ -28,9 +28,14 @@ class ImageData(pl.LightningDataModule):
         device: Where the images lie: ``auto`` is the device that trains, if they fit into half of its free memory,
             else ``cpu``.
 
+    Attributes:
+        steps_per_epoch: Steps after which an epoch ends, before all images are seen; None: all.
+
     Raises:
         CganError: There is no such choice of ``device``.
     """
+
+    steps_per_epoch: int | None = None
 
     def __init__(
         self,
@@ -96,6 +101,7 @@ class ImageData(pl.LightningDataModule):
             flip=self.flip,
             balance=self.balance,
             device=device,
+            steps_per_epoch=self.steps_per_epoch,
         )
 
     def _read(self, split: str) -> Split:

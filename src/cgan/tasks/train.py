@@ -40,6 +40,7 @@ from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.by_number import choose_by_number
 from cgan.tasks.faults import clear_errors
+from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
 from cgan.tasks.resume import newest_good, started_again
 from cgan.tracking import JsonLines, log_result, resume
 
@@ -84,7 +85,7 @@ def run(cfg: DictConfig) -> TrainResult:
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
     if checkpoint and (before := read_run(folder)):
-        _refuse_finished(folder, before, Path(checkpoint), cfg.trainer.max_epochs)
+        _refuse_finished(folder, before, Path(checkpoint), cfg)
         record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg):
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
@@ -98,8 +99,9 @@ def run(cfg: DictConfig) -> TrainResult:
 
 def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> TrainResult:
     resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
-    pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     data = build_data(cfg)
+    images = length_in_images(cfg, data, checkpoint, measured_pace)
+    pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     module = build_module(cfg, data.spec)
     if resumed_at:
         log.info("Continuing from %s, after %s images", checkpoint, f"{resumed_at:,}")
@@ -108,6 +110,8 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     with Signals(last) as signals:
         loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
+        if images is not None:
+            set_length(trainer, data, images)
         log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -122,14 +126,37 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     return result
 
 
-def _refuse_finished(folder: Path, before: RunRecord, checkpoint: Path, max_epochs: int) -> None:
+def _refuse_finished(folder: Path, before: RunRecord, checkpoint: Path, cfg: DictConfig) -> None:
     """Refuse to resume a run that has nothing left to do, before its record is touched."""
-    if before.state != "finished" or before.epochs is None or max_epochs == -1 or max_epochs > before.epochs:
+    if before.state != "finished" or before.epochs is None or before.images_total is None:
         return
-    if read_description(checkpoint)["images_seen"] == before.images_total:
-        raise CganError(
-            f"{folder}: already trained for {before.epochs} of {max_epochs} epochs; raise trainer.max_epochs"
-        )
+    if cfg.max_images is not None or cfg.budget is not None:
+        goes_on = (cfg.max_images or 0) > before.images_total
+        done = f"{before.images_total:,} images; raise max_images"
+    else:
+        goes_on = cfg.trainer.max_epochs == -1 or cfg.trainer.max_epochs > before.epochs
+        done = f"{before.epochs} of {cfg.trainer.max_epochs} epochs; raise trainer.max_epochs"
+    if not goes_on and read_description(checkpoint)["images_seen"] == before.images_total:
+        raise CganError(f"{folder}: already trained for {done}")
+
+
+def measured_pace(cfg: DictConfig, data: ImageData, seconds: float) -> Pace:
+    """Train a second time, for some seconds, evaluate once, and read the clock.
+
+    Raises:
+        CganError: Several devices train, whose speed together this does not show.
+    """
+    with short_run(cfg) as short:
+        folder, quality, watch = Path(short.trainer.default_root_dir), optional(short.quality), Stopwatch(seconds)
+        final, logger = [LastCheckpoint(folder / "checkpoints", None), watch], JsonLines(folder / "metrics.jsonl", 0)
+        trainer = build_trainer(short, quality, final, [logger])
+        if trainer.world_size > 1:
+            raise CganError(f"budget={cfg.budget}: measured on one device, found {trainer.world_size}; set max_images")
+        trainer.fit(build_module(short, data.spec), datamodule=data)
+    if quality is None:
+        return watch.pace(0.0, lambda training, epochs: 0.0)
+    quality.every_n_epochs = cfg.quality.every_n_epochs
+    return watch.pace(quality.mean_seconds, quality.most_seconds)
 
 
 def run_record(cfg: DictConfig) -> RunRecord:

@@ -1,0 +1,186 @@
+"""The length of a run in images: ``max_images``, or what training and metrics can do here in the time of ``budget``."""
+
+import logging
+import re
+import tempfile
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+from omegaconf import DictConfig, open_dict
+
+from cgan.checkpoint import read_description
+from cgan.data.datamodule import ImageData
+from cgan.errors import CganError
+
+log = logging.getLogger(__name__)
+SECONDS = {"s": 1, "min": 60, "h": 3600}
+WARM_UP = 2
+"""Chunks of batches that do not count: memory is allocated and a step may be compiled."""
+COUNTED, SHARE, MOST = 3, 0.02, 60.0
+"""How much counts: at least so many chunks, as many as fit into this share of the budget and so many seconds."""
+WATCHED = ("curves", "sample_grid")
+"""The callbacks that take time at the end of an epoch."""
+
+
+class Pace(NamedTuple):
+    """Seconds on this machine.
+
+    Attributes:
+        step: A training step.
+        epoch: The end of an epoch: image grid, curves, checkpoint.
+        evaluating: What evaluating takes at most beside so many seconds of training in so many epochs.
+        spent: What it took to measure these.
+    """
+
+    step: float
+    epoch: float
+    evaluating: Callable[[float, int], float]
+    spent: float
+
+    def steps_within(self, seconds: float, steps_per_epoch: int) -> int:
+        """Return the largest number of training steps that end, with all that stands beside them, in time; 0: none.
+
+        Args:
+            seconds: The time.
+            steps_per_epoch: Steps in a pass over the data.
+        """
+
+        def needed(steps: int) -> float:
+            epochs = -(-steps // steps_per_epoch)
+            training = steps * self.step
+            return training + epochs * self.epoch + self.evaluating(training, epochs)
+
+        return bisect_right(range(1, int(seconds / self.step) + 1), seconds - self.spent, key=needed)
+
+
+Measure = Callable[[DictConfig, ImageData, float], Pace]
+"""Finds out the pace of a configuration on some data by about so many seconds of training."""
+
+
+def length_in_images(cfg: DictConfig, data: ImageData, checkpoint: str | Path | None, measure: Measure) -> int | None:
+    """Return the length of the run, or None where ``trainer.max_epochs`` says it.
+
+    Raises:
+        CganError: ``max_images`` or ``budget`` is no number of images or no time, or too short a time.
+    """
+    if cfg.max_images is not None:
+        if not isinstance(cfg.max_images, int) or cfg.max_images < 1:
+            raise CganError(f"max_images={cfg.max_images}: expected a number of images from 1")
+        return cfg.max_images
+    if cfg.budget is None:
+        return None
+    seconds = seconds_of(cfg.budget)
+    if checkpoint and (images := read_description(Path(checkpoint)).get("images_total")):
+        log.info("Length: %s images, as at the start of the run; max_images= changes it", f"{images:,}")
+        return images
+    log.info("budget=%s: a short training measures the speed of this machine", cfg.budget)
+    data.prepare_data()
+    pace = measure(cfg, data, min(SHARE * seconds, MOST))
+    steps = pace.steps_within(seconds, max(len(data.train.labels) // data.batch_size, 1))
+    if steps == 0:
+        beside = pace.spent + pace.epoch + pace.evaluating(0, 1)
+        raise CganError(f"budget={cfg.budget}: metrics and grids alone take {beside:.0f} s here; give more time")
+    images = steps * data.batch_size
+    log.info(
+        "Length: %s images at %s images/s, so that training and metrics end within %s; max_images=%d is the same run "
+        "on any machine", f"{images:,}", f"{data.batch_size / pace.step:,.0f}", cfg.budget, images,
+    )  # fmt: skip
+    return images
+
+
+def seconds_of(time: str) -> float:
+    """Read a time such as ``90s``, ``10min`` or ``1.5h``.
+
+    Raises:
+        CganError: It is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h)", str(time))
+    if not found or not float(found[1]):
+        raise CganError(f"budget={time}: expected a time such as 90s, 10min or 2h")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def set_length(trainer: pl.Trainer, data: ImageData, images: int) -> None:
+    """Let a trainer stop after ``images``, rounded up: in epochs of equal length, each at most a pass over the data."""
+    data.prepare_data()
+    global_batch = data.batch_size * trainer.world_size
+    steps = -(-images // global_batch)
+    epochs = -(-steps // max(len(data.train.labels) // global_batch, 1))
+    data.steps_per_epoch = -(-steps // epochs)
+    trainer.fit_loop.max_epochs = epochs
+
+
+class Stopwatch(Checkpoint):
+    """End a short training after some seconds, and keep what its parts took.
+
+    A kind of ``Checkpoint`` because Lightning calls these after all others.
+
+    Args:
+        seconds: The time to train for, at least.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._chunks = self._steps = 0
+        self._training = 0.0
+        self._started_at = self._read_at = self._ended_at = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of everything."""
+        self._started_at = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave out what stands between epochs."""
+        self._read_at = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the time of a chunk; make this epoch the last one when enough of them were seen."""
+        float(outputs["d_loss"])  # waits for the device
+        before, self._read_at = self._read_at, time.perf_counter()
+        self._chunks += 1
+        if self._chunks > WARM_UP:
+            self._training += self._read_at - before
+            self._steps += len(batch[1])
+        if self._chunks >= WARM_UP + COUNTED and self._training >= self.seconds:
+            trainer.should_stop, trainer.fit_loop.max_epochs = True, trainer.current_epoch + 1
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self._ended_at = time.perf_counter()
+
+    def pace(self, evaluated: float, evaluating: Callable[[float, int], float]) -> Pace:
+        """Return what was found.
+
+        Args:
+            evaluated: Seconds of the one evaluation.
+            evaluating: See :class:`Pace`.
+        """
+        epoch = self._ended_at - self._read_at - evaluated
+        return Pace(self._training / self._steps, epoch, evaluating, self._ended_at - self._started_at)
+
+
+@contextmanager
+def short_run(cfg: DictConfig) -> Iterator[DictConfig]:
+    """Give a configuration of the same training whose files are thrown away and which says nothing."""
+    short = deepcopy(cfg)
+    level = logging.getLogger().level
+    with tempfile.TemporaryDirectory() as folder, open_dict(short):
+        short.trainer.update({"default_root_dir": folder, "max_epochs": 10**6, "enable_progress_bar": False})
+        short.callbacks = {name: cfg.callbacks[name] for name in WATCHED if name in cfg.callbacks}
+        short.logger = {}
+        if "every_n_epochs" in (cfg.quality or {}):
+            short.quality.every_n_epochs = 10**6  # after the last alone
+        logging.getLogger().setLevel(logging.WARNING)
+        try:
+            yield short
+        finally:
+            logging.getLogger().setLevel(level)

@@ -1,0 +1,124 @@
+"""The length of a run in images, typed or fixed by a time."""
+
+import re
+
+import pytest
+import torch
+from conftest import TINY_UNMEASURED
+from omegaconf import open_dict
+
+from cgan.callbacks.quality import Quality
+from cgan.errors import CganError
+from cgan.records.run import read_run
+from cgan.tasks.length import Pace, seconds_of
+from cgan.tasks.train import build_data, measured_pace, run
+
+TINY = [
+    *TINY_UNMEASURED,
+    "model=light",
+    "model.generator.width=4",
+    "model.discriminator.channels=[4,8]",
+    "model.discriminator.hidden=8",
+    "callbacks.curves=null",
+    "callbacks.sample_grid=null",
+]
+"""400 images in batches of 32: 12 steps per epoch."""
+
+
+def last(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("10min", 600), ("1.5h", 5400), ("2 h", 7200)])
+def test_a_time_is_read_with_its_unit(time, seconds):
+    assert seconds_of(time) == seconds
+
+
+@pytest.mark.parametrize("time", ["10", "min", "-3min", "0s", "3 days", "1e3s", None])
+def test_what_is_no_time_is_refused(time):
+    with pytest.raises(CganError, match=re.escape(f"budget={time}: expected a time such as 90s, 10min or 2h")):
+        seconds_of(time)
+
+
+def test_the_length_fills_the_time_with_training_grids_and_metrics():
+    pace = Pace(step=0.5, epoch=3.0, evaluating=lambda training, epochs: 2.0 * epochs + 0.1 * training, spent=7.0)
+    # 100 steps an epoch: 55 s of training and a tenth for evaluating, 5 s at its end
+    assert pace.steps_within(7 + 60, 100) == 100
+    assert pace.steps_within(7 + 59.9, 100) == 99
+    assert pace.steps_within(7 + 60.6, 100) == 100, "a step into the next epoch costs its end, too"
+    assert pace.steps_within(7 + 65.6, 100) == 101
+    assert pace.steps_within(7 + 5.2, 100) == 0
+
+
+def test_evaluating_takes_its_share_at_most_and_the_last_epoch_always(composed):
+    quality = Quality(None, {}, n=10, every_n_epochs=2, seed=0, max_share=0.2)
+    quality._seconds["evaluating"], quality.history = 24.0, [None, None]
+    assert quality.mean_seconds == 12
+    assert quality.most_seconds(training=10.0, epochs=7) == 3 * 12 + 2 * 12
+    assert quality.most_seconds(training=10.0, epochs=70) == 60 + 2 * 12, "a minute is free"
+    assert quality.most_seconds(training=800.0, epochs=70) == 200 + 2 * 12, "a fifth of 1,000 s"
+
+
+def test_a_run_by_images_stops_there_in_equal_epochs(composed, tmp_path):
+    run(composed("train", *TINY, "max_images=1000"))  # 32 steps: three epochs of 11
+    record = read_run(tmp_path)
+    assert (record.epochs, record.images_total, record.images_seen) == (3, 33 * 32, 33 * 32)
+    assert (last(tmp_path)["cgan"]["images_total"], last(tmp_path)["epoch"]) == (33 * 32, 2)
+    with pytest.raises(CganError, match=r"already trained for 1,056 images; raise max_images"):
+        run(composed("train", *TINY, "max_images=1000", f"ckpt={tmp_path / 'checkpoints/last.ckpt'}"))
+
+
+@pytest.mark.parametrize("images", [0, -5, "many", 1.5])
+def test_a_length_that_is_none_is_refused(composed, images):
+    with pytest.raises(CganError, match=f"max_images={images}: expected a number of images"):
+        run(composed("train", *TINY, f"max_images={images}"))
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Measure this machine, then go by a given pace: 31 steps of 12 seconds, after 28 s for all else."""
+    found = []
+
+    def pace(*arguments):
+        found.append(measured_pace(*arguments))
+        return found[-1]._replace(step=12.0, epoch=1.0, spent=5.0, evaluating=lambda training, epochs: 20.0)
+
+    monkeypatch.setattr("cgan.tasks.train.measured_pace", pace)
+    return found
+
+
+def test_a_budget_fixes_the_length_once(composed, tmp_path, caplog, measured):
+    """The short training before leaves no trace, and a resumed run has the same length: equal bits."""
+    caplog.set_level("INFO")
+    folder, tiny = tmp_path / "budget", [*TINY, "schedule=burn_in_cosine", "budget=400s"]
+    stopped = composed("train", *tiny, folder=folder)
+    with open_dict(stopped):
+        stopped.callbacks = {"stop": {"_target_": "test_training.StopAfter", "epochs": 1}}
+    run(stopped)
+    assert (
+        "Length: 992 images at 3 images/s, so that training and metrics end within 400s; max_images=992" in caplog.text
+    )
+    assert (last(folder)["cgan"]["images_seen"], read_run(folder).images_total) == (11 * 32, 3 * 11 * 32)
+    run(composed("train", *tiny, f"ckpt={folder / 'checkpoints/last.ckpt'}", folder=folder))
+    assert "Length: 1,056 images, as at the start of the run" in caplog.text
+    assert len(measured) == 1
+    run(composed("train", *TINY, "schedule=burn_in_cosine", "max_images=992", folder=tmp_path / "images"))
+    budget, typed = last(folder), last(tmp_path / "images")
+    assert budget["cgan"] == typed["cgan"]
+    assert budget["cgan"]["images_seen"] == read_run(folder).images_seen == 1056
+    assert all(torch.equal(weight, typed["state_dict"][name]) for name, weight in budget["state_dict"].items())
+
+
+def test_metrics_grids_and_training_are_measured(composed):
+    tiny = [option for option in TINY if option not in ("quality=none", "callbacks.sample_grid=null")]
+    cfg = composed("train", *tiny, "quality.n=100")
+    pace = measured_pace(cfg, build_data(cfg), 0)
+    assert 0 < pace.step < pace.spent
+    assert 0 < pace.epoch < pace.spent
+    assert pace.evaluating(0, 3) > pace.evaluating(0, 2) > 0
+    assert cfg.trainer.max_epochs == 1, "the run's own configuration stays"
+
+
+def test_a_budget_below_one_evaluation_is_refused(composed, measured):
+    with pytest.raises(CganError, match=r"budget=30s: metrics and grids alone take 26 s here; give more time"):
+        run(composed("train", *TINY, "budget=30s"))
