@@ -5,6 +5,7 @@ from conftest import TINY_UNMEASURED
 from cgan.augment import AdaptiveAugment, DiffAugment, Translate, colour, cutout, translation
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
+from cgan.files import read_lines
 from cgan.tasks.train import build_module, run
 
 
@@ -105,6 +106,9 @@ def test_a_run_stores_the_strength_and_goes_on_with_it(composed, tmp_path):
     assert 0 < float(stored) <= 0.8
     images = 32 * 12  # 400 digits in batches of 32
     assert float(stored) == pytest.approx(images / 1000, abs=1e-6)
+    rows = read_lines(tmp_path / "metrics.jsonl")
+    (logged,) = [row["training/augment_strength"] for row in rows if "training/augment_strength" in row]
+    assert logged == pytest.approx(0.208), "on the curves: the mean of 32, 64, ..., 384 thousandths"
     resumed = composed("train", *options, "trainer.max_epochs=2", f"ckpt={last}", folder=tmp_path / "resumed")
     run(resumed)
     again = torch.load(tmp_path / "resumed/checkpoints/last.ckpt", weights_only=True)["state_dict"]["augment.strength"]

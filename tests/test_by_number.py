@@ -6,7 +6,7 @@ from PIL import Image
 
 from cgan.cli.overrides import with_preset
 from cgan.runs import train
-from cgan.tasks.by_number import choose_by_number
+from cgan.tasks.by_number import choose_by_number, starts
 
 
 @pytest.fixture
@@ -39,11 +39,41 @@ def test_a_data_set_takes_the_preset_of_its_name_unless_one_is_chosen(typed, pre
 @pytest.mark.parametrize(("below", "augment"), [(17, True), (16, False)])
 def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, augment):
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", f"augment.below={below}")
-    line = choose_by_number(cfg)
-    name = "diffaugment" if augment else "none"
-    assert line == f"Chosen for 16 training images: trainer.max_epochs=400, augment={name}"
+    lines = choose_by_number(cfg)
+    assert lines.splitlines() == [
+        "Chosen for 16 training images of 3x16x16; what is typed counts instead:",
+        "  trainer.max_epochs=400: 6,400 images in all",
+        "  data.batch_size=8: 64 below 20,000 images, 128 from there on; at most half of them",
+        "  optimizer.lr=0.00071: 0.002; less for batches below 64",
+        "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size",
+        "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
+        "  augment=diffaugment: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
+    ]
     assert (cfg.trainer.max_epochs, cfg.callbacks.sample_grid.every_n_epochs) == (400, 10)
+    assert (cfg.data.batch_size, cfg.optimizer.d.lr, cfg.optimizer.g.lr) == (8, 7.1e-4, 7.1e-4)
+    assert (cfg.penalty.gamma, cfg.gan.ema_half_life_images) == (0.3, 320)
     assert (cfg.augment is not None) == augment
+
+
+@pytest.mark.parametrize(
+    ("count", "values", "expected"),
+    [
+        (60_000, 784, [10, 128, 2e-3, 0.3, 30_000]),
+        (2_062, 3 * 64 * 64, [194, 64, 2e-3, 1.2, 20_001]),
+        (19_999, 3 * 128 * 128, [21, 64, 2e-3, 2.4, 20_998]),
+        (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 20_000]),
+        (30, 784, [400, 8, 7.1e-4, 0.3, 600]),
+        (1, 784, [400, 1, 2.5e-4, 0.3, 20]),
+    ],
+)
+def test_start_values_follow_size_and_number(count, values, expected):
+    assert [start.value for start in starts(count, values)] == expected
+
+
+def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
+    lines = choose_by_number(composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "budget=1h"))
+    assert "max_epochs" not in lines
+    assert "penalty.gamma=0.3" in lines
 
 
 def test_a_run_without_open_choices_is_left_as_it_is(composed):
@@ -65,8 +95,8 @@ def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
     assert type(run.generator).__name__ == "LightGenerator"
 
 
-@pytest.mark.parametrize("preset", ["cifar10", "cifar100", "svhn", "stl10", "celeba"])
+@pytest.mark.parametrize("preset", ["cifar10", "cifar100", "svhn", "stl10", "celeba", "faces64"])
 def test_presets_of_known_data_sets_name_their_data(composed, preset):
     cfg = composed("train", f"experiment={preset}")
-    assert cfg.trainer.max_epochs == "auto"
-    assert preset in cfg.data.source.get("dataset", "CelebA").lower()
+    assert cfg.penalty.gamma == "auto"
+    assert preset.replace("faces64", "celeba") in cfg.data.source.get("dataset", "CelebA").lower()

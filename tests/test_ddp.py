@@ -113,16 +113,17 @@ def rank(number: int, port: str, out: Path) -> None:
     from cgan.data.sources import Mnist5k
     from cgan.losses.adversarial import BCE
     from cgan.module import ConditionalGAN
-    from cgan.networks.mlp import MLPDiscriminator, MLPGenerator
+    from cgan.networks.mlp import MLPDiscriminator
+    from cgan.networks.style import StyleGenerator
     from cgan.schedules import Constant
     from cgan.strategy import AveragedGradients
 
     torch.manual_seed(number)  # weights differ until rank 0's are taken
     data = ImageData(Mnist5k(485), batch_size=4, steps_per_batch=1, seed=0)
-    sizes: dict[str, Any] = {"num_classes": 10, "img_shape": (1, 28, 28)}
+    sizes: dict[str, Any] = {"num_classes": (2, 5), "img_shape": (1, 28, 28)}  # factors
     adam = partial(torch.optim.Adam, lr=1e-3)
     module = ConditionalGAN(
-        generator=MLPGenerator(hidden=(16,), **sizes),
+        generator=StyleGenerator(z_dim=8, w_dim=6, width=4, max_width=8, **sizes),
         discriminator=MLPDiscriminator(hidden=(16, 8), **sizes),
         spec=data.spec,
         loss=BCE(),
@@ -164,7 +165,9 @@ def rank(number: int, port: str, out: Path) -> None:
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
     rates = torch.tensor([optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers])
-    torch.save({**{name: torch.stack(values) for name, values in seen.items()}, "rates": rates}, out)
+    fixed = [layer.noise for generator in (module.generator, module.ema.generator) for layer in generator.styled]
+    found = {name: torch.stack(values) for name, values in seen.items()}
+    torch.save({**found, "rates": rates, "fixed": fixed, "mean_w": module.ema.generator.mean_w}, out)
 
 
 def test_ranks_share_weights_and_nothing_else(tmp_path: Path) -> None:
@@ -182,6 +185,10 @@ def test_ranks_share_weights_and_nothing_else(tmp_path: Path) -> None:
     assert torch.equal(first["weights"], second["weights"])
     assert len({tuple(step.tolist()) for step in first["weights"]}) == 6
     assert not torch.equal(first["dropout"], second["dropout"])
+    layers = len(first["fixed"]) // 2
+    assert all(torch.equal(one, other) for one, other in zip(first["fixed"], second["fixed"], strict=True))
+    assert all(torch.equal(first["fixed"][k], first["fixed"][k + layers]) for k in range(layers)), "raw and averaged"
+    assert first["mean_w"].any(1).all(), "each class has a mean style to truncate towards"
     both = torch.cat([first["noise"], second["noise"]]).flatten()
     assert len(both.unique()) == len(both)
     pictures = torch.cat([first["images"], second["images"]]).flatten(0, 2).flatten(1)

@@ -85,6 +85,7 @@ def test_generators_and_real_images_side_by_side(composed, tmp_path, monkeypatch
         record.real.confusion,
     )
     assert a.values["fid"] > 10 * record.real.values["fid"]
+    assert {"memorised", "near_duplicates"} <= set(real), "in every evaluation, beside those of real images"
     assert (record.protocol.data, record.protocol.features, record.protocol.n) == ("mnist5k", "digits", 150)
     assert (a.network, a.seconds, a.hardware) == ("LightGenerator", 90.0, "a test")
     assert np.array(a.confusion).sum() == 150

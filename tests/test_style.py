@@ -49,7 +49,14 @@ def generator():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize(
     ("size", "base", "layers"),
-    [((28, 28), (7, 7), 5), ((32, 32), (8, 8), 5), ((48, 64), (6, 8), 7), ((50, 50), (7, 7), 7), ((64, 64), (8, 8), 7)],
+    [
+        ((28, 28), (7, 7), 5),
+        ((32, 32), (8, 8), 5),
+        ((48, 64), (6, 8), 7),
+        ((50, 50), (7, 7), 7),
+        ((64, 64), (8, 8), 7),
+        ((128, 128), (8, 8), 9),
+    ],
 )
 def test_it_grows_with_the_image_and_every_weight_learns(size, base, layers, channels, dense):
     generator = small((channels, *size), dense=dense)

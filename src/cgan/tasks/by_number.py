@@ -1,8 +1,9 @@
-"""Choices that a preset leaves to the number of training images: ``auto`` values, replaced when a run starts."""
+"""Start values that a preset leaves to the data: ``auto`` is replaced by what size and number of the images suggest."""
 
 import math
+from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cgan.data.unlabelled import build_source
 
@@ -13,30 +14,69 @@ EPOCHS = (10, 400)
 """The least and the most."""
 GRIDS = 40
 """Sample grids of a run."""
+FEW = 20_000
+"""Below so many images a batch has 64, else 128."""
+
+
+class Start(NamedTuple):
+    """A value that was left open, and why it is this one."""
+
+    key: str
+    value: Any
+    reason: str
 
 
 def choose_by_number(cfg: DictConfig) -> str | None:
-    """Replace ``trainer.max_epochs=auto``, the grids' ``every_n_epochs=auto`` and ``augment=auto`` in place.
+    """Replace in place every ``auto`` among the start values, the grids' ``every_n_epochs`` and ``augment=auto``.
 
     Returns:
-        A line that says what was chosen and why; None where nothing was left open.
+        Lines that say what was chosen and why; None where nothing was left open.
     """
     limited = cfg.augment is not None and "below" in cfg.augment
-    if cfg.trainer.max_epochs != AUTO and not limited:
+    open_keys = {start.key for start in starts(1, 1) if OmegaConf.select(cfg, start.key) == AUTO}
+    if not open_keys and not limited:
         return None
     source = build_source(cfg.data)
     source.prepare()
     count = len(source.load("train").labels)
-    chosen = []
+    chosen = [start for start in starts(count, math.prod(source.spec.img_shape)) if start.key in open_keys]
     with open_dict(cfg):
-        if cfg.trainer.max_epochs == AUTO:
-            cfg.trainer.max_epochs = min(max(math.ceil(IMAGES / count), EPOCHS[0]), EPOCHS[1])
-            chosen.append(f"trainer.max_epochs={cfg.trainer.max_epochs}")
+        for start in chosen:
+            OmegaConf.update(cfg, start.key, start.value)
+        if cfg.budget is not None or cfg.max_images is not None:  # which say the length
+            chosen = [start for start in chosen if start.key != "trainer.max_epochs"]
         grid = cfg.callbacks.get("sample_grid") if cfg.callbacks else None
         if grid and grid.every_n_epochs == AUTO:
             grid.every_n_epochs = max(1, cfg.trainer.max_epochs // GRIDS)
         if limited:
-            few = count < cfg.augment.pop("below")
-            cfg.augment = cfg.augment if few else None
-            chosen.append(f"augment={'diffaugment' if few else 'none'}")
-    return f"Chosen for {count:,} training images: {', '.join(chosen)}"
+            below = cfg.augment.pop("below")
+            cfg.augment = cfg.augment if count < below else None
+            name, side = ("diffaugment", "fewer than") if cfg.augment else ("none", "not fewer than")
+            chosen.append(Start("augment", name, f"{side} {below:,} images"))
+    shape = "x".join(map(str, source.spec.img_shape))
+    lines = [f"  {start.key}={start.value}: {start.reason}" for start in chosen]
+    return "\n".join([f"Chosen for {count:,} training images of {shape}; what is typed counts instead:", *lines])
+
+
+def starts(count: int, values: int) -> list[Start]:
+    """Return the start values for data; docs/your-own-pictures.md says what they were seen to do.
+
+    Args:
+        count: Number of training images.
+        values: Numbers per image, C * H * W.
+    """
+    epochs = min(max(math.ceil(IMAGES / count), EPOCHS[0]), EPOCHS[1])
+    largest = 64 if count < FEW else 128
+    batch = min(largest, 2 ** max(int(math.log2(count)) - 1, 0))
+    return [
+        Start("trainer.max_epochs", epochs, f"{epochs * count:,} images in all"),
+        Start("data.batch_size", batch, "64 below 20,000 images, 128 from there on; at most half of them"),
+        Start("optimizer.lr", _rounded(2e-3 * min(1.0, batch / 64) ** 0.5), "0.002; less for batches below 64"),
+        Start("penalty.gamma", _rounded(0.3 * (values / 784) ** 0.5), "0.3 at 1x28x28, more with the root of the size"),
+        Start("gan.ema_half_life_images", epochs * count // 20, f"a twentieth of {epochs * count:,} images"),
+    ]
+
+
+def _rounded(value: float) -> float:
+    """Keep two digits."""
+    return float(f"{value:.2g}")
