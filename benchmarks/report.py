@@ -36,6 +36,11 @@ SECTIONS = {
         "Quality metrics",
         "By the clock of the run itself (`time/quality_s`, `time/train_s`), over whole epochs of MNIST at defaults.",
     ),
+    "quality_in_colour": (
+        "Quality metrics in colour",
+        "Processor time at defaults with `light` and features of an own classifier: one evaluation of 1,000 noise "
+        "images, counted ten times for 10,000 samples, beside training steps at batch 16.",
+    ),
     "memory": (
         "Memory",
         "Largest resident memory of a whole process (`VmHWM`). Needed: `import torch`, MNIST's pixels, weights, "
