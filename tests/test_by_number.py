@@ -74,6 +74,7 @@ def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
     lines = choose_by_number(composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "budget=1h"))
     assert "max_epochs" not in lines
     assert "penalty.gamma=0.3" in lines
+    assert starts(16, 768, 1000)[-1].value == 50, "the average follows the typed length"
 
 
 def test_a_run_without_open_choices_is_left_as_it_is(composed):

@@ -119,6 +119,11 @@ def test_metrics_grids_and_training_are_measured(composed):
     assert cfg.trainer.max_epochs == 1, "the run's own configuration stays"
 
 
+def test_the_speed_of_several_devices_is_not_measured(composed):
+    with pytest.raises(CganError, match="budget=1h: measured on one device, found 2; set max_images"):
+        run(composed("train", *TINY, "trainer=ddp_cpu", "budget=1h"))
+
+
 def test_a_budget_below_one_evaluation_is_refused(composed, measured):
     with pytest.raises(CganError, match=r"budget=30s: metrics and grids alone take 26 s here; give more time"):
         run(composed("train", *TINY, "budget=30s"))

@@ -39,7 +39,9 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     source = build_source(cfg.data)
     source.prepare()
     count = len(source.load("train").labels)
-    chosen = [start for start in starts(count, math.prod(source.spec.img_shape)) if start.key in open_keys]
+    values = math.prod(source.spec.img_shape)
+    images = cfg.max_images if isinstance(cfg.max_images, int) else None
+    chosen = [start for start in starts(count, values, images) if start.key in open_keys]
     with open_dict(cfg):
         for start in chosen:
             OmegaConf.update(cfg, start.key, start.value)
@@ -58,22 +60,24 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     return "\n".join([f"Chosen for {count:,} training images of {shape}; what is typed counts instead:", *lines])
 
 
-def starts(count: int, values: int) -> list[Start]:
+def starts(count: int, values: int, images: int | None = None) -> list[Start]:
     """Return the start values for data; docs/your-own-pictures.md says what they were seen to do.
 
     Args:
         count: Number of training images.
         values: Numbers per image, C * H * W.
+        images: The length of the run, if it is known; None: that of these epochs.
     """
     epochs = min(max(math.ceil(IMAGES / count), EPOCHS[0]), EPOCHS[1])
+    images = images or epochs * count
     largest = 64 if count < FEW else 128
     batch = min(largest, 2 ** max(int(math.log2(count)) - 1, 0))
     return [
-        Start("trainer.max_epochs", epochs, f"{epochs * count:,} images in all"),
+        Start("trainer.max_epochs", epochs, f"{images:,} images in all"),
         Start("data.batch_size", batch, "64 below 20,000 images, 128 from there on; at most half of them"),
         Start("optimizer.lr", _rounded(2e-3 * min(1.0, batch / 64) ** 0.5), "0.002; less for batches below 64"),
         Start("penalty.gamma", _rounded(0.3 * (values / 784) ** 0.5), "0.3 at 1x28x28, more with the root of the size"),
-        Start("gan.ema_half_life_images", epochs * count // 20, f"a twentieth of {epochs * count:,} images"),
+        Start("gan.ema_half_life_images", images // 20, f"a twentieth of {images:,} images"),
     ]
 
 
