@@ -20,30 +20,41 @@ from pathlib import Path
 
 from PIL import Image
 
+from common import Row, keep, row
+
 BATCH = 64
-ROWS = {
+KINDS = {
     "ours, first start": ("ours",),
     "ours, later starts": ("ours",),
-    "ImageFolder + DataLoader, no workers": ("image_folder", "0"),
-    "ImageFolder + DataLoader, 2 workers": ("image_folder", "2"),
+    "ImageFolder, no workers": ("image_folder", "0"),
+    "ImageFolder, 2 workers": ("image_folder", "2"),
 }
+UNITS = {"start": "CPU s", "images per CPU s": "images/s", "peak memory": "MB"}
 
 
 def main() -> None:
-    """Measure at 32x32 and 64x64 and print a table."""
+    """Measure at 32x32 and 64x64 and keep the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="a zip")
     parser.add_argument("--count", type=int, default=50_000, help="pictures (default: 50000)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 64])
     chosen = parser.parse_args()
-    print("| pixels | | start, CPU s | start, s | images per CPU s | peak memory, MB |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    rows: list[Row] = []
     for size in chosen.sizes:
         with tempfile.TemporaryDirectory() as folder:
             unpack(chosen.pictures, Path(folder) / "pictures" / "train", size, chosen.count)
-            for name, arguments in ROWS.items():
-                found = measured(folder, str(size), *arguments)
-                print(f"| {size}x{size} | {name} | {' | '.join(f'{value:,.4g}' for value in found)} |", flush=True)
+            found = {name: measured(folder, str(size), *arguments) for name, arguments in KINDS.items()}
+        for name, values in found.items():
+            rows += [
+                row(f"{size}x{size}, {name}: {what}", [value], UNITS[what])
+                for what, value in zip(UNITS, values, strict=True)
+            ]
+        first, later, plain, _ = found.values()
+        rows += [
+            row(f"{size}x{size}: first start over a later one", [first[0] / later[0]], "x", at_least=10),
+            row(f"{size}x{size}: images per CPU s, ours over ImageFolder", [later[1] / plain[1]], "x"),
+        ]
+        keep("pictures", rows)
 
 
 def unpack(pictures: Path, folder: Path, size: int, count: int) -> None:
@@ -67,8 +78,8 @@ def measured(folder: str, size: str, kind: str, *arguments: str) -> list[float]:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def row(kind: str, folder: str, size: int, workers: int = 0) -> None:
-    """Print start (CPU s, s), images per CPU second and peak memory above that after the imports (MB) as JSON."""
+def measure(kind: str, folder: str, size: int, workers: int = 0) -> None:
+    """Print start (CPU s), images per CPU second and peak memory above that after the imports (MB) as JSON."""
     make = ours if kind == "ours" else image_folder
     import torch
     import torchvision.datasets  # noqa: F401
@@ -77,13 +88,13 @@ def row(kind: str, folder: str, size: int, workers: int = 0) -> None:
     import cgan.data.folder  # noqa: F401
 
     torch.set_num_threads(1)
-    before, started, memory = cpu_seconds(), time.perf_counter(), peak()
+    before, memory = cpu_seconds(), peak()
     loader = make(folder, size, workers)
     next(iter(loader))
-    start = cpu_seconds() - before, time.perf_counter() - started
+    start = cpu_seconds() - before
     before = cpu_seconds()
     count = sum(labels.numel() for _, labels in loader)
-    print(json.dumps([*start, count / (cpu_seconds() - before), peak() - memory]))
+    print(json.dumps([start, count / (cpu_seconds() - before), peak() - memory]))
 
 
 def ours(folder: str, size: int, workers: int) -> Iterable:
@@ -118,6 +129,6 @@ def peak() -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--row"]:
-        row(sys.argv[2], sys.argv[3], int(sys.argv[4]), *map(int, sys.argv[5:]))
+        measure(sys.argv[2], sys.argv[3], int(sys.argv[4]), *map(int, sys.argv[5:]))
     else:
         main()

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from PIL import Image
 
 from cgan.cli.overrides import with_preset
+from cgan.data.unlabelled import build_source
+from cgan.errors import CganError
+from cgan.records.run import read_run
 from cgan.runs import train
 from cgan.tasks.by_number import choose_by_number, starts
 
@@ -94,6 +98,32 @@ def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["cgan"]
     assert state["images_seen"] == 2 * 16
     assert type(run.generator).__name__ == "LightGenerator"
+
+
+def test_a_run_that_fails_on_its_data_leaves_a_record_of_it(photos, tmp_path):
+    (photos / "red" / "3.png").write_bytes(b"no picture")
+    with pytest.raises(CganError, match=r"3\.png: expected a picture"):
+        train("data=folder", f"data.root={photos}", "data.cache=none", folder=tmp_path / "run")
+    record = read_run(tmp_path / "run")
+    assert record.state == "failed"
+    assert "3.png: expected a picture" in record.message
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["data=folder"], "data.root: it has no value"),
+        (["data=hub"], "data.name: it has no value"),
+        (["data=mnist", "data.source.img_shape=[32,32]"], r"img_shape=\[32, 32\]: expected channels, height and width"),
+        (["data=cifar10", "data.source.dataset=CIFAR11"], "dataset=CIFAR11: torchvision has no such data set"),
+        (["data=mnist5k", "data.conditional=perhaps"], "data.conditional=perhaps: expected true or false"),
+        (["data=mnist5k", "data.source.test_per_class=x"], "test_per_class=x: expected 1 to 499"),
+        (["data=folder", "data.root=.", "data.test_share=x"], "data.test_share=x: expected a share"),
+    ],
+)
+def test_a_wrong_key_of_the_data_is_named(composed, typed, words):
+    with pytest.raises((InstantiationException, CganError), match=words):
+        build_source(composed("train", *typed).data)
 
 
 @pytest.mark.parametrize("preset", ["cifar10", "cifar100", "svhn", "stl10", "celeba", "faces64"])

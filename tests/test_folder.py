@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import os
 import re
 import stat
@@ -516,6 +517,44 @@ def test_of_two_runs_at_once_one_decodes_and_the_other_waits(tmp_path, cache, mo
     assert torch.equal(two.load("train").images, one.load("train").images)
     assert len(decoded) == 4
     assert len(stores(cache)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")
+def test_two_processes_at_once_fill_one_cache(tmp_path, cache):
+    root = str(tree(tmp_path / "x", {f"a/{k}.png": k for k in range(200)}))
+    started = multiprocessing.get_context("fork").Barrier(2)
+
+    def fill() -> None:
+        source = FolderSource(root)
+        started.wait(60)
+        (tmp_path / f"sum{os.getpid()}").write_text(str(source.load("train").images.sum()))
+
+    processes = [multiprocessing.get_context("fork").Process(target=fill) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    expected = str(FolderSource(root).load("train").images.sum())
+    assert [path.read_text() for path in tmp_path.glob("sum*")] == [expected] * 2
+    assert len(stores(cache)) == 1
+    assert not list(cache.glob("*.part"))
+
+
+def test_stores_that_were_used_longest_ago_make_room(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr("cgan.data.store.MAX_BYTES", 3 * 10_000)
+    roots = [str(tree(tmp_path / name, {"a/1.png": 1, "a/2.png": 2})) for name in "abcd"]
+    made = []
+    for number, root in enumerate(roots[:3]):
+        FolderSource(root, size=64).prepare()  # 8,192 bytes of pixels
+        made.append(next(store for store in stores(cache) if store not in made))
+        os.utime(made[-1] / "about.json", (number, number))
+    (cache / "mine").mkdir()
+    FolderSource(roots[0], size=64).prepare()  # used again
+    FolderSource(roots[3], size=64).prepare()
+    left = stores(cache)
+    assert made[1] not in left
+    assert {made[0], made[2], cache / "mine"} < set(left)
+    assert len(left) == 4
 
 
 def test_without_a_place_for_the_cache_the_run_goes_on(tmp_path, caplog):

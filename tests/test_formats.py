@@ -57,6 +57,13 @@ def test_classes_that_share_a_word_keep_their_pictures(drawn):
     assert names == ["-_5_00000.png", "-_5_00001.png", "-_5_00002.png", "-_7_00000.png"]
 
 
+def test_long_names_fit_into_a_file_name(drawn, tmp_path):
+    assert formats.safe_name("長" * 100) == "長" * 66
+    for file in formats.file_names(drawn, ["長" * 100] * 10):
+        (tmp_path / file).touch()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_npz_holds_the_arrays(drawn):
     arrays = np.load(io.BytesIO(formats.npz(drawn)), allow_pickle=False)
     assert (arrays["images"] == drawn.images[:, 0].numpy()).all()

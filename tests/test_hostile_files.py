@@ -288,7 +288,7 @@ def test_pictures(tmp_path: Path) -> None:
     for content in hostile:
         place.write_bytes(content)
         with pytest.raises(CganError, match="expected a picture"):
-            FolderSource(str(tmp_path / "pictures"), 28, 1).prepare()
+            FolderSource(str(tmp_path / "pictures"), size=28, channels=1).prepare()
     assert not proof.exists()
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cgan.data.folder import FolderSource
-from cgan.data.pictures import read_pictures
+from cgan.data.pictures import looks_changed, read_pictures
 from cgan.data.pixels import Form, UnreadablePictureError, picture_header, read_picture
+from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.sampling.decode import decode_image
 from cgan.spec import DataSpec
@@ -318,6 +320,16 @@ def test_training_and_images_read_the_same(tmp_path: Path):
     }
 
 
+def test_files_of_0_and_1_are_refused(tmp_path: Path):
+    (tmp_path / "x" / "a").mkdir(parents=True)
+    for k in range(3):
+        Image.new("L", (8, 8), k % 2).save(tmp_path / "x" / "a" / f"{k}.png")
+    with pytest.raises(CganError, match=r"x: expected pixels in 0\.\.255, found only 0 and 1"):
+        FolderSource(str(tmp_path / "x"), cache="none").prepare()
+    Image.new("1", (8, 8), 1).save(tmp_path / "x" / "a" / "9.png")  # white
+    FolderSource(str(tmp_path / "x"), cache="none").prepare()
+
+
 def test_images_says_what_it_leaves_out(tmp_path: Path, caplog):
     for name in ("3/a.png", "3/._90.png", "3/notes.txt", ".DS_Store"):
         (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -325,9 +337,49 @@ def test_images_says_what_it_leaves_out(tmp_path: Path, caplog):
     caplog.set_level("INFO")
     split = read_pictures(tmp_path / "x", DataSpec("digits", (1, 8, 8), tuple("0123")))
     assert split.labels.tolist() == [3]
-    assert "1 pictures; left out: " in caplog.text
+    assert "1 pictures, used as 8x8, grey; as they are; left out: " in caplog.text
     assert "2 files of the system" in caplog.text
     assert "1 .txt files" in caplog.text
+
+
+def test_images_are_brought_to_the_size_and_colours_of_the_model(tmp_path: Path, caplog):
+    (tmp_path / "x" / "b").mkdir(parents=True)
+    wide = np.full((10, 30, 3), 9, np.uint8)
+    wide[:, 10:20] = 200  # what is left in the middle
+    Image.fromarray(wide).save(tmp_path / "x" / "b" / "1.png")
+    Image.new("L", (20, 20), 60).save(tmp_path / "x" / "b" / "2.png")
+    caplog.set_level("INFO")
+    split = read_pictures(tmp_path / "x", DataSpec("x", (3, 8, 8), ("a", "b")))
+    assert split.images[:, :, 4, 4].tolist() == [[200] * 3, [60] * 3]
+    assert split.labels.tolist() == [1, 1]
+    assert "2 pictures, used as 8x8, colour; 1 scaled and cut to the middle, 1 scaled" in caplog.text
+    flat = read_pictures(tmp_path / "x", DataSpec("x", (1, 8, 8), ("all",)))  # without labels the folders do not matter
+    assert flat.labels.tolist() == [0, 0]
+    with pytest.raises(CganError, match=r"the pictures lie in no folder of a class; expected a, c$"):
+        read_pictures(tmp_path / "x" / "b", DataSpec("x", (1, 8, 8), ("a", "c")))
+
+
+def test_images_that_lie_otherwise_than_the_real_ones_are_known():
+    images, labels = Mnist5k().load("test")
+    digits, real = images[::2], Split(images[1::2], labels[1::2])
+    changes = {
+        None: digits,
+        "inverted (black is white)": 255 - digits,
+        "transposed": digits.mT,
+        "mirrored": digits.flip(3),
+        "turned to the right": digits.rot90(-1, (2, 3)),
+        "turned by 180 degrees": digits.flip(2, 3),
+    }
+    for words, changed in changes.items():
+        assert looks_changed(Split(changed, labels[::2]), real) == words
+    assert looks_changed(Split(digits.roll(2, 3), labels[::2]), real) is None
+
+
+def test_swapped_colours_are_known():
+    ramp = torch.arange(3 * 2 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4)
+    real, swapped = Split(ramp, torch.tensor([0, 1])), Split(ramp.flip(1), torch.tensor([0, 1]))
+    assert looks_changed(swapped, real) == "stored as blue, green, red"
+    assert looks_changed(swapped, Split(ramp, torch.tensor([2, 2]))) is None
 
 
 def npz(path: Path, images: np.ndarray) -> Path:

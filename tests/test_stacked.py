@@ -21,6 +21,7 @@ from cgan.tasks import evaluate, sample, train
 
 SHORT = [
     "experiment=stacked_mnist",
+    "data.conditional=false",
     "data@data.digits=mnist5k",
     "data.source.train=700",
     "data.source.test=300",
@@ -154,14 +155,14 @@ def test_training_without_labels_is_unconditional_everywhere(composed, tmp_path,
     drawn = sample.run(composed("sample", f"ckpt={run}", "n=3"))
     assert drawn.images.shape == (3, 3, 28, 28)
     again = evaluate.run(
-        composed("evaluate", *SHORT[1:4], "data=stacked_mnist", "data.conditional=false", f"ckpt={run}",
+        composed("evaluate", *SHORT[1:5], "data=stacked_mnist", f"ckpt={run}",
                  "features=stacked_digits", "metrics=[fid,modes]", "n=300")
     )  # fmt: skip
     assert again.values == pytest.approx(record["entries"][0]["values"], rel=1e-3)
 
 
 def test_with_labels_the_digits_asked_for_are_counted_and_a_resumed_run_is_the_same(composed, tmp_path):
-    conditional = [*SHORT, "data.conditional=true", "schedule=constant"]
+    conditional = [*(word for word in SHORT if word != "data.conditional=false"), "schedule=constant"]
     once = train.run(composed("train", *conditional, "trainer.max_epochs=2", folder=tmp_path / "once"))
     parts = tmp_path / "parts"
     train.run(composed("train", *conditional, "trainer.max_epochs=1", folder=parts))

@@ -17,7 +17,7 @@ from cgan.config import CONF, initialized, quoted, search_path
 from cgan.errors import CganError
 
 CLASSES = ("classes", "digits", "interpolate")
-NAMES = ("names", "run_name", "license", "data_license", "data.background")
+NAMES = ("names", "run_name", "license", "data_license", "data.background", "data.image", "data.label", "data.config")
 PATHS = (
     "ckpt",
     "images",
@@ -25,6 +25,7 @@ PATHS = (
     "out",
     "style",
     "data.root",
+    "data.name",
     "data.source.root",
     "data.cache",
     "hydra.run.dir",
@@ -112,6 +113,8 @@ def explained(error: HydraException, name: str, typed: Namespace) -> CganError:
     """Turn Hydra's error about the configuration ``name`` into one line that names the nearest key or option."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if group == "data" and Path(option).exists():
+            return CganError(f"data={option}: pictures of your own are named by data=folder data.root={option}")
         return unknown(group, option, list(error.options))
     if isinstance(error, OverrideParseException):
         return CganError(

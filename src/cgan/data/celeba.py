@@ -1,6 +1,7 @@
 """CelebA (Liu et al. 2015): faces with forty attributes, whose combinations are the classes."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cgan.data.decoded import DecodedSource
@@ -13,46 +14,44 @@ _TABLES = ("list_attr_celeba.txt", "list_eval_partition.txt")
 _TRAIN, _TEST = "0", "2"
 
 
+@dataclass(kw_only=True, eq=False)
 class CelebaSource(DecodedSource):
     """The aligned faces, cut to the middle; each combination of the chosen attributes is a class.
 
     Attributes are factors: ``[Smiling, Male]`` gives the classes ``not_Smiling+not_Male``, ``not_Smiling+Male``,
     ``Smiling+not_Male`` and ``Smiling+Male``. The official validation split is left out.
 
-    Args:
+    Attributes:
         root: The folder with ``celeba/img_align_celeba/`` (or the ``.zip`` of it) and the two lists.
-        attributes: Names as in ``list_attr_celeba.txt``; none: one class.
-        size: Pixels: one number for squares, or ``[H, W]``.
-        cache: Where decoded pictures are kept: ``auto``, a folder, or ``none``.
+        attributes: Names as in ``list_attr_celeba.txt``; none: one class. The other arguments are those of
+            :class:`DecodedSource`.
 
     Raises:
         CganError: A file is missing or damaged, or there is no such attribute.
     """
 
-    def __init__(
-        self, root: str, attributes: list[str], size: int | list[int] = 64, cache: str | None = "auto"
-    ) -> None:
-        folder = Path(root).expanduser()
+    root: str
+    attributes: list[str]
+    tables: tuple[str, ...] = field(init=False, repr=False)  # their text decides the classes
+    size: int | list[int] | None = 64
+    channels: int | None = 3
+
+    def _open(self) -> tuple[str, Tree]:
+        folder = Path(self.root).expanduser()
         folder = folder / "celeba" if (folder / "celeba").is_dir() else folder
         pictures = folder / "img_align_celeba"
         pictures = pictures if pictures.is_dir() else pictures.with_suffix(".zip")
         for path in (pictures, *(folder / table for table in _TABLES)):
             if not path.exists():
                 raise CganError(
-                    f"data.root={root}: no {path.absolute()}. Place CelebA's img_align_celeba.zip, {_TABLES[0]} and "
-                    f"{_TABLES[1]} there by hand: its server lets no program download them"
+                    f"data.root={self.root}: no {path.absolute()}. Place CelebA's img_align_celeba.zip, {_TABLES[0]} "
+                    f"and {_TABLES[1]} there by hand: its server lets no program download them"
                 )
-        tables = tuple((folder / table).read_text("utf-8", errors="replace") for table in _TABLES)
-        tree = open_tree(pictures)
-        super().__init__(
-            "celeba",
-            tree,
-            lambda: _layout(tree, attributes, *tables),
-            (*attributes, *tables),
-            size=size,
-            channels=3,
-            cache=cache,
-        )
+        self.tables = tuple((folder / table).read_text("utf-8", errors="replace") for table in _TABLES)
+        return "celeba", open_tree(pictures)
+
+    def _find_layout(self) -> Layout:
+        return _layout(self.tree, self.attributes, *self.tables)
 
 
 def _layout(tree: Tree, attributes: list[str], attribute_table: str, partition_table: str) -> Layout:

@@ -1,6 +1,7 @@
 """The one data module: a source behind seeded in-memory batches."""
 
 import logging
+from functools import cached_property
 
 import lightning.pytorch as pl
 import torch
@@ -32,7 +33,7 @@ class ImageData(pl.LightningDataModule):
         steps_per_epoch: Steps after which an epoch ends, before all images are seen; None: all.
 
     Raises:
-        CganError: There is no such choice of ``device``.
+        CganError: An option has no such value.
     """
 
     steps_per_epoch: int | None = None
@@ -57,7 +58,6 @@ class ImageData(pl.LightningDataModule):
         self.flip = flip
         self.balance = balance
         self.device = device
-        self._splits: dict[str, Split] = {}
 
     @property
     def spec(self) -> DataSpec:
@@ -76,15 +76,15 @@ class ImageData(pl.LightningDataModule):
         if unequal and not self.balance:
             log.info(unequal)
 
-    @property
+    @cached_property
     def train(self) -> Split:
         """The training split, on the CPU."""
-        return self._read("train")
+        return self.source.load("train")
 
-    @property
+    @cached_property
     def test(self) -> Split:
         """The official test split, on the CPU: a reference for metrics and nothing else."""
-        return self._read("test")
+        return self.source.load("test")
 
     def train_dataloader(self) -> Batches:
         """Return the batches of this rank."""
@@ -103,11 +103,6 @@ class ImageData(pl.LightningDataModule):
             device=device,
             steps_per_epoch=self.steps_per_epoch,
         )
-
-    def _read(self, split: str) -> Split:
-        if split not in self._splits:
-            self._splits[split] = self.source.load(split)  # type: ignore[arg-type]
-        return self._splits[split]
 
 
 def _fits(images: Tensor, device: torch.device) -> bool:

@@ -2,9 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import PIL
 import torch
@@ -15,59 +15,63 @@ from cgan.data.reading import Decoder, Plan, checked_size, make_plan
 from cgan.data.sources import Split, SplitName
 from cgan.data.store import Stored, in_memory, keep, load_stored, store_folder
 from cgan.data.trees import Tree
+from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
-VERSION = 2
+VERSION = 3
 """Raised when the same options give other pixels, another layout or another report."""
 
 
-class DecodedSource:
+@dataclass(kw_only=True, eq=False)
+class DecodedSource(ABC):
     """Pictures of a tree of files; see :class:`cgan.data.pixels.Form` for how they are brought to one shape.
 
     They are decoded by several threads, once: from then on they are mapped from the cache.
 
-    Args:
-        name: What the data set is called.
-        tree: The files.
-        find_layout: Finds classes and splits; called where the cache does not have them.
-        decides: Plain values that decide what ``find_layout`` finds.
+    Attributes:
         size: Pixels: one number for squares, ``[H, W]``, or None to choose by the pictures.
         channels: 1 grey, 3 colour, 4 colour and alpha, or None to choose by the pictures.
         fit: ``crop``, ``pad``, ``stretch`` or ``random_crop``.
         background: What transparent parts and padding show: ``white``, ``black``, ``mean`` or ``#rrggbb``.
+        test_share: The share of each class that is kept apart where there is no test split.
+        split_seed: Names which ones.
         skip_unreadable: Go on without files that cannot be read, instead of refusing them.
         cache: Where decoded pictures are kept: ``auto``, a folder, or ``none``.
 
     Raises:
-        CganError: An option has no such value, or ``find_layout`` raises it.
+        CganError: There are no pictures, their classes are not clear, or an option has no such value.
     """
 
-    def __init__(
-        self,
-        name: str,
-        tree: Tree,
-        find_layout: Callable[[], Layout],
-        decides: tuple[Any, ...],
-        *,
-        size: int | list[int] | None = None,
-        channels: int | None = None,
-        fit: str = "crop",
-        background: str = "white",
-        skip_unreadable: bool = False,
-        cache: str | None = "auto",
-    ) -> None:
-        Form(channels or 3, checked_size(size), fit, background)
-        self.tree = tree
-        self.skip_unreadable = skip_unreadable
-        self._find_layout = find_layout
-        self._form = (size, channels, fit, background)
-        self._fingerprint = tree.fingerprint()
-        key = repr((VERSION, PIL.__version__, name, self._fingerprint, skip_unreadable, *self._form, *decides))
-        self._store = store_folder(cache, hashlib.sha256(key.encode()).hexdigest()[:32])
+    size: int | list[int] | None = None
+    channels: int | None = None
+    fit: str = "crop"
+    background: str = "white"
+    test_share: float = 0.1
+    split_seed: int = 1
+    skip_unreadable: bool = False
+    cache: str | None = "auto"
+
+    def __post_init__(self) -> None:
+        Form(self.channels or 3, checked_size(self.size), self.fit, self.background)
+        if not isinstance(self.test_share, int | float) or not 0 < self.test_share < 1:
+            raise CganError(f"data.test_share={self.test_share}: expected a share between 0 and 1")
+        name, self.tree = self._open()
+        self._fingerprint = self.tree.fingerprint()
+        decides = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("root", "cache")}
+        key = repr((VERSION, PIL.__version__, name, self._fingerprint, decides))
+        self._store = store_folder(self.cache, hashlib.sha256(key.encode()).hexdigest()[:32])
         self._stored = load_stored(self._store)
         about = self._stored.about if self._stored else self._plan.about()
         self.spec = DataSpec(name, tuple(about["shape"]), tuple(about["class_names"]), tuple(about["factors"]))
+
+    @abstractmethod
+    def _open(self) -> tuple[str, Tree]:
+        """Return what the data set is called, and its files."""
+
+    @abstractmethod
+    def _find_layout(self) -> Layout:
+        """Find classes and splits; called where the cache does not have them."""
 
     @property
     def report(self) -> list[str]:
@@ -100,13 +104,15 @@ class DecodedSource:
 
     @cached_property
     def _plan(self) -> Plan:
-        return make_plan(self.tree, self._find_layout(), *self._form)
+        form = self.size, self.channels, self.fit, self.background
+        return make_plan(self.tree, self._find_layout(), *form)
 
     @cached_property
     def _read(self) -> Stored:
         if self._stored:
             return self._stored
-        log.info("Reading %s pictures of %s", f"{len(self._plan.files):,}", self.spec.name)
+        kept = f", kept for the next run in {self._store.parent}" if self._store else ""
+        log.info("Reading %s pictures of %s%s", f"{len(self._plan.files):,}", self.spec.name, kept)
         if self._store:
             try:
                 decoder = self._decoder()
@@ -117,4 +123,5 @@ class DecodedSource:
         return load_stored(self._store) or in_memory(decoder.chunks(), decoder.about, decoder.shape)
 
     def _decoder(self) -> Decoder:
-        return Decoder(self.tree, self._plan, self._fingerprint, self.skip_unreadable)
+        advice = "mend or remove it, or go on without it: data.skip_unreadable=true"
+        return Decoder(self.tree, self._plan, advice, self._fingerprint, self.skip_unreadable)

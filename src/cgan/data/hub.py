@@ -3,11 +3,13 @@
 import contextlib
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgan.data.decoded import DecodedSource
 from cgan.data.layout import SPLITS, Layout, assembled
+from cgan.data.trees import Tree
 from cgan.errors import CganError
 from cgan.spec import is_name
 
@@ -53,69 +55,44 @@ class HubTree:
         return f"{self.name}/{name}".rstrip("/")
 
 
+@dataclass(kw_only=True, eq=False)
 class HubSource(DecodedSource):
     """A data set ``USER/NAME`` of the hub with a column of pictures and, unless it has one class, a column of labels.
 
     The hub's own layouts (Parquet, folders of pictures) are read; no code of a data set is run.
 
-    Args:
+    Attributes:
         name: ``USER/NAME``, or a folder.
         config: Which of the data set's configurations, if it has several.
         revision: A branch, tag or commit.
         image: The column of pictures; None: the only one.
-        label: The column of labels; None: the only column of class labels, or the one called ``label``.
-        size: Pixels: one number for squares, ``[H, W]``, or None to choose by the pictures.
-        channels: 1 grey, 3 colour, 4 colour and alpha, or None to choose by the pictures.
-        fit: ``crop``, ``pad``, ``stretch`` or ``random_crop``.
-        background: What transparent parts and padding show: ``white``, ``black``, ``mean`` or ``#rrggbb``.
-        test_share: The share of each class that is kept apart where there is no test split.
-        split_seed: Names which ones.
-        skip_unreadable: Go on without files that cannot be read, instead of refusing them.
-        cache: Where decoded pictures are kept: ``auto``, a folder, or ``none``.
+        label: The column of labels; None: the only column of class labels, or the one called ``label``. The other
+            arguments are those of :class:`DecodedSource`.
 
     Raises:
-        CganError: The data set cannot be had, or has no such columns.
+        CganError: The data set cannot be had, or has no such columns; and as :class:`DecodedSource`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        config: str | None = None,
-        revision: str | None = None,
-        image: str | None = None,
-        label: str | None = None,
-        size: int | list[int] | None = None,
-        channels: int | None = None,
-        fit: str = "crop",
-        background: str = "white",
-        test_share: float = 0.1,
-        split_seed: int = 1,
-        skip_unreadable: bool = False,
-        cache: str | None = "auto",
-    ) -> None:
-        splits = _load(name, config, revision)
-        features = next(iter(splits.values())).features
-        image = _column(name, "image", image, features, ("Image",))
-        label = _column(name, "label", label, features, ("ClassLabel",), optional=True)
-        tree = HubTree(name, splits, image)
-        called = Path(name).name if is_name(Path(name).name) else "hub"
+    name: str
+    config: str | None = None
+    revision: str | None = None
+    image: str | None = None
+    label: str | None = None
 
-        def find_layout() -> Layout:
-            classes = {split: _classes(rows, split, label, called) for split, rows in splits.items()}
-            return assembled(classes, Counter(), f"data.name={name}", test_share, split_seed)
+    def _open(self) -> tuple[str, Tree]:
+        self._splits = _load(self.name, self.config, self.revision)
+        features = next(iter(self._splits.values())).features
+        image = _column(self.name, "image", self.image, features, ("Image",))
+        self._label = _column(self.name, "label", self.label, features, ("ClassLabel",), optional=True)
+        return self._called, HubTree(self.name, self._splits, image)
 
-        super().__init__(
-            called,
-            tree,
-            find_layout,
-            (image, label, test_share, split_seed),
-            size=size,
-            channels=channels,
-            fit=fit,
-            background=background,
-            skip_unreadable=skip_unreadable,
-            cache=cache,
-        )
+    @property
+    def _called(self) -> str:
+        return Path(self.name).name if is_name(Path(self.name).name) else "hub"
+
+    def _find_layout(self) -> Layout:
+        classes = {split: _classes(rows, split, self._label, self._called) for split, rows in self._splits.items()}
+        return assembled(classes, Counter(), f"data.name={self.name}", self.test_share, self.split_seed)
 
 
 def _load(name: str, config: str | None, revision: str | None) -> "dict[str, Dataset]":

@@ -2,6 +2,8 @@
 
 import inspect
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,18 @@ import torch
 import torchvision
 from torch import Tensor
 
-from cgan.data.sources import Split, SplitName
+from cgan.data.sources import SPLITS, Split, SplitName
 from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 
+@dataclass(eq=False)
 class TorchvisionSource:
     """A labelled image data set of torchvision that holds its pixels in memory: CIFAR10, CIFAR100, SVHN, STL10, USPS.
 
     Files put under ``root`` by hand are used without a network, packed or unpacked.
 
-    Args:
+    Attributes:
         dataset: The name of the class in ``torchvision.datasets``.
         root: The folder with the files.
         img_shape: (C, H, W).
@@ -28,21 +31,22 @@ class TorchvisionSource:
         name: What the data set is called; by default as its class, in small letters.
     """
 
-    def __init__(
-        self,
-        dataset: str,
-        root: str,
-        img_shape: list[int],
-        class_names: list[str],
-        files: str = "",
-        name: str | None = None,
-    ) -> None:
-        self.dataset = dataset
-        self.root = Path(root).expanduser()
-        self.files = files
-        channels, height, width = img_shape
-        names = tuple(str(entry) for entry in class_names)
-        self.spec = DataSpec(name or dataset.lower(), (channels, height, width), names)
+    dataset: str
+    root: str
+    img_shape: list[int]
+    class_names: list[str]
+    files: str = ""
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not hasattr(torchvision.datasets, str(self.dataset)):
+            raise CganError(f"data.source.dataset={self.dataset}: torchvision has no such data set")
+        shape = self.img_shape
+        if not isinstance(shape, Sequence) or len(shape) != 3 or not all(type(v) is int and v > 0 for v in shape):
+            raise CganError(f"data.source.img_shape={shape}: expected channels, height and width, such as [1,28,28]")
+        self.folder = Path(self.root).expanduser()
+        names = tuple(map(str, self.class_names))
+        self.spec = DataSpec(self.name or self.dataset.lower(), (shape[0], shape[1], shape[2]), names)
 
     def prepare(self) -> None:
         """Download both splits unless their files are there.
@@ -50,7 +54,7 @@ class TorchvisionSource:
         Raises:
             CganError: The files are missing, damaged or out of reach.
         """
-        for split in ("train", "test"):
+        for split in SPLITS:
             self._open(split, download=True)
 
     def load(self, split: SplitName) -> Split:
@@ -83,13 +87,13 @@ class TorchvisionSource:
         by_name = "train" not in inspect.signature(dataset).parameters and not arguments
         arguments |= {"split": split} if by_name else {"train": split == "train"}
         try:
-            return dataset(str(self.root), download=download, **arguments)
+            return dataset(str(self.folder), download=download, **arguments)
         except (RuntimeError, OSError, EOFError, ValueError, AssertionError, zlib.error) as error:
             raise self._unusable(str(error) or type(error).__name__) from error
 
     def _unusable(self, found: str) -> CganError:
         return CganError(
-            f"{self.dataset} under {self.root.absolute()}: {found:.200}. Place the data set's official files there "
+            f"{self.dataset} under {self.folder.absolute()}: {found:.200}. Place the data set's official files there "
             f"({self.files}), name the folder that has them with data.root=FOLDER, or use the digits that need no "
             "download with data=mnist5k"
         )

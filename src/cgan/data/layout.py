@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from cgan.data.pixels import ENDINGS
-from cgan.data.tables import TABLES, Files, matched, read_table
+from cgan.data.tables import TABLES, matched, read_table
+from cgan.data.trees import Tree
 from cgan.errors import CganError
 from cgan.spec import is_name
 
@@ -44,7 +45,7 @@ class Layout(NamedTuple):
     factors: tuple[int, ...] = ()
 
 
-def find_layout(tree: Files, name: str, where: str, test_share: float = 0.1, split_seed: int = 1) -> Layout:
+def find_layout(tree: Tree, name: str, where: str, test_share: float = 0.1, split_seed: int = 1) -> Layout:
     """Find classes and splits.
 
     Layouts: ``CLASS/*``; ``train|val|test/CLASS/*``; files with a table ``labels.csv`` (file, class) or
@@ -81,7 +82,7 @@ def find_layout(tree: Files, name: str, where: str, test_share: float = 0.1, spl
     return assembled(classes, left_out, where, test_share, split_seed)
 
 
-def find_classes(tree: Files, only_class: str, where: str) -> tuple[Labelled, Counter[str]]:
+def find_classes(tree: Tree, only_class: str, where: str) -> tuple[Labelled, Counter[str]]:
     """Find the class of each picture where there are no splits; also count the files that were left out, by reason.
 
     Args:
@@ -212,7 +213,7 @@ def _splits(pictures: list[str], base: str, where: str) -> dict[str, dict[str, s
     return splits
 
 
-def _table(tree: Files, pictures: list[str], base: str, only_class: str, where: str) -> Labelled | None:
+def _table(tree: Tree, pictures: list[str], base: str, only_class: str, where: str) -> Labelled | None:
     """Read the tables of labels beside the pictures, or in the folders of the splits; None where there are none."""
     found: Labelled | None = None
     for entry in tree.names:

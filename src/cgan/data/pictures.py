@@ -8,21 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgan.data.layout import find_classes
-from cgan.data.pixels import Form, read_picture
-from cgan.data.report import describe_left_out
+from cgan.data.layout import Layout, find_classes
+from cgan.data.pixels import Form
+from cgan.data.reading import Decoder, Plan
 from cgan.data.sources import Split
+from cgan.data.store import in_memory
 from cgan.data.trees import open_tree
 from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
+MEANT = 1000
+"""Images of a class whose mean is taken: enough to see how they lie."""
 ROUNDING = 1e-4
 """How far a float image may leave [0, 1]."""
 
 
 def read_pictures(path: Path, spec: DataSpec) -> Split:
-    """Read images and labels; files are read as training reads them, but for their size, which must fit.
+    """Read images and labels; files are read and brought to their shape as training does by default.
 
     Args:
         path: An ``.npz`` with ``images`` (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 or float in [0, 1], and
@@ -40,6 +43,34 @@ def read_pictures(path: Path, spec: DataSpec) -> Split:
     if len(images) == 0:
         raise CganError(f"images={path}: expected pictures, found none")
     return Split(images, labels)
+
+
+def looks_changed(images: Split, real: Split) -> str | None:
+    """Say which change, such as an inversion, would bring images much closer to real ones; None where none does.
+
+    Compared are the classes' mean images: the change has to take off more than half of their mean squared distance.
+    """
+    classes = sorted(set(images.labels.tolist()) & set(real.labels.tolist()))
+    if not classes:
+        return None
+    own, other = (
+        torch.stack([part.images[part.labels == label][:MEANT].float().mean(0) for label in classes])
+        for part in (images, real)
+    )
+    changes = {
+        "inverted (black is white)": 255 - own,
+        "mirrored": own.flip(3),
+        "upside down": own.flip(2),
+        "turned by 180 degrees": own.flip(2, 3),
+    }
+    if own.shape[2] == own.shape[3]:
+        quarters = {"turned to the right": own.rot90(1, (2, 3)), "turned to the left": own.rot90(3, (2, 3))}
+        changes |= {"transposed": own.mT, **quarters}
+    if own.shape[1] == 3:
+        changes["stored as blue, green, red"] = own.flip(1)
+    distances = {change: float((changed - other).square().mean()) for change, changed in changes.items()}
+    nearest = min(distances, key=lambda change: distances[change])
+    return nearest if distances[nearest] < float((own - other).square().mean()) / 2 else None
 
 
 def _read_npz(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
@@ -97,21 +128,16 @@ def _channels_first(images: np.ndarray, spec: DataSpec, path: Path) -> np.ndarra
 
 
 def _read_folder(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
-    tree = open_tree(path, "images")
-    classes, left_out = find_classes(tree, spec.class_names[0] if spec.num_classes == 1 else "", f"images={path}")
-    if unknown := sorted(set(classes.values()) - set(spec.class_names)):
-        raise CganError(f"images={path}: {unknown[0]!r} is no class; expected {', '.join(spec.class_names)}")
-    if left_out:
-        log.info("images=%s: %d pictures%s", path, len(classes), describe_left_out(left_out))
-    files = sorted(classes, key=lambda file: (spec.class_names.index(classes[file]), file))
-    pixels = [_read_picture(tree.read(file), spec, f"{path}/{file}") for file in files]
-    return torch.from_numpy(np.stack(pixels)), torch.tensor([spec.class_names.index(classes[file]) for file in files])
-
-
-def _read_picture(content: bytes, spec: DataSpec, name: str) -> np.ndarray:
+    tree, one = open_tree(path, "images"), spec.num_classes == 1
+    classes, left_out = find_classes(tree, spec.class_names[0] if one else "", f"images={path}")
+    labels = {name: label for label, name in enumerate(spec.class_names)}
+    if not one and (unknown := sorted(set(classes.values()) - set(labels))):
+        found = f"{unknown[0]!r} is no class" if unknown[0] else "the pictures lie in no folder of a class"
+        raise CganError(f"images={path}: {found}; expected {spec.classes}")
+    files = sorted(((file, labels.get(name, 0)) for file, name in classes.items()), key=lambda file: (file[1], file[0]))
     channels, height, width = spec.img_shape
-    picture = read_picture(content, Form(channels), f"images: {name}")
-    if picture.size != (width, height):
-        found = "x".join(map(str, picture.size))
-        raise CganError(f"images: {name}: expected {width}x{height} pixels as {spec.name} has, found {found}")
-    return picture.pixels
+    plan = Plan(Layout(spec.class_names, files, [], left_out, ""), Form(channels, (height, width)), [])
+    decoder = Decoder(tree, plan, "mend or remove it")
+    images = in_memory(decoder.chunks(), dict, decoder.shape).images
+    log.info("images=%s: %s pictures, used as %s", path, f"{len(images):,}", decoder.made())
+    return images, torch.tensor([label for _, label in files])

@@ -52,8 +52,8 @@ class Form:
         channels: 1 grey, 3 colour, 4 colour and alpha.
         size: (H, W) in pixels; None keeps the size of the file.
         fit: How the size is reached: ``crop`` scales until the size is filled and cuts off the rest evenly,
-            ``random_crop`` cuts at a place that follows from the file's name, ``pad`` scales until all is seen and
-            fills with the background, ``stretch`` changes proportions.
+            ``random_crop`` cuts at a place that follows from the file's name and so is the same in every epoch,
+            ``pad`` scales until all is seen and fills with the background, ``stretch`` changes proportions.
         background: What transparent pictures are laid on: ``white``, ``black``, another colour's name, ``#rrggbb``,
             or ``mean``, the mean colour of the picture's opaque part.
 

@@ -115,13 +115,17 @@ class Decoder:
     Args:
         tree: Their files.
         plan: What is read.
+        advice: What errors say of a file that cannot be read.
         fingerprint: Of the tree when the plan was made.
         skip_unreadable: Leave out what cannot be read.
     """
 
-    def __init__(self, tree: Tree, plan: Plan, fingerprint: str, skip_unreadable: bool) -> None:
+    def __init__(
+        self, tree: Tree, plan: Plan, advice: str, fingerprint: str = "", skip_unreadable: bool = False
+    ) -> None:
         self.tree = tree
         self.plan = plan
+        self.advice = advice
         self.fingerprint = fingerprint
         self.skip_unreadable = skip_unreadable
         self.shape = (len(plan.files), *plan.shape)
@@ -133,15 +137,20 @@ class Decoder:
         """Yield arrays (n, C, H, W) uint8 in the order of the plan.
 
         Raises:
-            CganError: A file cannot be read, and that is not to be skipped.
+            CganError: A file cannot be read, and that is not to be skipped; or all pixels are 0 and 1, as in masks.
         """
+        brightest = 0
         files = self.plan.files
         count = max(1, min(64, _CHUNK_BYTES // int(np.prod(self.plan.shape))))
         parts = [files[start : start + count] for start in range(0, len(files), count)]
         for part, read in zip(parts, _ahead(self._read_all, parts), strict=True):
             pictures = [self._counted(*entry, picture) for entry, picture in zip(part, read, strict=True)]
             if sound := [picture.pixels for picture in pictures if picture is not None]:
-                yield np.stack(sound)
+                chunk = np.stack(sound)
+                brightest = max(brightest, int(chunk.max()))
+                yield chunk
+        if brightest == 1:
+            raise CganError(f"{self.tree.path_of('')}: expected pixels in 0..255, found only 0 and 1")
 
     def about(self) -> dict[str, Any]:
         """Describe what was read, after the last chunk.
@@ -168,13 +177,17 @@ class Decoder:
 
     def _report(self, train_labels: np.ndarray, tested: int) -> list[str]:
         layout = self.plan.layout
-        left_out = describe_left_out(layout.left_out, self._tally.unreadable)
         return [
             f"Pictures: {len(train_labels):,} to train on, {tested:,} to test with ({layout.test_note}); "
             f"{per_class(train_labels, layout.class_names)}",
             f"Found:    {self._tally.found()}",
-            f"Used as:  {self._tally.made(self.plan.guessed)}{left_out}",
+            f"Used as:  {self.made()}",
         ]
+
+    def made(self) -> str:
+        """Say what was made of the pictures, and what was left out, after the last chunk."""
+        left_out = describe_left_out(self.plan.layout.left_out, self._tally.unreadable)
+        return f"{self._tally.made(self.plan.guessed)}{left_out}"
 
     def _read_all(self, files: list[tuple[str, int]]) -> list[Picture | UnreadablePictureError]:
         return [self._read(file) for file, _ in files]
@@ -191,9 +204,7 @@ class Decoder:
         if isinstance(picture, UnreadablePictureError):
             if not self.skip_unreadable:
                 where = UnreadablePictureError(self.tree.path_of(file), picture.found)
-                raise CganError(
-                    f"{where}; mend or remove it, or go on without it: data.skip_unreadable=true"
-                ) from picture
+                raise CganError(f"{where}; {self.advice}") from picture
             self._tally.unreadable.append(file)
             return None
         self._tally.add(picture)

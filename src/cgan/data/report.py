@@ -64,7 +64,7 @@ _KEYS = "data.size=64 or [48,64], data.channels=1, 3 or 4"
 _COLOURS = {1: "grey", 3: "colour", 4: "colour and alpha"}
 _FITTED = {
     "crop": "scaled and cut to the middle",
-    "random_crop": "scaled and cut at random",
+    "random_crop": "scaled and each cut once, at a random place",
     "pad": "scaled and padded",
     "stretch": "stretched out of proportion",
 }

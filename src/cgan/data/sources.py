@@ -10,6 +10,7 @@ from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, SplitName] = ("train", "test")
 
 
 class Split(NamedTuple):
@@ -57,7 +58,7 @@ class Mnist5k:
     """
 
     def __init__(self, test_per_class: int = 100) -> None:
-        if not 0 < test_per_class < 500:
+        if type(test_per_class) is not int or not 0 < test_per_class < 500:
             raise CganError(
                 f"data.source.test_per_class={test_per_class}: expected 1 to 499 of each class's 500 digits"
             )

@@ -32,7 +32,7 @@ class StackedSource:
         if spec.img_shape[0] != 1:
             raise CganError(f"stacks: expected grey images of one channel, {spec.name} has {spec.img_shape[0]}")
         for name, count in (("train", train), ("test", test)):
-            if count < 1:
+            if type(count) is not int or count < 1:
                 raise CganError(f"data.source.{name}={count}: expected a number of stacks from 1")
         self.digits = digits
         self.counts: dict[SplitName, int] = {"train": train, "test": test}

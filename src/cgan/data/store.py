@@ -1,7 +1,7 @@
 """Decoded pictures kept between runs: one folder per data set and way of reading, mapped into memory.
 
 A folder holds ``about.json`` and the pixels, whose file is named by a checksum of both. It is written beside its place
-and renamed, so it is whole or not there.
+and renamed, so it is whole or not there. Those used longest ago are removed when all beside each other take too much.
 """
 
 import fcntl
@@ -11,7 +11,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgan.files import cache_folder
+from cgan.files import cache_folder, changed_at
 
 log = logging.getLogger(__name__)
 _ABOUT = "about.json"
 _BLOCK = 2**24
+MAX_BYTES = 50 * 10**9
+"""Of all stores in one folder."""
 
 
 class Stored(NamedTuple):
@@ -82,6 +84,8 @@ def _load(folder: Path) -> Stored | None:
     size = int(np.prod(shape))
     if path.stat().st_size != size or path.stem != _checksum(content, _blocks(path)):
         return None
+    with suppress(OSError):  # a cache of someone else
+        os.utime(folder / _ABOUT)
     return Stored(about, torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape))
 
 
@@ -122,6 +126,18 @@ def keep(folder: Path, chunks: Iterable[np.ndarray], about: Callable[[], dict[st
             os.rename(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+    with suppress(OSError):  # another process removes the same
+        _make_room(folder)
+
+
+def _make_room(newest: Path) -> None:
+    """Remove the stores beside the newest that were used longest ago; who has mapped one may go on reading it."""
+    stores = sorted(newest.parent.glob(f"{'[0-9a-f]' * 32}/{_ABOUT}"), key=changed_at, reverse=True)
+    taken = 0
+    for folder in (about.parent for about in stores):
+        taken += sum(path.stat().st_size for path in folder.glob("*"))
+        if taken > MAX_BYTES and folder != newest:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(folder: Path, chunks: Iterable[np.ndarray], about: Callable[[], dict[str, Any]]) -> None:

@@ -5,8 +5,9 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
+from cgan.data.trees import Tree
 from cgan.errors import CganError
 
 TABLES = ("labels.csv", "dataset.json")
@@ -14,18 +15,7 @@ FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id", 
 CLASS_COLUMNS = ("class", "class_name", "label", "target", "category")
 
 
-class Files(Protocol):
-    """What is read of a folder or a zip; see :mod:`cgan.data.trees`."""
-
-    @property
-    def names(self) -> list[str]:
-        """The files' paths with ``/``; folders end in ``/``."""
-
-    def read(self, name: str) -> bytes:
-        """Return a file's content."""
-
-
-def read_table(tree: Files, table: str, where: str) -> dict[str, str] | None:
+def read_table(tree: Tree, table: str, where: str) -> dict[str, str] | None:
     """Read the class of each file that a table names, by the file's path from the table's folder.
 
     Args:

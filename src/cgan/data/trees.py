@@ -62,15 +62,12 @@ class FolderTree:
     @cached_property
     def names(self) -> list[str]:
         """The files' paths below the root, with ``/``; folders end in ``/``."""
-        return sorted(self._stats)
+        return sorted(self._stats())
 
     def fingerprint(self) -> str:
         """Return a hash that changes with any file's name, size or time of change."""
-        stats = _folder_stats(self.root)
-        states = [
-            (name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in sorted(stats.items()) if name[-1:] != "/"
-        ]
-        return _hash_of(states)
+        files = [(name, s) for name, s in sorted(self._stats().items()) if not name.endswith("/")]
+        return _hash_of([(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in files])
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
@@ -80,13 +77,8 @@ class FolderTree:
         """Return a file's whole path."""
         return str(self.root.absolute() / name)
 
-    @cached_property
     def _stats(self) -> dict[str, os.stat_result]:
-        return _folder_stats(self.root)
-
-
-def _folder_stats(root: Path) -> dict[str, os.stat_result]:
-    return dict(_walk(root, "", {os.path.realpath(root), os.path.realpath("logs")}))
+        return dict(_walk(self.root, "", {os.path.realpath(self.root), os.path.realpath("logs")}))
 
 
 def _walk(folder: Path, prefix: str, above: set[str]) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,12 +1,16 @@
 """Any data set without its labels."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cgan.data.sources import Source, Split, SplitName
+from cgan.errors import CganError
+
+SWITCHES = ("conditional", "flip", "balance", "skip_unreadable")
 
 
 class Unlabelled:
@@ -20,6 +24,9 @@ class Unlabelled:
         self.source = source
         self.spec = replace(source.spec, class_names=(source.spec.name,), factors=())
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)  # a report, names of files
+
     def prepare(self) -> None:
         """Download what is missing."""
         self.source.prepare()
@@ -31,6 +38,15 @@ class Unlabelled:
 
 
 def build_source(data: DictConfig) -> Source:
-    """Build the data set of a configuration; ``data.conditional=false`` drops its labels."""
+    """Build the data set of a configuration; ``data.conditional=false`` drops its labels.
+
+    Raises:
+        CganError: A key has no value, or not one of its kind.
+    """
+    for key in map(str, data):
+        if OmegaConf.is_missing(data, key):
+            raise CganError(f"data.{key}: it has no value; add data.{key}=...")
+        if key in SWITCHES and not isinstance(data[key], bool):
+            raise CganError(f"data.{key}={data[key]}: expected true or false")
     source: Source = instantiate(data.source, _convert_="all")
     return source if data.conditional else Unlabelled(source)

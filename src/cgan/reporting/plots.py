@@ -1,6 +1,7 @@
 """Evaluation records as figures: bars beside real images, heat maps per class, confusion matrices."""
 
 import io
+import warnings
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def confusion_matrices(record: EvaluationRecord) -> bytes | None:
         counts = np.array(table)
         share = 100 * counts / counts.sum(1, keepdims=True).clip(min=1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-        _ticks(axes, record.class_names, record.class_names)
+        _ticks(axes, record.class_names, record.class_names, upright=sum(map(len, record.class_names)) > 40)
         _write_cells(axes, share, dark=share > 50, form="{:.1f}")
         axes.set(title=f"{name}, percent", xlabel="read as", ylabel="requested class")
     return figure_png(figure)
@@ -81,15 +82,20 @@ def _class_map(axes: Axes, description: Description, record: EvaluationRecord) -
         table[row, : len(values)] = [np.nan if value is None else value for value in values]
     badness = np.log(np.maximum(table, 1e-6)) if description.direction == "lower" else -table
     axes.imshow(badness, cmap="YlOrRd", aspect="auto")
-    _ticks(axes, record.class_names, list(sides))
+    _ticks(axes, record.class_names, list(sides), letters=max(3, 150 // classes))
     spread = np.nanmax(badness) - np.nanmin(badness)
     _write_cells(axes, table, dark=badness - np.nanmin(badness) > 0.6 * spread, form="{:.3g}")
     axes.set_title(f"{description.title}, dark is bad", fontsize=10)
 
 
-def _ticks(axes: Axes, across: list[str], down: list[str]) -> None:
-    axes.set_xticks(range(len(across)), across)
-    axes.set_yticks(range(len(down)), down)
+def _ticks(axes: Axes, across: list[str], down: list[str], *, letters: int = 20, upright: bool = False) -> None:
+    across, down = ([_cut(name, letters) for name in names] for names in (across, down))
+    axes.set_xticks(range(len(across)), across, rotation=90 if upright else 0, parse_math=False)
+    axes.set_yticks(range(len(down)), down, parse_math=False)
+
+
+def _cut(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def _write_cells(axes: Axes, values: np.ndarray, *, dark: np.ndarray, form: str) -> None:
@@ -101,5 +107,7 @@ def _write_cells(axes: Axes, values: np.ndarray, *, dark: np.ndarray, form: str)
 def figure_png(figure: Figure, dpi: int = 90) -> bytes:
     """Return a figure as PNG."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=dpi)
+    with warnings.catch_warnings():  # of class names in scripts that the font lacks: boxes are drawn
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(out, format="png", dpi=dpi)
     return out.getvalue()

@@ -56,8 +56,12 @@ def npz(samples: LabelledImages) -> bytes:
 
 
 def safe_name(text: str) -> str:
-    """Make a part of a file's name of any text: characters that some file system refuses become hyphens."""
-    return "".join(letter if letter.isalnum() or letter in "-. " else "-" for letter in text).lstrip(".")
+    """Make a part of a file's name of any text: characters that some file system refuses become hyphens.
+
+    At most 200 bytes are left, since file systems take 255 for a whole name.
+    """
+    name = "".join(letter if letter.isalnum() or letter in "-. " else "-" for letter in text).lstrip(".")
+    return name.encode()[:200].decode(errors="ignore")
 
 
 def file_names(samples: LabelledImages, class_names: Sequence[str]) -> list[str]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor
 
 from cgan.commands import command
 from cgan.config import compose
 from cgan.data.report import imbalance, per_class
-from cgan.data.sources import Source, Split
+from cgan.data.sources import Split
+from cgan.data.unlabelled import build_source
 from cgan.files import write_file
 from cgan.sampling.formats import png, safe_name
 from cgan.sampling.grids import image_grid
@@ -38,11 +38,11 @@ def run(chosen: Sequence[str], overrides: Sequence[str], out: Path | None = None
         CganError: The pictures cannot be read or their classes are not clear.
     """
     cfg = compose("train", overrides)
-    source: Source = instantiate(cfg.data.source, _convert_="all")
+    source = build_source(cfg.data)
     source.prepare()
     train, test = source.load("train"), source.load("test")
     names = source.spec.class_names
-    for line in getattr(source, "report", _report(train, test, names)):
+    for line in getattr(source, "report", None) or _report(train, test, names):
         print(line)
     unequal = imbalance(train.labels.numpy(), names)
     print(f"Copies:   {duplicates(train.images, test.images, getattr(source, 'files', None))}")

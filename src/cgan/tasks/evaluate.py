@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm  # in a notebook, a notebook's bar
 
+from cgan.data.pictures import looks_changed
 from cgan.data.sources import Split
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
@@ -87,6 +88,13 @@ def run(cfg: DictConfig) -> Evaluation:
     record, grids = _evaluate(cfg, spec, extractor, metrics, reference, held_out, candidates)
     _write(folder, record, grids)
     log.info("\n%s\n", text_table(record))
+    for candidate in candidates:
+        if candidate.images and (change := looks_changed(candidate.images, reference)):
+            log.warning(
+                "images=%s: they look %s, compared to the real images; the values are of the images as they are",
+                candidate.entry.source,
+                change,
+            )
     log.info("Written: %s", folder)
     return Evaluation(folder, record)
 

@@ -80,14 +80,16 @@ def run(cfg: DictConfig) -> TrainResult:
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
-    choices = choose_by_number(cfg)
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
+    choices = None
     if checkpoint and (before := read_run(folder)):
+        choices = choose_by_number(cfg)
         _refuse_finished(folder, before, Path(checkpoint), cfg)
         record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg):
+        choices = choices or choose_by_number(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
         if choices:

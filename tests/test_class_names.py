@@ -1,0 +1,81 @@
+"""Class names are any text, of one class or of 1,000: typed, in grids, plots, files, zips and the API."""
+
+import csv
+import io
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from starlette.testclient import TestClient
+
+from cgan import save_generator
+from cgan.cli.overrides import plain_words
+from cgan.networks import GENERATORS
+from cgan.records.evaluation import REAL, Entry, EvaluationRecord
+from cgan.reporting.plots import confusion_matrices
+from cgan.serving.api import create_app
+from cgan.serving.service import Service
+from cgan.spec import DataSpec
+from cgan.tasks import sample
+
+ODD = ("red cat", "قط אב", "👩‍🚀", "$x$ {y} [z]", "Ünal's 1e3", "長" * 60, "null", "a+b", "7%")
+
+
+def exported(folder: Path, names: Sequence[str]) -> Path:
+    torch.manual_seed(0)
+    generator = GENERATORS["MLPGenerator"](num_classes=len(names), img_shape=(3, 6, 8), hidden=[4])
+    generator.spec = DataSpec("odd", (3, 6, 8), tuple(names))
+    save_generator(generator, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_class_of_any_name_is_typed_as_it_is(composed, tmp_path, name):
+    typed = plain_words([f"ckpt={exported(tmp_path / 'odd', ODD)}", f"classes={name}", f"out={tmp_path / 'x.zip'}"])
+    drawn = sample.run(composed("sample", *typed, "n=2"))
+    assert drawn.labels.tolist() == [ODD.index(name)] * 2
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
+        assert [row["class"] for row in rows] == [name] * 2
+        for row in rows:
+            assert np.array(Image.open(io.BytesIO(archive.read(row["file"])))).shape == (6, 8, 3)
+        archive.extractall(tmp_path / "unpacked")
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, 1), (1000, 20)])
+def test_one_class_and_a_thousand_are_drawn(composed, tmp_path, caplog, count, shown):
+    caplog.set_level("INFO")
+    folder = exported(tmp_path / "many", [f"kind {number}" for number in range(count)])
+    drawn = sample.run(composed("sample", f"ckpt={folder}", "classes=all", "n=1", f"out={tmp_path / 'x.npz'}"))
+    assert drawn.images.shape == (count, 3, 6, 8)
+    with Image.open(drawn.grid) as grid:
+        assert grid.height < 60 * shown
+    assert ("The grid shows the first" in caplog.text) == (count > shown)
+
+
+def test_the_api_takes_any_name(tmp_path):
+    exported(tmp_path / "odd", ODD)
+    with TestClient(create_app(Service(tmp_path))) as client:
+        for name in ODD:
+            answer = client.get(f"/v1/classes/{quote(name, safe='')}", params={"model": "odd", "format": "zip"})
+            assert answer.status_code == 200, answer.text
+            table = zipfile.ZipFile(io.BytesIO(answer.content)).read("labels.csv").decode()
+            assert next(csv.DictReader(io.StringIO(table)))["class"] == name
+        styles = client.get("/v1/styles/3", params={"model": "odd", "classes": ODD, "format": "json"}).json()
+        assert [picture["class_name"] for picture in styles["images"]] == list(ODD)
+
+
+def test_figures_write_names_as_they_are():
+    table = [[int(row == column) for column in range(len(ODD))] for row in range(len(ODD))]
+    broken = ["$\\frac$", *ODD[1:]]  # no formula
+    record = EvaluationRecord(None, Entry(REAL, confusion=table), [], {}, broken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = confusion_matrices(record)
+    assert Image.open(io.BytesIO(figure)).width > 300
