@@ -318,8 +318,15 @@ def test_two_folders_are_compared_without_a_generator(composed, tmp_path):
     assert min(drawn.class_values["class_agreement"][:3]) > 0.9 < min(real.class_values["class_agreement"])
     assert drawn.class_values["class_recall"][3] < 0.2 < min(drawn.class_values["class_recall"][:3])
     assert drawn.values["patch_fid"] < 0.1
-    flat = [f"images={tmp_path / 'drawn' / '0'}", f"images2={tmp_path / 'real' / '1'}", "features=pixels"]
+    for name, digit in (("zeros", 0), ("ones", 1)):  # pictures alone, of another size, coloured
+        (tmp_path / name).mkdir()
+        for rank in range(30):
+            picture = to_pil(images[460 * digit + rank]).resize((20, 12)).convert("RGB")
+            picture.putpixel((0, 0), (200, rank, 0))
+            picture.save(tmp_path / name / f"{rank}.png")
+    flat = [f"images={tmp_path / 'zeros'}", f"images2={tmp_path / 'ones'}", "features=pixels"]
     record = run(composed("evaluate", *flat, "metrics=[fid,spectrum]", folder=tmp_path / "flat")).record
+    assert (record.protocol.n, record.class_names) == (15, ["ones"])
     assert record.entries[0].values["fid"] > 3 * record.real.values["fid"]
     with pytest.raises(CganError, match="name what is compared with it, such as images=FOLDER"):
         run(composed("evaluate", f"images2={tmp_path / 'real'}", folder=tmp_path / "out"))

@@ -1,4 +1,5 @@
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,22 @@ def test_other_data_or_another_recipe_is_another_file():
         OwnExtractor(flip=True).file(SHAPES, TRAIN, TEST),
     ]
     assert len(set(files)) == len(files)
+
+
+def test_of_two_runs_at_once_one_trains_and_the_other_waits(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    trained, fit = [], own.fit_classifier
+
+    def counted(*arguments, **options):
+        trained.append(1)
+        fit(*arguments, **options)
+
+    monkeypatch.setattr(own, "fit_classifier", counted)
+    with ThreadPoolExecutor(2) as both:
+        found = both.map(lambda _: OwnExtractor(images=120).fitted(SHAPES, TRAIN, TEST, "cpu"), range(2))
+        first, second = (extractor.weights_hash() for extractor in found)
+    assert first == second
+    assert len(trained) == 1
 
 
 def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path, monkeypatch):
