@@ -28,6 +28,16 @@ TINY = [*_TINY, "quality.n=100"]
 TINY_UNMEASURED = [*_TINY, "quality=none"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Let tests that share a fixture of their module run in one worker: it is built once, not in each worker."""
+    for item in items:
+        known = item._fixtureinfo.name2fixturedefs
+        shared = any(known[name][-1].scope == "module" for name in item.fixturenames if name in known)
+        if shared and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
 @pytest.fixture
 def composed(tmp_path: Path) -> Compose:
     """Compose a configuration of `conf/` as Hydra would, with its run folder at `tmp_path`."""

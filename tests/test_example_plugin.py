@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hydra.utils import instantiate
+from processes import ROOT, Run, start
 
 from cgan import draw, load_generator
 from cgan.config import compose
@@ -18,9 +19,9 @@ from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.plugins import load_plugins
 from cgan.serving.service import Service
+from cgan.tasks.new import run as new_project
 from cgan.tasks.train import build_module, build_trainer
 
-ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "examples" / "plugin"
 OWN = ["--config-dir", "conf", "plugins=[my_gan]"]
 SMALL = ["data.source.train_images=256", "data.source.test_images=64", "trainer=cpu"]
@@ -28,24 +29,23 @@ CHOSEN = ["data=shapes", "features=shapes", "metrics=[fid,nearest_class]"]
 pytestmark = pytest.mark.xdist_group("example_plugin")  # one training for all
 
 
-def ran(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+def typed(*command: str, cwd: Path) -> str:
+    """Run a command in a process of its own; return what it prints."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("CGAN_PLUGINS", None)
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
-
-
-def typed(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return ran([sys.executable, str(ROOT / script), *arguments], cwd)
-
-
-def succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return done.stdout
 
 
-def error_of(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+def succeeded(run: Run) -> str:
+    assert run.wait() == 0, run.words()
+    return run.words()
+
+
+def error_of(run: Run) -> str:
+    assert run.wait() == 1, run.words()
+    (line,) = run.errors().strip().splitlines()
     return line
 
 
@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plugin") / "project"
     shutil.copytree(PLUGIN, folder)
     one = ["experiment=shapes", "trainer.max_epochs=1", "hydra.run.dir=run"]
-    said = succeeded(typed("train.py", *OWN, *SMALL, *one, cwd=folder))
+    said = succeeded(start(*OWN, *SMALL, *one, cwd=folder))
     assert "Training ShapeGenerator" in said
     assert "Nearest class" in said
     return folder
@@ -75,20 +75,21 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_is_resumed_when_its_plugins_are_typed_again(project: Path) -> None:
     shutil.copytree(project / "run", project / "resumed")
     more = ["ckpt=resumed", "trainer.max_epochs=2"]
-    assert "plugins=[my_gan]" in error_of(typed("train.py", "--config-dir", "conf", *more, cwd=project))
-    assert "Epoch 2/2" in succeeded(typed("train.py", *OWN, *more, cwd=project))
+    assert "plugins=[my_gan]" in error_of(start("--config-dir", "conf", *more, cwd=project))
+    assert "Epoch 2/2" in succeeded(start(*OWN, *more, cwd=project))
 
 
 def test_it_is_drawn_evaluated_and_exported(project: Path) -> None:
     drawn = ["ckpt=run", "classes=circle,cross", "n=2", "out=drawn"]
-    line = error_of(typed("sample.py", *drawn, cwd=project))
+    line = error_of(start(*drawn, cwd=project, script="sample.py"))
     assert "ShapeGenerator of my_gan.networks" in line
     assert "plugins=[my_gan.networks]" in line
-    succeeded(typed("sample.py", "plugins=[my_gan]", *drawn, cwd=project))
+    succeeded(start("plugins=[my_gan]", *drawn, cwd=project, script="sample.py"))
     assert len(list((project / "drawn").glob("*.png"))) == 4
-    table = succeeded(typed("evaluate.py", *OWN, *SMALL[:2], *CHOSEN, "ckpt=run", "n=64", cwd=project))
+    chosen = [*OWN, *SMALL[:2], *CHOSEN, "ckpt=run", "n=64"]
+    table = succeeded(start(*chosen, cwd=project, script="evaluate.py"))
     assert "Nearest class" in table
-    succeeded(typed("export.py", "plugins=[my_gan]", "ckpt=run", "out=exported", cwd=project))
+    succeeded(start("plugins=[my_gan]", "ckpt=run", "out=exported", cwd=project, script="export.py"))
     assert '"network": "ShapeGenerator"' in (project / "exported" / "config.json").read_text()
 
 
@@ -108,19 +109,15 @@ def test_python_and_the_service_load_it_where_the_environment_names_it(
 
 
 def test_new_writes_a_project_that_trains_as_it_says(tmp_path: Path) -> None:
-    new = [sys.executable, "-m", "cgan", "new", "own project"]
-    lines = succeeded(ran(new, tmp_path)).splitlines()
+    lines = typed(sys.executable, "-m", "cgan", "new", "own project", cwd=tmp_path).splitlines()
     assert not list(tmp_path.rglob("__pycache__"))
-    assert "own project: expected a new or an empty folder" in error_of(ran(new, tmp_path))
+    with pytest.raises(CganError, match="own project: expected a new or an empty folder"):
+        new_project(tmp_path / "own project")
     (train,) = [line.partition(":")[2] for line in lines if line.startswith("Train:")]
-    said = succeeded(ran([*shlex.split(train), *SMALL, "trainer.max_epochs=1", "hydra.run.dir=run"], tmp_path))
+    said = typed(*shlex.split(train), *SMALL, "trainer.max_epochs=1", "hydra.run.dir=run", cwd=tmp_path)
     (sample,) = [line.partition(":")[2] for line in said.splitlines() if line.startswith("Draw:")]
-    succeeded(ran([*shlex.split(sample), "out=drawn"], tmp_path))
+    typed(*shlex.split(sample), "out=drawn", cwd=tmp_path)
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 40
-
-
-def test_new_has_help() -> None:
-    assert "DIR" in succeeded(ran([sys.executable, "-m", "cgan", "new", "--help"], ROOT))
 
 
 def test_the_page_shows_the_lines_of_the_example() -> None:
@@ -171,21 +168,18 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("group", PARTS)
-def test_every_other_part_is_replaced_by_a_class_of_the_user(
-    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name, yaml = PARTS[group]
+def test_every_other_part_is_replaced_by_a_class_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_parts.py").write_text(OTHER)
-    (tmp_path / "conf" / group).mkdir(parents=True)
-    (tmp_path / "conf" / group / "mine.yaml").write_text(yaml)
+    for group, (_, yaml) in PARTS.items():
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / "mine.yaml").write_text(yaml)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "own_parts", raising=False)
     small = ["data=mnist5k", "data.source.test_per_class=498", "data.batch_size=10", "model.discriminator.dropout=0"]
     short = ["quality=none", "logger=csv", "trainer=cpu", "trainer.max_epochs=1", "plugins=[own_parts]"]
-    chosen = f"{group}=[default,mine]" if group == "callbacks" else f"{group}=mine"
-    cfg = compose("train", [*small, *short, chosen], tmp_path / "run", [tmp_path / "conf"])
+    chosen = [f"{group}=[default,mine]" if group == "callbacks" else f"{group}=mine" for group in PARTS]
+    cfg = compose("train", [*small, *short, *chosen], tmp_path / "run", [tmp_path / "conf"])
     load_plugins(cfg.plugins)
     data = ImageData(instantiate(cfg.data.source, _convert_="all"), batch_size=10)
     module, trainer = build_module(cfg, data.spec), build_trainer(cfg, None, [], [])
@@ -197,9 +191,8 @@ def test_every_other_part_is_replaced_by_a_class_of_the_user(
         "optimizer": trainer.optimizers[0],
         "schedule": module.lr_schedule,
         "callbacks": next((entry for entry in trainer.callbacks if type(entry).__name__ == "Watch"), None),
-    }[group]
-    assert type(used).__name__ == name
-    assert type(used).__module__ == "own_parts"
+    }
+    for group, (name, _) in PARTS.items():
+        assert (type(used[group]).__name__, type(used[group]).__module__) == (name, "own_parts"), group
     assert module.steps > 0
-    if group == "schedule":
-        assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert [side.param_groups[0]["lr"] for side in trainer.optimizers] == [0.125, 0.125], "0.25 as scheduled"

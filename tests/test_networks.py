@@ -28,8 +28,14 @@ SMALL = {
 }
 
 
+CHOSEN = {}
+"""Composed once for all tests, which takes longer than to build the networks."""
+
+
 def pair(composed, model, shape, *overrides):
-    return built(composed("train", f"model={model}", *overrides), shape)
+    if (model, overrides) not in CHOSEN:
+        CHOSEN[model, overrides] = composed("train", f"model={model}", *overrides)
+    return built(CHOSEN[model, overrides], shape)
 
 
 def built(cfg, shape):
