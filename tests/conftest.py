@@ -26,6 +26,7 @@ _TINY = [
 ]
 TINY = [*_TINY, "quality.n=100"]
 TINY_UNMEASURED = [*_TINY, "quality=none"]
+BARE = [*TINY_UNMEASURED, "~callbacks.curves"]  # to draw them takes longer than to train
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import TINY_UNMEASURED, Compose
+from conftest import BARE, Compose
 from processes import TINY, error_line, start, train
 
 from cgan.errors import CganError
@@ -95,7 +95,7 @@ def test_a_folder_with_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_records_its_start_and_its_end(composed: Compose, tmp_path: Path) -> None:
     began = time.time()
-    train_here(composed("train", "model=light", "model.generator.width=4", *TINY_UNMEASURED))
+    train_here(composed("train", "model=light", "model.generator.width=4", *BARE))
     found = read_run(tmp_path)
     assert found is not None
     assert found.overrides[:2] == ["model=light", "model.generator.width=4"]
@@ -110,7 +110,7 @@ def test_a_run_records_its_start_and_its_end(composed: Compose, tmp_path: Path) 
 
 @pytest.mark.parametrize("debug", ["debug=one_batch", "+trainer.limit_train_batches=1", "+trainer.fast_dev_run=true"])
 def test_a_debug_run_says_so(debug: str, composed: Compose, tmp_path: Path) -> None:
-    train_here(composed("train", "model=light", *TINY_UNMEASURED, debug))
+    train_here(composed("train", "model=light", *BARE, debug))
     found = read_run(tmp_path)
     assert found is not None
     assert found.debug
@@ -118,7 +118,7 @@ def test_a_debug_run_says_so(debug: str, composed: Compose, tmp_path: Path) -> N
 
 def test_a_failed_run_says_why(composed: Compose, tmp_path: Path) -> None:
     with pytest.raises(CganError):
-        train_here(composed("train", *TINY_UNMEASURED, "data.batch_size=5000"))
+        train_here(composed("train", *BARE, "data.batch_size=5000"))
     found = read_run(tmp_path)
     assert found is not None
     assert found.state == "failed"

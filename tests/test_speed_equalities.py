@@ -8,7 +8,7 @@ from types import ModuleType
 import lightning.pytorch as pl
 import pytest
 import torch
-from conftest import TINY_UNMEASURED
+from conftest import BARE
 
 from cgan.data.batches import Batches
 from cgan.data.sources import Mnist5k, Split
@@ -70,7 +70,7 @@ def test_no_step_searches_the_disk_for_gpus(composed, monkeypatch, tmp_path):
     def searches_of(name: str, *overrides: str) -> int:
         monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as importing Lightning does
         searches.clear()
-        run(composed("train", *TINY_UNMEASURED, *overrides, folder=tmp_path / name))
+        run(composed("train", *BARE, *overrides, folder=tmp_path / name))
         return len(searches)
 
     assert searches_of("long") == searches_of("short", "+trainer.limit_train_batches=1")

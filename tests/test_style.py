@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import streamlit as st
 import torch
-from conftest import TINY_UNMEASURED
+from conftest import BARE
 from fastapi.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
@@ -325,7 +325,7 @@ def test_the_page_mixes_two_styles(exported, monkeypatch):
 def test_a_run_trains_resumes_and_keeps_the_means(composed, tmp_path):
     """Two epochs at once, and one after the other, end in the same bits."""
     tiny = [
-        *TINY_UNMEASURED,
+        *BARE,
         "experiment=quickstart",
         "model=style",
         *(f"model.generator.{k}={v}" for k, v in SMALL.items()),
