@@ -2,11 +2,10 @@
 
 import io
 import json
+import math
 import pickle
 import random
-import resource
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,43 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mutations import KINDS, SPEC, contents, generator, peak_memory, rewritten, run_kinds
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save
 
 from cgan.archive import check_archive, read_archive, to_bytes
 from cgan.checkpoint import load_generator, read_description, save_generator
 from cgan.data.folder import FolderSource
+from cgan.data.pictures import read_pictures
 from cgan.errors import CganError
-from cgan.networks.light import LightGenerator
+from cgan.files import read_lines
 from cgan.sampling.draw import draw
 from cgan.spec import DataSpec
 from cgan.tasks.resume import resumed_arguments
 from cgan.tasks.sample import save as save_samples
-
-SPEC = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
-
-
-def generator() -> LightGenerator:
-    torch.manual_seed(0)
-    net = LightGenerator(num_classes=10, img_shape=(1, 28, 28), z_dim=4, embed_dim=3, width=2)
-    net.spec = SPEC
-    return net
-
-
-def contents(**changes: Any) -> dict[str, Any]:
-    """What a checkpoint of train.py holds, as far as a generator is concerned."""
-    net = generator()
-    state = {
-        f"{prefix}{name}": w for prefix in ("generator.", "ema.generator.") for name, w in net.state_dict().items()
-    }
-    described = {
-        "network": "LightGenerator",
-        "config": net.config,
-        "spec": SPEC.to_dict(),
-        "steps": 1,
-        "images_seen": 8,
-    }
-    return {"state_dict": state, "cgan": described | changes, "optimizer_states": [{"state": {0: {"step": 1.0}}}]}
 
 
 @pytest.fixture
@@ -109,15 +85,6 @@ def test_no_pickle_runs_in_any_place(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
-def rewritten(good: Path, change: Callable[[str, bytes], bytes], **options: Any) -> bytes:
-    """Pack a checkpoint's records anew, each through ``change(name, content)``."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(good) as old, zipfile.ZipFile(out, "w", **options) as new:
-        for name in old.namelist():
-            new.writestr(name, change(name, old.read(name)))
-    return out.getvalue()
-
-
 def pickled(program: bytes) -> Callable[[str, bytes], bytes]:
     return lambda name, content: b"\x80\x02" + program + b"." if name.endswith("data.pkl") else content
 
@@ -138,7 +105,7 @@ PICKLES = {
 @pytest.mark.parametrize("name", PICKLES)
 def test_pickles_made_by_hand(name: str, good: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
-    path.write_bytes(rewritten(good, pickled(PICKLES[name])))
+    path.write_bytes(rewritten(good.read_bytes(), pickled(PICKLES[name])))
     with pytest.raises(CganError, match=r"no checkpoint needs|tuples repeatedly"):
         load_generator(path)
 
@@ -154,7 +121,9 @@ def test_optimisers_that_share_a_tuple_are_read_back(tmp_path: Path) -> None:
 
 def test_zip_bombs(good: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
-    bomb = rewritten(good, lambda n, c: bytes(2**27) if n.endswith("/0") else c, compression=zipfile.ZIP_DEFLATED)
+    bomb = rewritten(
+        good.read_bytes(), lambda n, c: bytes(2**27) if n.endswith("/0") else c, compression=zipfile.ZIP_DEFLATED
+    )
     assert len(bomb) < 2**20
     path.write_bytes(bomb)
     with pytest.raises(CganError, match="compressed records"):
@@ -319,63 +288,6 @@ def test_an_untrusted_run_folder_brings_no_code(override: str, good: Path, tmp_p
         resumed_arguments([f"ckpt={folder}"])
 
 
-def mutated(content: bytes, chance: random.Random) -> bytes:
-    """Flip, cut, repeat, insert or overwrite: what damage and malice do to a file."""
-    data = bytearray(content)
-    for _ in range(chance.choice([1, 1, 1, 3, 10])):
-        if not data:
-            break
-        at, kind = chance.randrange(len(data)), chance.randrange(6)
-        length = chance.choice([1, 4, 64, 1000])
-        if kind == 0:
-            data[at] ^= 1 << chance.randrange(8)
-        elif kind == 1:
-            data[at : at + length] = chance.randbytes(len(data[at : at + length]))
-        elif kind == 2:
-            del data[at : at + length]
-        elif kind == 3:
-            data[at:at] = data[at : at + length]
-        elif kind == 4:
-            data[at : at + 8] = chance.choice(
-                [b"\xff" * 8, bytes(8), struct.pack("<Q", 2**40), b"\xff\xff\xff\x7f" * 2]
-            )
-        else:
-            data = data[: max(at, 1)]
-    return bytes(data)
-
-
-def fuzz(folder: Path, count: int, seed: int) -> dict[str, int]:
-    """Load mutated real files; whatever happens is a generator that draws, or a CganError."""
-    chance = random.Random(seed)
-    torch.save(contents(), folder / "x.ckpt")
-    save_generator(generator(), folder / "exported")
-    ckpt = to_bytes(contents())
-    with zipfile.ZipFile(folder / "x.ckpt") as archive:
-        pickle_name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-    files = {name: (folder / "exported" / name).read_bytes() for name in ("config.json", "model.safetensors")}
-    seen = {"loaded": 0, "refused": 0}
-    for number in range(count):
-        target: Path = folder / "x.ckpt"
-        if number % 3 == 0:  # the file as a whole: mostly its checksums answer
-            target.write_bytes(mutated(ckpt, chance))
-        elif number % 3 == 1:  # the pickle within, with right checksums: its reader answers
-            (folder / "good.ckpt").write_bytes(ckpt)
-            change = lambda name, content: mutated(content, chance) if name == pickle_name else content  # noqa: E731
-            target.write_bytes(rewritten(folder / "good.ckpt", change))
-        else:
-            target = folder / "exported"
-            for name, content in files.items():
-                (target / name).write_bytes(mutated(content, chance) if chance.random() < 0.6 else content)
-        start = time.monotonic()
-        try:
-            draw(load_generator(target), [0])
-            seen["loaded"] += 1
-        except CganError:
-            seen["refused"] += 1
-        assert time.monotonic() - start < 60, "bounded time"
-    return seen
-
-
 def test_every_flipped_bit_is_named(tmp_path: Path) -> None:
     path, content, chance = tmp_path / "x.ckpt", to_bytes(contents()), random.Random(2)
     path.write_bytes(content)
@@ -393,14 +305,47 @@ def test_every_flipped_bit_is_named(tmp_path: Path) -> None:
             check_archive(path)
 
 
-def test_fuzzed_files(tmp_path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seen = fuzz(tmp_path, 450, seed=1)
-    assert sum(seen.values()) == 450
-    assert seen["refused"] > 150
-    assert seen["loaded"] > 20
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 200 * 1024, "kilobytes: bounded memory"
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_of_every_kind(kind: str, tmp_path: Path) -> None:
+    """Some of what `python tests/campaign.py mutate` runs by the thousand."""
+    count = 8 if kind == "parquet" else 40
+    (seen,) = run_kinds(tmp_path, count, 1, [kind]).values()
+    assert seen.failures == []
+    assert seen.counts.total() == count
+    assert seen.counts["refused"] > 0
+    assert peak_memory() < 3 * 2**30, "bytes"
+
+
+def test_damaged_lines_of_metrics_are_left_out(tmp_path: Path) -> None:
+    lines = [
+        b'{"images_seen": 1, "a": NaN}',
+        b'{"images_seen": 2, "a": "b"}',
+        b"\xff",
+        b"[" * 10**5,
+        b'{"a": 1}',
+        b"[1]",
+    ]
+    (tmp_path / "x").write_bytes(b"\n".join([*lines, b'{"images_seen": 3, "a": 0.5}', b'{"images_seen": 4, "a": 0.']))
+    first, last = read_lines(tmp_path / "x")
+    assert (first["images_seen"], last) == (1, {"images_seen": 3, "a": 0.5})
+
+
+def test_what_a_file_says_of_its_training_can_be_printed(tmp_path: Path) -> None:
+    for facts in ({"images_seen": "8"}, {"training": {"hardware": "\x1b[2J"}}, {"training": {"seconds": math.nan}}):
+        save_generator(generator(), tmp_path, facts)
+        assert draw(load_generator(tmp_path), [0]).shape == (1, 1, 28, 28)
+        with pytest.raises(CganError, match=r"expected (images_seen|hardware|seconds) to be"):
+            read_description(tmp_path)
+
+
+def test_an_npz_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", images=np.zeros((9, 28, 28), np.uint8), labels=np.zeros(9, np.int64))
+    directory = bytearray((tmp_path / "x.npz").read_bytes())
+    at = directory.find(b"PK\x01\x02")
+    directory[at + 24 : at + 28] = struct.pack("<I", 2**31)  # what it unpacks to, as the file says
+    (tmp_path / "x.npz").write_bytes(directory)
+    with pytest.raises(CganError, match="its arrays claim 2147483"):
+        read_pictures(tmp_path / "x.npz", SPEC)
 
 
 def test_npz_is_plain(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from cgan import hub
 from cgan.archive import read_archive, unreadable
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import read_json, write_file
 from cgan.networks import Generator
 from cgan.plugins import generator_class, plugin_of, refuse_unregistered
 from cgan.records.best_run import best_run
@@ -30,6 +30,9 @@ DEFAULT_PRETRAINED = "light"
 MAX_CONFIG = 2**20
 """Bytes of a ``config.json``; this project's have some thousand."""
 WeightSet = Literal["ema", "raw"]
+_TRAINING = ("command", "seconds", "hardware")
+_FACTS: dict[str, Any] = {"network": str, "command": str, "hardware": str, "seconds": int | float}
+_FACTS |= dict.fromkeys(("steps", "images_seen", "images_total"), int)
 _PREFIX = {"ema": "ema.generator.", "raw": "generator."}
 
 
@@ -103,16 +106,36 @@ def load_generator(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what a ``.ckpt`` says of itself.
+    """Return what a ``.ckpt`` or an exported folder says of itself; the file may be untrusted.
 
-    What :func:`describe` gives, ``steps``, ``images_seen``, ``images_total`` (None: without an end), and None or the
-    ``hardware`` and ``seconds`` of training.
+    What :func:`describe` gives, and of the training ``images_seen``, ``images_total`` (None: without an end),
+    ``seconds``, ``hardware``, and ``steps`` (of a ``.ckpt``) or ``command`` (of a folder): plain numbers from 0 and
+    words that can be printed; None: not known.
 
     Raises:
         CganError: The file is missing, damaged or not of this project.
     """
-    checkpoint = _load_checkpoint(path)
-    return {**checkpoint["cgan"], **{key: checkpoint.get(key) for key in ("hardware", "seconds")}}
+    if path.is_dir():
+        described = _read_config(path)
+        training = described.get("training")
+    else:
+        training = _load_checkpoint(path)
+        described = training["cgan"]
+    known = {name: (training if isinstance(training, dict) else {}).get(name) for name in _TRAINING}
+    found = {"images_seen": None, **described, **known}
+    required = ("network",) if path.is_dir() else ("network", "steps", "images_seen")
+    for name, kind in _FACTS.items():
+        value = found.get(name)
+        if not _is_fact(value, kind) and (value is not None or name in required):
+            what = "a line of text" if kind is str else "a number from 0"
+            raise CganError(f"{path}: expected {name} to be {what}, found {reprlib.repr(value)}")
+    return found
+
+
+def _is_fact(value: Any, kind: Any) -> bool:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return value.isprintable() and len(value) <= 10_000 if isinstance(value, str) else 0 <= value < 2**63
 
 
 def describe(generator: Generator, spec: DataSpec) -> dict[str, Any]:
@@ -167,16 +190,23 @@ def save_generator(
 
 
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    described = _read_config(folder)
     try:
-        text = (folder / "config.json").read_bytes()
-        if len(text) > MAX_CONFIG:
-            raise ValueError(f"config.json has {len(text)} bytes")
-        described = json.loads(text)
         stored = load_file(folder / "model.safetensors")
         state = {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}
     except Exception as error:  # an untrusted file can fail in any way
         raise unreadable("generator", folder, error) from error
     return described, state
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        described = read_json(folder / "config.json", MAX_CONFIG)
+        if not isinstance(described, dict):
+            raise ValueError("config.json holds no object")
+    except (OSError, ValueError) as error:
+        raise unreadable("generator", folder, error) from error
+    return described
 
 
 def _read_checkpoint(path: Path, weights: WeightSet) -> tuple[Any, dict[str, Tensor]]:

@@ -59,12 +59,34 @@ def changed_at(path: Path) -> int:
         return 0
 
 
+def read_json(path: Path, limit: int = 2**25) -> Any:
+    """Read a JSON file that may be untrusted.
+
+    Raises:
+        OSError, ValueError: There is none, it has more than ``limit`` bytes, or is no JSON.
+    """
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"more than {limit} bytes")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it nests too deeply") from error
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a ``metrics.jsonl``; a last line that a crash cut off is left out."""
+    """Read a ``metrics.jsonl``; lines that a crash cut off or that are damaged are left out."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and all(map(_is_number, row.values())) and type(row.get("images_seen")) is int:
+            rows.append(row)
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)

@@ -1,8 +1,10 @@
 """Pictures made elsewhere: an ``.npz``, or a folder or zip of files with their classes, checked before any use."""
 
+import io
 import logging
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -13,11 +15,13 @@ from cgan.data.pixels import Form
 from cgan.data.reading import Decoder, Plan
 from cgan.data.sources import Split
 from cgan.data.store import in_memory
-from cgan.data.trees import open_tree
+from cgan.data.trees import MAX_BYTES, open_tree
 from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
+MAX_COMPRESSION = 100
+"""Digits are compressed to an eighth; what claims more than this, and more than a file of a zip may, is a bomb."""
 MEANT = 1000
 """Images of a class whose mean is taken: enough to see how they lie."""
 ROUNDING = 1e-4
@@ -75,9 +79,11 @@ def looks_changed(images: Split, real: Split) -> str | None:
 
 def _read_npz(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            images, labels = stored["images"], stored["labels"]
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            _refuse_bomb(file)
+            with np.load(file, allow_pickle=False) as stored:
+                images, labels = np.asarray(stored["images"]), np.asarray(stored["labels"])
+    except Exception as error:  # an untrusted file can fail in any way
         raise CganError(
             f"images={path}: expected an .npz with the arrays images and labels, found another file ({error})"
         ) from error
@@ -90,6 +96,15 @@ def _read_npz(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
     if wrong := sorted(set(labels.tolist()) - set(range(spec.num_classes))):
         raise CganError(f"images={path}: expected labels from 0 to {spec.num_classes - 1}, found {wrong[0]}")
     return torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
+
+
+def _refuse_bomb(file: BinaryIO) -> None:
+    """Refuse a zip whose arrays claim far more bytes than the file has."""
+    with zipfile.ZipFile(file) as archive:
+        claimed = sum(entry.file_size for entry in archive.infolist())
+    if claimed > max(MAX_BYTES, MAX_COMPRESSION * file.seek(0, io.SEEK_END)):
+        raise ValueError(f"its arrays claim {claimed} bytes")
+    file.seek(0)
 
 
 def _as_uint8(images: np.ndarray, path: Path) -> np.ndarray:

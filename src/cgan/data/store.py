@@ -7,6 +7,7 @@ and renamed, so it is whole or not there. Those used longest ago are removed whe
 import fcntl
 import json
 import logging
+import math
 import os
 import shutil
 import zlib
@@ -81,7 +82,7 @@ def _load(folder: Path) -> Stored | None:
     about = json.loads(content)
     (path,) = folder.glob("*.uint8")
     shape = (about["count"], *about["shape"])
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     if path.stat().st_size != size or path.stem != _checksum(content, _blocks(path)):
         return None
     with suppress(OSError):  # a cache of someone else

@@ -1,13 +1,16 @@
 """Features of real images and weights of classifiers, kept between runs: one file per extractor and data."""
 
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from cgan.errors import CganError
@@ -15,6 +18,9 @@ from cgan.files import cache_folder, write_file
 from cgan.metrics.features import Extractor, Features, extract, hash_of
 
 log = logging.getLogger(__name__)
+DAMAGE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
+"""What reading a file of the cache raises where there is none, or none that is whole."""
+_SEAL = "sha256"
 
 
 def cached_features(extractor: Extractor, images: Tensor, labels: Tensor) -> Features:
@@ -41,19 +47,20 @@ def cached_tensor(name: str, compute: Callable[[], Tensor]) -> Tensor:
         compute: Called where nothing is kept.
     """
     path = cache_folder() / f"{name}.safetensors"
-    with suppress(OSError, SafetensorError, KeyError):
-        return load(path.read_bytes())["found"]
-    found = compute()
-    keep(path, save({"found": found.contiguous()}))
-    return found
+    try:
+        return unsealed(path)[0]["found"]
+    except DAMAGE:
+        found = compute()
+        keep(path, sealed({"found": found}))
+        return found
 
 
 def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None:
     """Return the features in a file; None where there is no file or it is damaged."""
     try:
-        stored = load(path.read_bytes())
+        stored, _ = unsealed(path)
         features, logits = stored["features"], stored["logits"]
-    except (OSError, SafetensorError, KeyError):
+    except DAMAGE:
         return None
     sound = features.ndim == logits.ndim == 2 and len(features) == len(logits) == len(images)
     return Features(labels, features, logits, images) if sound and bool(features.isfinite().all()) else None
@@ -61,7 +68,41 @@ def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None
 
 def keep_features(path: Path, found: Features) -> None:
     """Write features; see :func:`keep`."""
-    keep(path, save({"features": found.features.contiguous(), "logits": found.logits.contiguous()}))
+    keep(path, sealed({"features": found.features, "logits": found.logits}))
+
+
+def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> bytes:
+    """Return a safetensors file of tensors and words, with a checksum of both among the words."""
+    about = {**(about or {})}
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return save(plain, {**about, _SEAL: _checksum(plain, about)})
+
+
+def unsealed(path: Path, *, required: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what :func:`sealed` gave.
+
+    Args:
+        path: The file.
+        required: Refuse a file without a checksum.
+
+    Raises:
+        OSError, SafetensorError, ValueError: It is missing, damaged or something else: see :data:`DAMAGE`.
+    """
+    with safe_open(path, "pt") as stored:
+        about = {**(stored.metadata() or {})}
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no dict
+    seal = about.pop(_SEAL, None)
+    if seal != _checksum(tensors, about) if seal else required:
+        raise ValueError("its checksum is wrong")
+    return tensors, about
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """Which run's generator to use when none is named."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cgan.files import read_json
 from cgan.records.run import RunRecord, read_run
 
 
@@ -50,6 +50,6 @@ def _finished(folder: Path) -> RunRecord | None:
 def _protocol(folder: Path) -> Any:
     """Return the protocol of a run's evaluations without its seed, in which runs differ; None if there is none."""
     try:
-        return {**json.loads((folder / "evaluation.json").read_bytes())["protocol"], "seed": None}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {**read_json(folder / "evaluation.json")["protocol"], "seed": None}
+    except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -45,13 +45,11 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union
 
 from cgan.checkpoint import read_description
 from cgan.errors import CganError
-from cgan.files import changed_at, write_file
+from cgan.files import changed_at, read_json, write_file
 from cgan.metrics.values import Description, Protocol
 
 FORMAT, VERSION = "cgan-evaluation", 1
 FILE = "evaluation.json"
-LARGEST_FILE = 2**25
-"""Bytes; ten generators of ten classes take some hundred kilobytes."""
 REAL = "real images"
 T = TypeVar("T")
 
@@ -124,9 +122,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         CganError: The file is missing, damaged, or holds no evaluation record.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"more than {LARGEST_FILE} bytes")
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         content = content["evaluation"] if path.name == "config.json" else content
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import read_json, write_file
 
 FORMAT, VERSION = "cgan-run", 1
 STATES = ("running", "finished", "stopped", "failed")
@@ -78,7 +78,7 @@ def read_run(folder: Path) -> RunRecord | None:
     A run whose process on this computer has ended without a last word (killed, power cut) is returned as ``failed``.
     """
     try:
-        content: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
+        content: dict[str, Any] = read_json(folder / _RECORD)
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
             return None
         record = RunRecord(**content)

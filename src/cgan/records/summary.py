@@ -1,14 +1,13 @@
 """What a generator is, how long it was trained and how good it is, in one line."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cgan.checkpoint import read_description
 from cgan.records.evaluation import find_evaluation
 from cgan.records.run import read_run
+from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
 _DISTANCE = "fid"
@@ -50,12 +49,11 @@ def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
     Raises:
         CganError: The file is missing, damaged or not of this project.
     """
-    config = path / "config.json"
-    described: dict[str, Any] = json.loads(config.read_bytes()) if path.is_dir() else read_description(path)
-    seen, found = described.get("images_seen"), find_evaluation(path, logs)
+    described = read_description(path)
+    seen, found = described["images_seen"], find_evaluation(path, logs)
     return Summary(
         described["network"],
-        described["spec"]["name"],
+        DataSpec.from_dict(described.get("spec")).name,
         seen,
         _epochs(path, seen) or (found.entry.epoch if found else None),
         found.entry.values.get(_DISTANCE) if found else None,

@@ -1,6 +1,5 @@
 """What is to be evaluated: generators and images made elsewhere, found and checked before any long work."""
 
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -86,15 +85,14 @@ def origin_of(found: Found, generator: Generator) -> Entry:
     assert generator.spec is not None
     size = sum(weight.numel() for weight in generator.parameters())
     entry = Entry(found.path.name, network=type(generator).__name__, parameters=size, trained_on=generator.spec.name)
+    described = read_description(found.path)
+    entry = replace(entry, **{key: described[key] for key in ("images_seen", "hardware", "seconds", "command")})
     if found.path.is_dir():
-        described = json.loads((found.path / "config.json").read_text())
-        known = {key: described.get("training", {}).get(key) for key in ("command", "seconds", "hardware")}
-        return replace(entry, images_seen=described.get("images_seen"), epoch=_own(found.path).epoch, **known)
-    described, run = read_description(found.path), found.path.parent.parent
-    known = {key: described[key] for key in ("images_seen", "hardware", "seconds")}
+        return replace(entry, epoch=_own(found.path).epoch)
+    run = found.path.parent.parent
     own = _own(run)
     epoch = own.epoch if own.images_seen == described["images_seen"] else None
-    return replace(entry, **known, command=training_command(run), curve=own.curve, epoch=epoch)
+    return replace(entry, command=training_command(run), curve=own.curve, epoch=epoch)
 
 
 def _own(folder: Path) -> Entry:

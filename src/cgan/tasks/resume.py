@@ -131,7 +131,7 @@ def _stored_overrides(stored: Path) -> list[Override]:
     """Read the overrides that a run was started with."""
     try:
         return OverridesParser.create().parse_overrides(yaml.safe_load(stored.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise CganError(f"{stored}: expected a list of overrides, found no valid YAML; delete it") from error
     except (HydraException, TypeError, AttributeError) as error:
         raise CganError(f"{stored}: expected a list of overrides; delete it and type the run's overrides") from error
@@ -155,7 +155,7 @@ def _check_networks(folder: Path, changes: list[str]) -> None:
             raise CganError(f"{change}: {folder} keeps the networks that it was trained with; leave this out")
     try:
         choices = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return  # then the sizes of the weights tell
     for group, _, name in (change.partition("=") for change in changes):
         if group in NETWORKS and name != choices.get(group):

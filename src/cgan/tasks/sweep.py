@@ -70,14 +70,22 @@ def read_rows(folder: Path) -> list[Row]:
     rows = []
     for stored in folder.glob("**/.hydra/overrides.yaml"):
         place = stored.parents[1]
-        overrides = dict(entry.split("=", 1) for entry in yaml.safe_load(stored.read_text()) if "=" in entry)
+        overrides = dict(entry.split("=", 1) for entry in _typed(stored) if "=" in entry)
         record, failed = read_run(place), place / "error.txt"
-        error = failed.read_text() if failed.exists() else None
+        error = failed.read_text(errors="replace") if failed.exists() else None
         if error is None and (record is None or record.state != "finished"):
             error = f"it was killed; go on with ckpt={place}"
         score = record.score if record and error is None else None
         rows.append(Row(str(place.relative_to(folder)), overrides, score, error))
     return rows
+
+
+def _typed(stored: Path) -> list[str]:
+    """Read the overrides of a job; none where the file is damaged."""
+    try:
+        return [str(entry) for entry in yaml.safe_load(stored.read_bytes())]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
+        return []
 
 
 def report(folder: Path, rows: list[Row]) -> list[Row]:
