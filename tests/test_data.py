@@ -75,6 +75,20 @@ def test_a_stored_place_goes_on_where_it_stopped(split):
     assert served(resumed) == whole  # the next epoch is complete
 
 
+@pytest.mark.parametrize("changes", [{"batch_size": 3}, {"steps_per_batch": 1}, {"seed": 9}, {"balance": True}])
+def test_a_place_within_an_epoch_of_another_order_is_refused_and_at_its_end_is_not(split, changes):
+    batches, other, advised = make(split), make(split, **changes), make(split, batch_size=2, steps_per_batch=6)
+    serving = iter(batches)
+    next(serving)
+    with pytest.raises(CganError, match=r"after 12 images; .*50 images, seed=1 .* devices = 12 \(found \d+\)"):
+        other.load_state_dict(batches.state_dict())
+    advised.load_state_dict(batches.state_dict())  # steps of another size, chunks of the same
+    assert served(advised)[:36] == served(make(split))[12:]
+    list(serving)
+    other.load_state_dict(batches.state_dict())
+    assert len(served(other)) >= 48
+
+
 def uneven() -> Split:
     """24 images, their number in the left pixel, 100 in the right one; classes of 18, 5 and 1."""
     images = torch.full((24, 1, 1, 2), 100, dtype=torch.uint8)
@@ -129,7 +143,8 @@ def test_ranks_share_the_mirror_images_and_a_resumed_epoch_keeps_them():
     one = images_of(whole)
     ranks = [images_of(make(split, steps_per_batch=1, flip=True, rank=k, world_size=2)) for k in range(2)]
     assert torch.equal(torch.stack(ranks, 1).flatten(0, 1), one)
-    whole.load_state_dict({"chunks_served": 1})
+    next(iter(whole))
+    whole.load_state_dict(whole.state_dict())
     assert torch.equal(images_of(whole), one[8:])
 
 

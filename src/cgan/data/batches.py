@@ -118,7 +118,7 @@ class Batches:
                 "training images in all; lower data.batch_size"
             )
         self.steps_per_epoch = min(self.steps_per_epoch, steps_per_epoch or self.steps_per_epoch)
-        self._chunks_served = 0
+        self._steps_served = 0
         self._resume_from = 0
 
     def __len__(self) -> int:
@@ -133,7 +133,7 @@ class Batches:
             images, labels = upcoming
             if number + 1 < len(order):
                 upcoming = self._fetch(order[number + 1], mirrored[number + 1])
-            self._chunks_served = number + 1
+            self._steps_served = min((number + 1) * self.steps_per_batch, self.steps_per_epoch)
             yield to_float(images), labels
 
     def _chunks(self, values: Tensor) -> Sequence[Tensor]:
@@ -153,9 +153,35 @@ class Batches:
         return Split(torch.where(chosen, images.flip(-1), images), labels)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the place in the epoch, 0 at its end; the trainer stores it in every checkpoint."""
-        return {"chunks_served": self._chunks_served % len(self)}
+        """Return the place in the epoch, in images of all ranks, 0 at its end; the trainer stores it in checkpoints."""
+        return {"images_served": self._steps_served % self.steps_per_epoch * self._images_per_step, **self._order()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on at a stored place: the next iteration skips what was served."""
-        self._resume_from = state["chunks_served"] % len(self)
+        """Go on at a stored place: the next iteration skips what was served.
+
+        Raises:
+            CganError: The place is within an epoch, and the epoch's order or its chunks are others now.
+        """
+        order, stored = self._order(), {key: state.get(key) for key in self._order()}
+        served = state.get("images_served", -1)
+        if served and stored != order:
+            raise CganError(
+                f"this checkpoint was written within an epoch, after {served} images; go on with the same "
+                f"{stored['images']} images, seed={stored['seed']} and data.batch_size x data.steps_per_batch x "
+                f"devices = {stored['images_per_chunk']} (found {order['images_per_chunk']}), or from one of an "
+                "epoch's end, such as best.ckpt"
+            )
+        self._resume_from = served // order["images_per_chunk"] % len(self)
+
+    @property
+    def _images_per_step(self) -> int:
+        return self.batch_size * self.world_size
+
+    def _order(self) -> dict[str, int]:
+        """Return what decides which images come when."""
+        return {
+            "images": self.sampler.size,
+            "images_per_chunk": self.steps_per_batch * self._images_per_step,
+            "seed": self.sampler.seed,
+            "balanced": int(self.sampler.balanced_by is not None),
+        }
