@@ -79,6 +79,7 @@ def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
     assert "max_epochs" not in lines
     assert "penalty.gamma=0.3" in lines
     assert starts(16, 768, 1000)[-1].value == 50, "the average follows the typed length"
+    assert starts(5000, 768, batch=16)[2].value == 1e-3, "the learning rate follows the typed batch"
 
 
 def test_a_run_without_open_choices_is_left_as_it_is(composed):

@@ -40,8 +40,8 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     source.prepare()
     count = len(source.load("train").labels)
     values = math.prod(source.spec.img_shape)
-    images = cfg.max_images if isinstance(cfg.max_images, int) else None
-    chosen = [start for start in starts(count, values, images) if start.key in open_keys]
+    typed = [value if isinstance(value, int) else None for value in (cfg.max_images, cfg.data.batch_size)]
+    chosen = [start for start in starts(count, values, *typed) if start.key in open_keys]
     with open_dict(cfg):
         for start in chosen:
             OmegaConf.update(cfg, start.key, start.value)
@@ -60,18 +60,19 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     return "\n".join([f"Chosen for {count:,} training images of {shape}; what is typed counts instead:", *lines])
 
 
-def starts(count: int, values: int, images: int | None = None) -> list[Start]:
+def starts(count: int, values: int, images: int | None = None, batch: int | None = None) -> list[Start]:
     """Return the start values for data; docs/your-own-pictures.md says what they were seen to do.
 
     Args:
         count: Number of training images.
         values: Numbers per image, C * H * W.
-        images: The length of the run, if it is known; None: that of these epochs.
+        images: The length of the run, if it is typed; None: that of these epochs.
+        batch: Images of a batch, if they are typed.
     """
     epochs = min(max(math.ceil(IMAGES / count), EPOCHS[0]), EPOCHS[1])
     images = images or epochs * count
     largest = 64 if count < FEW else 128
-    batch = min(largest, 2 ** max(int(math.log2(count)) - 1, 0))
+    batch = batch or min(largest, 2 ** max(int(math.log2(count)) - 1, 0))
     return [
         Start("trainer.max_epochs", epochs, f"{images:,} images in all"),
         Start("data.batch_size", batch, "64 below 20,000 images, 128 from there on; at most half of them"),
