@@ -19,6 +19,7 @@ from cgan.cli.overrides import plain_words
 from cgan.networks import GENERATORS
 from cgan.records.evaluation import REAL, Entry, EvaluationRecord
 from cgan.reporting.plots import confusion_matrices
+from cgan.sampling.grids import image_grid
 from cgan.serving.api import create_app
 from cgan.serving.service import Service
 from cgan.spec import DataSpec
@@ -69,6 +70,26 @@ def test_the_api_takes_any_name(tmp_path):
             assert next(csv.DictReader(io.StringIO(table)))["class"] == name
         styles = client.get("/v1/styles/3", params={"model": "odd", "classes": ODD, "format": "json"}).json()
         assert [picture["class_name"] for picture in styles["images"]] == list(ODD)
+
+
+def test_grids_write_names_of_many_scripts_and_cut_long_ones():
+    def header(*names: str) -> np.ndarray:
+        images = torch.zeros(len(names), 3, 28, 28, dtype=torch.uint8)
+        return np.array(image_grid(images, len(names), column_names=names))[:20]
+
+    drawn = {name: header(name).tobytes() for name in ("قط", "אב", "Ü", "Ж")}
+    assert len(set(drawn.values())) == 4, "no boxes"
+    both = header("a name of many letters", "another of as many")
+    edges = [
+        2 + 58 * place + offset
+        for place in (0, 1, 2)
+        for offset in (-2, -1, 0, 1)
+        if 0 <= 2 + 58 * place + offset < 118
+    ]
+    assert (both[:, edges] == 255).all(), "names keep to their columns"
+    assert header("long" * 25).shape[1] == 60
+    grid = image_grid(torch.zeros(1, 3, 28, 28, dtype=torch.uint8), 1, row_names=["long" * 25])
+    assert 300 < grid.width < 380
 
 
 def test_figures_write_names_as_they_are():

@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,6 +12,8 @@ from torch import Tensor
 
 BACKGROUND, INK = (255, 255, 255), (60, 60, 60)
 _GAP, _NAME_HEIGHT = 2, 20
+LONGEST = 300
+"""Pixels of a row's name."""
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -38,8 +43,9 @@ def image_grid(
     """
     count, _, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
-    rows, font = -(-count // columns), ImageFont.load_default(size=14)
-    left = 8 + max((int(font.getlength(name)) for name in row_names), default=0) if row_names else _GAP
+    rows, font = -(-count // columns), _font()
+    row_names = [_cut(name, LONGEST) for name in row_names or []]
+    left = 8 + max(int(font.getlength(name)) for name in row_names) if row_names else _GAP
     top = _GAP + (_NAME_HEIGHT if column_names else 0)
     above = _NAME_HEIGHT if names else 0
     cell_h, cell_w = height * scale + _GAP + above, width * scale + _GAP
@@ -47,7 +53,7 @@ def image_grid(
     pen = ImageDraw.Draw(figure)
 
     def write(text: str, column: float, y: float) -> None:
-        pen.text((left + (column + 0.5) * cell_w, y), text, fill=INK, font=font, anchor="mm")
+        pen.text((left + (column + 0.5) * cell_w, y), _cut(text, cell_w - 4), fill=INK, font=font, anchor="mm")
 
     pixels = _laid_on_white(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3).expand(-1, 3, -1, -1)
     for place, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
@@ -58,9 +64,27 @@ def image_grid(
             write(names[place], column, corner[1] - above / 2)
     for column, name in enumerate(column_names or []):
         write(name, column, top / 2)
-    for row, name in enumerate(row_names or []):
+    for row, name in enumerate(row_names):
         pen.text((left - 4, top + row * cell_h + (cell_h + above) / 2), name, fill=INK, font=font, anchor="rm")
     return figure
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Return the font that Matplotlib carries: it has the letters of many scripts, Pillow's own lacks even umlauts."""
+    found = find_spec("matplotlib")
+    assert found is not None
+    assert found.origin is not None
+    return ImageFont.truetype(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", 13)
+
+
+def _cut(name: str, width: int) -> str:
+    """Shorten a name until it is no wider than ``width`` pixels."""
+    letters = len(name)
+    while letters > 1 and _font().getlength(name) > width:
+        letters -= 1
+        name = f"{name[:letters]}…"
+    return name
 
 
 def _laid_on_white(images: Tensor) -> Tensor:
