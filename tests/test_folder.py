@@ -399,6 +399,16 @@ def test_a_zip_made_on_windows_is_read(tmp_path):
     }
 
 
+def test_names_of_files_move_no_cursor(tmp_path):
+    files = {**TWO, "bee/x\x1b[2J\n.png": b"no", "ant/y.\x1b[1m": b"no"}
+    root = str(zipped(tmp_path / "x.zip", files))
+    with pytest.raises(CganError, match=r"x\\x1b\[2J .png: expected a picture"):
+        FolderSource(root).prepare()
+    said = FolderSource(root, skip_unreadable=True).report[2]
+    assert said.endswith(r"left out: 1 .\x1b[1m files, 1 unreadable (bee/x\x1b[2J\n.png)")
+    assert said.isprintable()
+
+
 def test_links_to_folders_are_followed_and_rings_of_links_are_not(tmp_path):
     tree(tmp_path / "elsewhere", {"a.png": 5, "b.png": 6})
     root = tree(tmp_path / "x", TWO)

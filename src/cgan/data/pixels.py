@@ -40,7 +40,7 @@ class UnreadablePictureError(CganError):
     """A file that is no picture, is cut off or damaged, or claims too many pixels."""
 
     def __init__(self, name: str, found: str) -> None:
-        super().__init__(f"{name if name.isprintable() else repr(name)}: expected a picture, found {found:.200}")
+        super().__init__(f"{name}: expected a picture, found {found:.200}")
         self.found = found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cgan.data.pixels import Form, Picture
+from cgan.errors import printable
 
 IMBALANCE = 10
 """Classes that differ more than this, as a factor, are named."""
@@ -98,4 +99,4 @@ def describe_left_out(counts: Counter[str], unreadable: Sequence[str] = ()) -> s
     parts = [f"{count:,} {reason}" for reason, count in counts.items() if count]
     if unreadable:
         parts.append(f"{len(unreadable):,} unreadable ({', '.join(unreadable[:3])}{', ...' if unreadable[3:] else ''})")
-    return f"; left out: {', '.join(parts)}" if parts else ""
+    return printable(f"; left out: {', '.join(parts)}") if parts else ""

@@ -13,6 +13,7 @@ from cgan.config import compose
 from cgan.data.report import imbalance, per_class
 from cgan.data.sources import Split
 from cgan.data.unlabelled import build_source
+from cgan.errors import printable
 from cgan.files import write_file
 from cgan.sampling.formats import png, safe_name
 from cgan.sampling.grids import image_grid
@@ -81,7 +82,7 @@ def duplicates(train: Tensor, test: Tensor, files: Sequence[str] | None = None) 
 def _example(pairs: Sequence[tuple[int, int]], files: Sequence[str] | None) -> str:
     if not pairs:
         return ""
-    return " ({} = {})".format(*(files[place] if files else f"number {place}" for place in pairs[0]))
+    return printable(" ({} = {})".format(*(files[place] if files else f"number {place}" for place in pairs[0])))
 
 
 def write_grids(folder: Path, split: Split, names: Sequence[str]) -> None:
