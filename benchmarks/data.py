@@ -1,7 +1,7 @@
 """How fast are pictures read? `python benchmarks/data.py PICTURES.zip`, beside torchvision's ImageFolder + DataLoader.
 
 The zip holds `train/CLASS/*.jpg`, such as CIFAR-10 as JPEGs. Each row is a process of its own: CPU seconds of it and
-its workers (wall-clock seconds say more about what else the machine does), its peak of memory above that after the
+its workers (wall-clock seconds say more about what else the machine does), its own peak of memory above that after the
 imports, and training images per CPU second in one epoch, from file or memory to normalised batches of 64.
 """
 
@@ -123,8 +123,8 @@ def cpu_seconds() -> float:
 
 
 def peak() -> float:
-    """Return the largest memory so far, in MB: of this process and of its largest worker."""
-    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1000
+    """Return the largest memory of this process so far, in MB, without its workers."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 if __name__ == "__main__":

@@ -45,8 +45,9 @@ SECTIONS = {
         "Pictures from files",
         "50,000 JPEGs in folders of classes, of CIFAR-10 and enlarged to 64x64: `python benchmarks/data.py FILE.zip`. "
         "CPU seconds of a process and its workers, each process once, for the machine did other work as well. A start "
-        "reaches the first batch of 64, with everything imported; then one epoch. Peak memory is above that after the "
-        "imports; what is mapped from the cache counts, and is given back when others need it. *ImageFolder*: "
+        "reaches the first batch of 64, with everything imported; then one epoch. Peak memory is of the process "
+        "without workers, above that after the imports; what is mapped from the cache counts, and is given back when "
+        "others need it. *ImageFolder*: "
         "torchvision's, with a `DataLoader`, as in its tutorials.",
     ),
     "memory": (
