@@ -106,7 +106,7 @@ def test_the_bundled_generator_is_summarised_from_its_export():
 
 def test_a_generator_of_half_an_epoch_is_used_with_a_warning(composed, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    run = train.run(composed("train", *TINY, folder=tmp_path / "run"))
+    run = train.run(composed("train", *TINY, "~callbacks.curves", folder=tmp_path / "run"))
     caplog.set_level(logging.INFO)
     sample.run(composed("sample", f"ckpt={run.folder}", "n=1"))
     assert "MLPGenerator, 1 epoch of mnist5k, distance" in caplog.text

@@ -30,7 +30,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # stored without outputs
     next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])).source = SMALL
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(tmp_path)}}).execute()
     cells = {cell.source: shown(cell) for cell in notebook.cells if cell.cell_type == "code"}
     assert sum("image/png" in kinds for kinds in cells.values()) == 5
     text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
