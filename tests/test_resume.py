@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,9 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
     assert run.wait() == 1  # `last` looks under logs/train, where there is nothing
     run = start(f"ckpt={folder}", cwd=tmp_path)
     assert stopped(run, folder, signal.SIGKILL, after_saves=1) == -signal.SIGKILL
-    train(f"ckpt={folder}", cwd=tmp_path)
+    run = train(f"ckpt={folder}", cwd=tmp_path)
     assert_same_run(folder, uninterrupted)
+    assert "Continuing from" in run.words()
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     trained = sum(line.get("time/train_s", 0) for line in lines)
     assert 0 < trained < time.monotonic() - started_at  # an epoch's clock starts anew where a run goes on within it
@@ -113,7 +115,7 @@ def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(
         run = start(*arguments, cwd=tmp_path)
         count = saves(folder)
         run.until(count)
-        part = folder / "checkpoints" / f"last.ckpt.{run.process.pid}.part"
+        part = folder / "checkpoints" / f"last.ckpt.{socket.gethostname()}.{run.process.pid}.part"
         while not part.exists():
             assert run.process.is_alive(), run.words()
         assert run.signal(signal.SIGKILL).wait() == -signal.SIGKILL
@@ -160,6 +162,9 @@ def test_sigkill_within_a_write_leaves_the_old_file(point: str, tmp_path: Path) 
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert target.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+    write_file(target, b"newer")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"newer"], "what the dead process left is gone"
 
 
 def damaged(path: Path, how: str) -> None:

@@ -1,7 +1,9 @@
 """Files that a crash or a full disk may interrupt: written whole or not at all, read up to where they are whole."""
 
+import glob
 import json
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         CganError: The file cannot be written; no part of it is left behind and what was at ``path`` is untouched.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_parts(path)
         with part.open("wb") as file:
             file.write(content)
             file.flush()
@@ -34,6 +37,22 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         raise CganError(
             f"cannot write {path.absolute()}: {error.strerror}; free space or choose another place"
         ) from error
+
+
+def part_of(path: Path) -> Path:
+    """Return what a file is called while this process writes it."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.part")
+
+
+def _clear_parts(path: Path) -> None:
+    """Remove what processes of this computer that were killed left half-written of a file."""
+    for part in path.parent.glob(f"{glob.escape(path.name)}.{socket.gethostname()}.*.part"):
+        try:
+            os.kill(int(part.suffixes[-2][1:]), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (OSError, ValueError):  # another user's
+            continue
 
 
 def _flush_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.protocol import gan
 from cgan.errors import CganError
+from cgan.files import part_of
 
 
 class LastCheckpoint(Checkpoint):
@@ -67,7 +68,7 @@ def ends_epoch(trainer: pl.Trainer) -> bool:
 
 def keep(path: Path, name: Path) -> None:
     """Give a file a second name, which lasts when the first comes to name another file; it costs no copy."""
-    spare = name.with_name(f"{name.name}.{os.getpid()}.part")
+    spare = part_of(name)
     with suppress(OSError):  # a file system without links keeps one checkpoint
         os.link(path, spare)
         os.replace(spare, name)
