@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo site docs test lint clean
+.PHONY: help demo site docs test lint audit sbom clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,19 @@ test: .venv/installed ## Run ruff, mypy, import-linter and pytest
 lint: .venv/installed ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+audit: .venv/installed ## Look up known vulnerabilities of the lowest releases that are allowed, and of those installed
+	$(BIN)/python -m pip install --quiet pip-audit
+	mkdir -p build
+	$(BIN)/python tools/floors.py > build/floors.txt
+	$(BIN)/pip-audit --no-deps --disable-pip --requirement build/floors.txt
+	$(BIN)/pip-audit --skip-editable
+
+sbom: .venv/installed ## List what is installed as a CycloneDX bill of materials: build/sbom.json
+	$(BIN)/python -m pip install --quiet cyclonedx-bom
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/sbom.json $(BIN)/python
+	@echo "Written: build/sbom.json"
 
 clean: ## Remove caches, not data, runs or the environment
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
