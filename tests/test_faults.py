@@ -48,6 +48,8 @@ class Disk(NamedTuple):
     def forbid_writing(self) -> None:
         if self.mounted:
             subprocess.run(["mount", "-o", "remount,ro", str(self.place)], check=True)
+        elif os.geteuid() == 0:
+            pytest.skip("root may write everywhere, and cannot mount here")
         else:
             self.place.chmod(0o555)
 
