@@ -8,6 +8,7 @@ import pytest
 from conftest import TINY
 
 from cgan.checkpoint import PRETRAINED, find_generator
+from cgan.config import model_name
 from cgan.records.best_run import best_run
 from cgan.records.run import RunRecord, write_run
 from cgan.records.summary import Summary, summarise
@@ -85,11 +86,11 @@ def test_hundreds_of_runs_take_a_moment(add, tmp_path):
     ("summary", "text"),
     [
         (
-            Summary("LightGenerator", "mnist", 1_320_000, 22.0, 0.1123, 0.0502),
-            "LightGenerator, 22 epochs of mnist, distance 0.11 (real images 0.05)",
+            Summary("light_wide", "mnist", 1_320_000, 22.0, 0.1123, 0.0502),
+            "light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)",
         ),
-        (Summary("MLPGenerator", "mnist", 60_000, 1.0, 12.0), "MLPGenerator, 1 epoch of mnist, distance 12"),
-        (Summary("MLPGenerator", "mnist", 60_000), "MLPGenerator, 60,000 images of mnist, not evaluated"),
+        (Summary("mlp", "fashion_mnist", 60_000, 1.0, 12.0), "mlp on fashion MNIST, 1 epoch, distance 12"),
+        (Summary("mlp", "mnist", 60_000), "mlp on MNIST, 60,000 images, not evaluated"),
     ],
 )
 def test_a_summary_is_one_line(summary, text):
@@ -99,9 +100,22 @@ def test_a_summary_is_one_line(summary, text):
 
 def test_the_bundled_generator_is_summarised_from_its_export():
     summary = summarise(PRETRAINED / "light")
-    assert (summary.network, summary.data, summary.images_seen) == ("LightGenerator", "mnist", 8_985_600)
+    assert (summary.model, summary.data, summary.images_seen) == ("light_wide", "mnist", 8_985_600)
     assert summary.real_distance == pytest.approx(0.0503, abs=1e-4)
-    assert str(summary) == "LightGenerator, 150 epochs of mnist, distance 0.072 (real images 0.05)"
+    assert str(summary) == "light_wide on MNIST, 150 epochs, distance 0.072 (real images 0.05)"
+
+
+@pytest.mark.parametrize(
+    ("network", "width", "name"),
+    [
+        ("LightGenerator", 32, "light"),
+        ("LightGenerator", 48, "LightGenerator"),
+        ("OtherGenerator", 64, "OtherGenerator"),
+    ],
+)
+def test_a_generator_is_called_by_the_choice_that_builds_it(network, width, name):
+    config = {"z_dim": 64, "embed_dim": 32, "width": width, "num_classes": 3, "img_shape": [1, 8, 8]}
+    assert model_name(network, config) == name
 
 
 def test_a_generator_of_half_an_epoch_is_used_with_a_warning(composed, tmp_path, monkeypatch, caplog):
@@ -109,7 +123,7 @@ def test_a_generator_of_half_an_epoch_is_used_with_a_warning(composed, tmp_path,
     run = train.run(composed("train", *TINY, "~callbacks.curves", folder=tmp_path / "run"))
     caplog.set_level(logging.INFO)
     sample.run(composed("sample", f"ckpt={run.folder}", "n=1"))
-    assert "MLPGenerator, 1 epoch of mnist5k, distance" in caplog.text
+    assert "mlp on MNIST5k, 1 epoch, distance" in caplog.text
     assert "Warning" not in caplog.text
     content = json.loads((run.folder / "run.json").read_text())
     (run.folder / "run.json").write_text(json.dumps({**content, "images_total": 2 * content["images_total"]}))

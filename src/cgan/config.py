@@ -1,11 +1,13 @@
 """The configurations in `conf/`: where they lie, and how Python composes them as the command line does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -67,6 +69,33 @@ def summary(path: Path) -> str:
     """Return the first line of a file's opening comment that is neither a directive nor a command."""
     lines = (line.removeprefix("#").strip() for line in path.read_text().splitlines() if line.startswith("#"))
     return next((line for line in lines if not line.startswith(("@package", "cgan ", "python "))), "")
+
+
+def model_name(network: str, config: Mapping[str, Any]) -> str:
+    """Return the choice of ``model=`` that builds a generator, such as ``light_wide``; of none, the name of its class.
+
+    Args:
+        network: The name of the generator's class.
+        config: Its constructor's arguments by name.
+    """
+    for name, values in _generators().items():
+        target = values["_target_"].rpartition(".")[2]
+        if target == network and all(config.get(key) == value for key, value in values.items() if key != "_target_"):
+            return name
+    return network
+
+
+@cache
+def _generators() -> dict[str, dict[str, Any]]:
+    """Return the choices of ``model.generator`` with all their values."""
+    folder = CONF / "model" / "generator"
+
+    def values(name: str) -> dict[str, Any]:
+        own = yaml.safe_load((folder / f"{name}.yaml").read_text())
+        bases = [base for base in own.pop("defaults", []) if base != "_self_"]
+        return {key: value for base in bases for key, value in values(base).items()} | own
+
+    return {path.stem: values(path.stem) for path in sorted(folder.glob("*.yaml"))}
 
 
 def listed(value: Any) -> list[Any]:

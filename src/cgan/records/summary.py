@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgan.checkpoint import read_description
+from cgan.config import model_name
 from cgan.records.evaluation import find_evaluation
 from cgan.records.run import read_run
 from cgan.spec import DataSpec
@@ -17,23 +18,28 @@ _DISTANCE = "fid"
 class Summary:
     """A generator in a few values; epochs are passes over the training images, distances Fréchet's; None: not known."""
 
-    network: str
+    model: str
     data: str
     images_seen: int | None = None
     epochs: float | None = None
     distance: float | None = None
     real_distance: float | None = None
 
-    def __str__(self) -> str:
-        """Return one line, such as ``LightGenerator, 22 epochs of mnist, distance 0.11 (real images 0.05)``."""
-        length = "an unknown number"
+    @property
+    def title(self) -> str:
+        """What the generator is called everywhere, such as ``light_wide on MNIST, 22 epochs``."""
+        length = ""
         if self.epochs is not None:
-            length = f"{self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
-        elif self.images_seen is not None:
-            length = f"{self.images_seen:,} images"
+            length = f", {self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
+        elif self.images_seen:
+            length = f", {self.images_seen:,} images"
+        return f"{self.model} on {self.data.replace('_', ' ').replace('mnist', 'MNIST')}{length}"
+
+    def __str__(self) -> str:
+        """Return one line, such as ``light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)``."""
         real = "" if self.real_distance is None else f" (real images {self.real_distance:.2g})"
         quality = "not evaluated" if self.distance is None else f"distance {self.distance:.2g}{real}"
-        return f"{self.network}, {length} of {self.data}, {quality}"
+        return f"{self.title}, {quality}"
 
     @property
     def warning(self) -> str | None:
@@ -52,7 +58,7 @@ def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
     described = read_description(path)
     seen, found = described["images_seen"], find_evaluation(path, logs)
     return Summary(
-        described["network"],
+        model_name(described["network"], described["config"]),
         DataSpec.from_dict(described.get("spec")).name,
         seen,
         _epochs(path, seen) or (found.entry.epoch if found else None),

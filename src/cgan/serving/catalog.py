@@ -10,12 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from cgan.checkpoint import PRETRAINED, find_generator, load_generator
+from cgan.config import model_name
 from cgan.errors import CganError
 from cgan.files import changed_at
 from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
 from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
 from cgan.records.run import RunRecord, read_run
+from cgan.records.summary import Summary
 from cgan.spec import DataSpec
 
 POOR_AGREEMENT = 0.9
@@ -50,7 +52,8 @@ class Model:
         error: Why it cannot be used: then ``network`` is empty and ``spec`` None.
         path: The file or folder; for the service alone, never shown to clients.
         changed: When the file was written, Unix time in seconds.
-        title: For people: network, data and length of training.
+        choice: The choice of ``model=`` that builds it, or else its class.
+        title: For people: choice, data and length of training.
         label: The title with what tells it apart from others: the time, or the name.
         warning: Why its pictures may be poor, in one sentence; empty where nothing is known against it.
         style_layers: Layers whose styles can be mixed; 0 for a generator without styles.
@@ -63,6 +66,7 @@ class Model:
     error: str | None
     path: Path = field(repr=False)
     changed: float = 0.0
+    choice: str = ""
     title: str = ""
     label: str = ""
     warning: str = ""
@@ -159,7 +163,8 @@ def _read(name: str, origin: str, path: Path, changed: int) -> Model:
         return Model(name, origin, "", None, without_paths(str(error), name, path), path)
     layers = generator.style_layers if isinstance(generator, StyleBased) else 0
     network = type(generator).__name__
-    return Model(name, origin, network, generator.spec, None, path, changed / 1e9, style_layers=layers)
+    choice = model_name(network, generator.config)
+    return Model(name, origin, network, generator.spec, None, path, changed / 1e9, choice, style_layers=layers)
 
 
 def without_paths(message: str, name: str, path: Path) -> str:
@@ -171,13 +176,10 @@ def without_paths(message: str, name: str, path: Path) -> str:
 
 def _with_records(model: Model, found: FoundEvaluation | None, run: RunRecord | None) -> Model:
     """Add what an evaluation and the run's own record know of a model."""
-    assert model.spec is not None
     values = _values(found) if found else ()
     epoch = (found.entry.epoch if found else None) or (run.epoch if run else None)
     images = (found.entry.images_seen if found else None) or (run.images_seen if run else None)
-    length = f", {epoch} epoch{'s' * (epoch > 1)}" if epoch else f", {images:,} images" if images else ""
-    data = model.spec.name.replace("_", " ").replace("mnist", "MNIST")
-    title = f"{model.network} on {data}{length}"
+    title = Summary(model.choice, model.data, images, epoch or None).title
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.changed))
     second = "bundled" if model.origin == "pretrained generator" else when
     return replace(

@@ -51,7 +51,7 @@ class ModelInfo(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     name: str = Field(examples=["pretrained/light"])
-    title: str = Field(description="for people", examples=["LightGenerator on MNIST, 150 epochs"])
+    title: str = Field(description="for people", examples=["light_wide on MNIST, 150 epochs"])
     warning: str = Field(description="why its pictures may be poor; empty: nothing is known against it", examples=[""])
     origin: str = Field(examples=["pretrained generator"])
     network: str = Field(examples=["LightGenerator"])

@@ -4,14 +4,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from cgan.config import model_name
 from cgan.networks import Generator
 from cgan.records.evaluation import Entry, FoundEvaluation
+from cgan.records.summary import Summary
 from cgan.reporting.table import markdown_table, number
 
 _CARD = """\
 ---
 {front}---
-# {network} for {data}
+# {title}
 
 {kind} generator: a latent of {z_dim} numbers from N(0, 1){inputs} in, an image of
 {height} x {width} pixels and {channels} channel(s) in [-1, 1] comes out.
@@ -74,6 +76,7 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
     spec = generator.spec
     assert spec is not None
     channels, height, width = spec.img_shape
+    title = Summary(model_name(type(generator).__name__, generator.config), spec.name).title
     front: dict[str, Any] = {
         "license": licences.weights,
         "library_name": "cgan",
@@ -81,12 +84,12 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         "datasets": [spec.name],
     }
     if found and found.entry.values:
-        front["model-index"] = [_model_index(f"{type(generator).__name__} for {spec.name}", found)]
+        front["model-index"] = [_model_index(title, found)]
     shown = list(spec.class_names[:3])
     return _CARD.format(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
         data=spec.name,
-        network=type(generator).__name__,
+        title=title,
         kind="A class-conditional" if spec.num_classes > 1 else "An unconditional",
         inputs=" and a class go" if spec.num_classes > 1 else " goes",
         z_dim=generator.z_dim,
