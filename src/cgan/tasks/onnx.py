@@ -80,14 +80,7 @@ def to_onnx(
     Raises:
         CganError: The exporter is not installed, or onnxruntime draws other pictures.
     """
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401  (torch's exporter needs it)
-    except ImportError as error:
-        raise CganError(f"ONNX needs {error.name}: pip install 'cgan[onnx]'") from error
-    for chatty in ("onnx_ir", "onnxscript"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    onnx = _exporter()
     first = next(iter(inputs))
     free = {name: torch.export.Dim("batch") if name == first else torch.export.Dim.AUTO for name in inputs}
     program = torch.onnx.export(
@@ -102,6 +95,25 @@ def to_onnx(
     assert program is not None
     model = program.model_proto
     onnx.helper.set_model_props(model, metadata or {})
+    _check(model, network, inputs)
+    return model
+
+
+def _exporter() -> Any:
+    """Return the module ``onnx`` where all that the exporter needs is installed."""
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401  (torch's exporter needs it)
+    except ImportError as error:
+        raise CganError(f"ONNX needs {error.name}: pip install 'cgan[onnx]'") from error
+    for chatty in ("onnx_ir", "onnxscript"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return onnx
+
+
+def _check(model: Any, network: nn.Module, inputs: dict[str, Tensor]) -> None:
+    """Refuse a model that draws other images than the network, at any batch size."""
     for count in (1, 7, 64):
         some = {name: value[:count] for name, value in inputs.items()}
         drawn = network(*some.values())
@@ -109,7 +121,6 @@ def to_onnx(
         difference = float((run_onnx(model, some) - images).abs().max())
         if not difference < TOLERANCE:
             raise CganError(f"onnxruntime draws other pictures than torch (difference {difference:.2g}): not written")
-    return model
 
 
 def run_onnx(model: Any, inputs: dict[str, Tensor]) -> Tensor:
