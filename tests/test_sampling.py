@@ -67,11 +67,23 @@ def test_a_grid_lays_images_out_row_by_row():
     images = torch.zeros(5, 1, 4, 4, dtype=torch.uint8)
     images[4] = 200
     picture = np.asarray(image_grid(images, columns=3, scale=1))
-    assert picture.shape == (2 + 2 * 6, 2 + 3 * 6, 3)
+    assert picture.shape == (2 + 2 * 6, 2 + 3 * 6), "grey"
     assert (picture[8:12, 8:12] == 200).all()
-    assert (picture[2:6, 2:20][..., 0] <= 255).all()
     assert (picture[2:6, 2:6] == 0).all()
     assert (picture[8:12, 14:18] == 255).all()  # no sixth image
+
+
+def test_a_grid_of_colours_keeps_them_beside_its_names():
+    images = torch.zeros(3, 4, 3, 5, dtype=torch.uint8)
+    images[:, 1], images[:, 3, :2] = 90, 255  # green, the last row transparent
+    picture = np.asarray(image_grid(images, columns=2, names=["a", "b", "c"], row_names=["x", "y"], scale=2))
+    left, cell = picture.shape[1] - 2 * 12, 2 * 3 + 2 + 20
+    assert picture.shape == (2 + 2 * cell, left + 2 * 12, 3)
+    last = picture[2 + cell + 20 : 2 + 2 * cell - 2, left : left + 10]
+    assert (last[:4] == (0, 90, 0)).all()
+    assert (last[4:] == 255).all()
+    assert (picture[2 + cell :, left + 12 :] == 255).all(), "no fourth image"
+    assert (picture[2:22, left : left + 12] < 200).any(), "a name"
 
 
 def test_drawing_imports_neither_lightning_nor_torchvision_nor_a_compiler():

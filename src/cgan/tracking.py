@@ -111,7 +111,7 @@ class TensorBoard(TensorBoardLogger):
     @rank_zero_only
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
         """Add to the *Images* tab."""
-        self.experiment.add_image(name, np.asarray(image), step, dataformats="HWC")
+        self.experiment.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     @rank_zero_only
     def track_text(self, name: str, text: str, step: int) -> None:

@@ -6,11 +6,10 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-BACKGROUND, INK = (255, 255, 255), (60, 60, 60)
+WHITE, INK = 255, "#3c3c3c"
 _GAP, _NAME_HEIGHT = 2, 20
 LONGEST = 300
 """Pixels of a row's name."""
@@ -31,7 +30,7 @@ def image_grid(
     row_names: Sequence[str] | None = None,
     scale: int = 2,
 ) -> Image.Image:
-    """Lay images out row by row.
+    """Lay images out row by row, on white; the figure is grey where the images are.
 
     Args:
         images: (N, 1, 3 or 4, H, W) uint8, N at least 1; transparent parts are laid on white.
@@ -49,19 +48,20 @@ def image_grid(
     top = _GAP + (_NAME_HEIGHT if column_names else 0)
     above = _NAME_HEIGHT if names else 0
     cell_h, cell_w = height * scale + _GAP + above, width * scale + _GAP
-    figure = Image.new("RGB", (left + columns * cell_w, top + rows * cell_h), BACKGROUND)
+    pixels = _laid_on_white(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    cells = pixels.new_full((rows * columns, pixels.shape[1], cell_h, cell_w), WHITE)
+    cells[:count, :, above : cell_h - _GAP, : cell_w - _GAP] = pixels
+    table = to_pil(cells.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2))
+    figure = Image.new(table.mode, (left + table.width, top + table.height), "white")
+    figure.paste(table, (left, top))
     pen = ImageDraw.Draw(figure)
 
     def write(text: str, column: float, y: float) -> None:
         pen.text((left + (column + 0.5) * cell_w, y), _cut(text, cell_w - 4), fill=INK, font=font, anchor="mm")
 
-    pixels = _laid_on_white(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3).expand(-1, 3, -1, -1)
-    for place, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+    for place, name in enumerate(names or []):
         row, column = divmod(place, columns)
-        corner = left + column * cell_w, top + row * cell_h + above
-        figure.paste(Image.fromarray(np.ascontiguousarray(image)), corner)
-        if names:
-            write(names[place], column, corner[1] - above / 2)
+        write(name, column, top + row * cell_h + above / 2)
     for column, name in enumerate(column_names or []):
         write(name, column, top / 2)
     for row, name in enumerate(row_names):
