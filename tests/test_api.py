@@ -9,9 +9,6 @@ import pickle
 import re
 import shutil
 import socket
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +29,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from servers import PATIENCE, serving
 
 from cgan import draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED
@@ -69,39 +67,23 @@ class Evil:
 
 
 @contextmanager
-def serving(logs: Path, **environ: str) -> Iterator[str]:
-    """Start uvicorn as a user would, on a free port of 127.0.0.1; a traceback in its output fails the test."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = {**os.environ, "CGAN_LOGS": str(logs), "OMP_NUM_THREADS": "1", **environ}
-    command = [sys.executable, "-m", "uvicorn", "cgan.serving.api:app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            assert process.poll() is None, process.stderr.read().decode()
-            try:
-                httpx.get(f"{address}/healthz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        _, output = process.communicate()
-    assert b"Traceback" not in output, output.decode()
+def serving_api(logs: Path, **environ: str) -> Iterator[str]:
+    """Start uvicorn as a user would; a traceback in its output fails the test."""
+    arguments = ("-m", "uvicorn", "cgan.serving.api:app", "--port={port}", "--log-level=warning")
+    with serving(*arguments, folder=logs.parent, path="healthz", CGAN_LOGS=str(logs), **environ) as server:
+        yield server.address
+    assert "Traceback" not in server.output.read_text()
 
 
 @pytest.fixture(scope="module")
 def server(logs):
-    with serving(logs, CGAN_QUEUE=str(CAPACITY)) as address:
+    with serving_api(logs, CGAN_QUEUE=str(CAPACITY), CGAN_TIME_LIMIT=str(PATIENCE)) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def client(server):
-    with httpx.Client(base_url=server, timeout=120) as session:
+    with httpx.Client(base_url=server, timeout=PATIENCE) as session:
         yield session
 
 
@@ -123,7 +105,7 @@ def test_the_listing_names_models_and_errors(client, logs):
     }
     assert listed["mine"]["classes"] == list("0123456789")
     assert listed["mine"]["error"] is None
-    assert listed["pretrained/light"]["title"] == "LightGenerator on MNIST, 150 epochs"
+    assert listed["pretrained/light"]["title"] == "light_wide on MNIST, 150 epochs"
     fid = next(value for value in listed["pretrained/light"]["values"] if value["name"] == "fid")
     assert fid["title"] == "Fréchet distance"
     assert fid["advice"] == "lower is better"
@@ -159,7 +141,7 @@ def test_every_format_holds_the_requested_pictures(client):
             "labels.csv",
         ]
         assert np.abs(pixels(archive.read("0_2_00000.png")).astype(int) - arrays["images"][1]).max() <= 1
-    assert pixels(client.post("/v1/samples", json=body).content).ndim == 3
+    assert pixels(client.post("/v1/samples", json=body).content).shape == (2 + 58, 2 + 4 * 58)
     assert len(np.load(io.BytesIO(client.get("/v1/classes/1?n=1000&format=npz").content))["images"]) == 1000
 
 
@@ -188,9 +170,7 @@ def test_a_listing_of_500_runs_reads_no_checkpoint_twice(tmp_path, monkeypatch):
     assert len([model for model in models if model.error is None]) == 500 + len(list(PRETRAINED.glob("*/config.json")))
     for module in ("cgan.serving.catalog.load_generator", "cgan.records.evaluation.read_description"):
         monkeypatch.setattr(module, lambda *_: pytest.fail("a file was read again"))
-    started = time.perf_counter()
     assert catalog.models() == models
-    assert time.perf_counter() - started < 5
     assert len({model.label for model in models}) == len(models), "labels tell models apart"
 
 
@@ -239,9 +219,9 @@ def test_the_root_leads_to_documents_that_need_no_other_host(client):
 
 
 def test_pages_of_allowed_origins_alone_may_call(logs):
-    with serving(logs, CGAN_CORS="https://a.example,https://b.example") as address:
+    with serving_api(logs, CGAN_CORS="https://a.example,https://b.example") as address:
         origins = {
-            origin: httpx.get(f"{address}/healthz", headers={"origin": origin}).headers.get(
+            origin: httpx.get(f"{address}/healthz", headers={"origin": origin}, timeout=PATIENCE).headers.get(
                 "access-control-allow-origin"
             )
             for origin in ("https://b.example", "https://c.example")
@@ -394,12 +374,12 @@ def test_disconnected_clients_are_dropped(client, server):
 
 def test_a_request_has_a_time_limit(logs):
     seven = formats.png(draw(load_generator("pretrained"), [7], seed=3)[0])
-    with serving(logs, CGAN_TIME_LIMIT="0.05") as address:
-        answer = httpx.post(f"{address}/v1/styles", files={"picture": seven}, timeout=120)
+    with serving_api(logs, CGAN_TIME_LIMIT="0.05") as address:
+        answer = httpx.post(f"{address}/v1/styles", files={"picture": seven}, timeout=PATIENCE)
         assert answer.status_code == 503
         assert "0.05 seconds" in answer.json()["error"]
         assert int(answer.headers["retry-after"]) >= 1
-        assert httpx.get(f"{address}/healthz", timeout=120).status_code == 200
+        assert httpx.get(f"{address}/healthz", timeout=PATIENCE).status_code == 200
 
 
 def test_the_search_of_a_disconnected_client_stops(logs):
@@ -471,7 +451,7 @@ def test_responses_keep_the_openapi_document(server, mode):
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def keeps_the_document(case):
-            case.call_and_validate(checks=CHECKS, timeout=60)
+            case.call_and_validate(checks=CHECKS, timeout=PATIENCE)
 
         if mode is GenerationMode.POSITIVE or operation.path not in ("/healthz", "/v1/models", "/metrics"):
             keeps_the_document()

@@ -3,14 +3,7 @@
 import base64
 import csv
 import io
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+import json
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,16 +13,17 @@ import pytest
 import streamlit as st
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
+from servers import PATIENCE, chromium, serving, until
 from streamlit.testing.v1 import AppTest
 
-import cgan
 from cgan.checkpoint import load_generator, save_generator
 from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.metrics.values import Description, Protocol
 from cgan.networks import GENERATORS, Generator
 from cgan.records.evaluation import Entry, EvaluationRecord, to_json
+from cgan.records.run import RunRecord, write_run
 from cgan.sampling.directions import measure
 from cgan.serving.service import Service
 from cgan.serving.share import own_address
@@ -39,8 +33,7 @@ from cgan.spec import DataSpec
 
 pytestmark = pytest.mark.xdist_group("page")
 REPO = CONF.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-expect.set_options(timeout=240_000)  # other processes may use the processor
+HEALTH = "_stcore/health"
 TABS = ("Draw", "Style", "Your picture", "Morph", "Compare", "Train")
 TRUNCATION = 0.6  # the page's default
 Open = Callable[..., Page]
@@ -72,41 +65,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def address(checkout: Path) -> Iterator[str]:
-    """A server started as a user starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    paths = os.pathsep.join([str(Path(cgan.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "streamlit", "run", str(REPO / "app.py"), f"--server.port={port}"]
-    with (checkout / "server.log").open("wb") as output:
-        server = subprocess.Popen(
-            [*command, "--server.headless=true"],
-            cwd=checkout,
-            env={**os.environ, "PYTHONPATH": paths},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: server.poll() is not None or _answers(f"{url}/_stcore/health"), "the server answers")
-        assert server.poll() is None, (checkout / "server.log").read_text()
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
+    arguments = ("run", str(REPO / "app.py"), "--server.port={port}", "--server.headless=true")
+    with serving("-m", "streamlit", *arguments, folder=checkout, path=HEALTH) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -118,7 +85,7 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(240_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("request", lambda request: _refuse_other_hosts(request.url, address))
         page.goto(f"{address}/?tab={tab.replace(' ', '+')}{query}" if tab else address)
         return page
@@ -237,7 +204,7 @@ def test_no_field_breaks_by_rubbish(opened: Open, tab: str) -> None:
             field.nth(index).fill("")
             field.nth(index).press_sequentially(text)
             page.keyboard.press("Enter")
-            page.wait_for_timeout(200)
+        idle(page)
         assert field.count() == count, "a control disappeared"
         field.nth(index).fill("")
         page.keyboard.press("Enter")
@@ -287,7 +254,7 @@ def test_without_a_model_the_message_names_the_command(tmp_path: Path, monkeypat
     monkeypatch.setattr("cgan.serving.catalog.PRETRAINED", tmp_path)
     st.cache_resource.clear()
     st.cache_data.clear()
-    page = AppTest.from_file(str(PAGE)).run(timeout=60)
+    page = AppTest.from_file(str(PAGE)).run(timeout=PATIENCE)
     assert not page.exception
     assert "train experiment=quickstart" in page.error[0].value
 
@@ -361,18 +328,19 @@ def test_compare_shows_models_with_equal_seeds_and_their_values(opened: Open, se
 
 def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
     page = opened("Train")
-    enter(page, "Epochs", "500")
-    expect(page.locator("code")).to_contain_text("trainer.max_epochs=500")
+    choose(page, "Preset", "mlp_classic")  # the fastest
+    choose(page, "Data", "mnist5k")
+    enter(page, "Epochs", "1000")
+    expect(page.locator("code")).to_contain_text("trainer.max_epochs=1000")
     command = page.locator("code").inner_text()
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_role("button", name="Stop and keep a checkpoint")).to_be_visible()
+    here = Trainings(checkout)
+    until(here.running, "the training runs")
     page.context.close()
 
-    here = Trainings(checkout)
-    until(lambda: bool(here.running()), "the training runs")
     folder = here.running()[0]
     overrides = command.partition(" train ")[2].split()
-    until(lambda: here.watch(folder).run is not None, "the run has a record")
+    until(lambda: here.watch(folder).grids, "the first epoch is over")
     assert here.watch(folder).run.overrides[: len(overrides)] == overrides
     page = opened("Train")
     expect(page.get_by_role("button", name="Start training")).to_be_disabled()
@@ -396,27 +364,17 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
 
 
 def test_a_shared_page_is_reached_by_its_address_and_does_not_train(browser: Browser, checkout: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "cgan", "app", "--share", "--server.port", str(port)]
-    paths = os.pathsep.join([str(Path(cgan.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths}
-    server = subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        address = f"http://{own_address()}:{port}"
-        assert server.stdout.readline() == f"Others in this network open {address}; training is locked.\n"
-        assert "█" in server.stdout.readline() + server.stdout.readline(), "a QR code"
-        until(lambda: server.poll() is not None or _answers(f"{address}/_stcore/health"), "the server answers")
+    arguments = ("app", "--share", "--server.port={port}")
+    with serving("-m", "cgan", *arguments, folder=checkout, path=HEALTH, host=own_address()) as server:
+        first, *code = server.output.read_text().splitlines()
+        assert first == f"Others in this network open {server.address}; training is locked."
+        assert "█" in "".join(code), "a QR code"
         page = browser.new_page()
-        page.goto(f"{address}/?tab=Train")
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(f"{server.address}/?tab=Train")
         expect(page.get_by_text("training is locked")).to_be_visible()
         expect(page.get_by_role("button", name="Start training")).to_have_count(0)
         page.close()
-    finally:
-        server.terminate()
-        server.communicate()  # closes the pipe, too
 
 
 def test_a_failed_training_shows_its_error(checkout: Path) -> None:
@@ -455,17 +413,28 @@ def test_choices_are_checked_and_name_what_they_need() -> None:
     assert here.overrides("light", epochs=3) == ["experiment=light", "trainer.max_epochs=3"]
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"timed out before {what}"
-        time.sleep(0.2)
+def test_an_epoch_takes_as_long_as_in_the_newest_such_run(tmp_path: Path) -> None:
+    here = Trainings(tmp_path)
+    unknown = dict.fromkeys(("command", "data", "network", "host", "hardware", "state"), "")
+    for name, preset, speed in (("1", "light", 100.0), ("2", "light", 200.0), ("3", "best", 50.0)):
+        overrides = [f"experiment={preset}", "trainer.max_epochs=7", "hydra.run.dir=x"]
+        numbers = {"debug": False, "pid": 1, "started": 0, "updated": 9, "epochs": 7, "images_total": 7 * 600}
+        write_run(here.runs / name, RunRecord(**{**unknown, "state": "stopped"}, overrides=overrides, **numbers))
+        rows = ({"images_seen": 600, "speed/images_per_s": speed}, {"images_seen": 1200})
+        (here.runs / name / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert here.epoch_seconds(["experiment=light", "trainer.max_epochs=99"]) == 600 / 200
+    assert here.epoch_seconds(["experiment=light", "data=mnist5k"]) is None
 
 
 def pixels(picture: Locator) -> np.ndarray:
     """The image that the browser shows, (H, W) uint8."""
     source = picture.get_attribute("src") or ""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
+def idle(page: Page) -> None:
+    """Wait until the server has answered what was entered last."""
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def enter(page: Page, label: str, text: str) -> None:
@@ -496,14 +465,6 @@ def stroke(page: Page, points: list[tuple[float, float]]) -> None:
     for place in places[1:]:
         page.mouse.move(*place, steps=10)
     page.mouse.up()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _refuse_other_hosts(url: str, address: str) -> None:

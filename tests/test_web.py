@@ -1,11 +1,8 @@
 """The exported page in Chromium: it draws what Python draws, without any other address, whatever is typed."""
 
-import functools
-import http.server
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from servers import PATIENCE, chromium, serving
 
 from cgan.checkpoint import load_generator, save_generator
 from cgan.errors import CganError
@@ -26,9 +24,7 @@ from cgan.spec import DataSpec, to_uint8
 from cgan.tasks import export, web
 
 pytestmark = pytest.mark.xdist_group("page")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NODE = shutil.which("node")
-expect.set_options(timeout=120_000)  # other processes may use the processor
 TRUNCATION = 0.7  # the page's default
 Open = Callable[..., Page]
 
@@ -63,30 +59,17 @@ def sites(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) -
     return folder
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def address(sites: Path) -> Iterator[str]:
     """A plain static host."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(sites))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving("-m", "http.server", "{port}", "--bind=127.0.0.1", folder=sites) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -99,7 +82,7 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else wrong.append(sent.url))
@@ -274,7 +257,7 @@ def test_without_a_runtime_nothing_is_written(
 
 
 def settled(page: Page) -> None:
-    expect(page.locator("main")).to_have_attribute("aria-busy", "false", timeout=120_000)
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
     expect(page.locator("#failure")).to_be_empty()
 
 
