@@ -29,7 +29,7 @@ from cgan.records.run import RunRecord, is_locked, new_folder, read_run
 State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
 LOCK, STOP, OUTPUT = "page.lock", "page.stop", "page.log"
 MAX_EPOCHS = 1000
-"""The data sets whose samples the digit classifier can evaluate."""
+LENGTH = "trainer.max_epochs"
 
 
 class Choice(NamedTuple):
@@ -102,7 +102,7 @@ class Trainings:
         if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
             raise CganError(f"epochs={epochs}: expected a number from 1 to {MAX_EPOCHS}")
         values = [f"{key}={quoted(value)}" for key, value in (needed or {}).items()]
-        length = [f"trainer.max_epochs={epochs}"] if epochs else []
+        length = [f"{LENGTH}={epochs}"] if epochs else []
         return [*(f"{group}={name}" for group, name in chosen.items()), *values, *length]
 
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
@@ -128,6 +128,20 @@ class Trainings:
     def running(self) -> list[Path]:
         """Return the folders of the trainings that a page started and that still run, the newest first."""
         return [folder for folder in self.all() if is_locked(folder / LOCK)]
+
+    def epoch_seconds(self, overrides: Sequence[str]) -> float | None:
+        """Return how long an epoch of such a training takes here, by the newest one of any length; None: none ran."""
+
+        def chosen(all_of: Sequence[str]) -> set[str]:
+            return {override for override in all_of if not override.startswith((LENGTH, "hydra."))}
+
+        for folder in self.all():
+            run = read_run(folder)
+            if run and run.epochs and run.images_total and chosen(run.overrides) == chosen(overrides):
+                for row in reversed(read_lines(folder / "metrics.jsonl")):
+                    if speed := row.get("speed/images_per_s"):
+                        return run.images_total / run.epochs / speed
+        return None
 
     def watch(self, folder: Path) -> Watched:
         """Read the state of a run folder."""

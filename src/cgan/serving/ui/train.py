@@ -23,6 +23,7 @@ TITLES = {
 }
 GOING = ("running", "stopping")
 PRESET = "as in the preset"
+UNKNOWN_LENGTH = "It has not run here yet: how long it takes is said after the first epoch."
 EVERY_S = 2
 RUN = "train.run"
 COLORS = ["#4d74e8", "#e8871e", "#8a8f9e"]
@@ -38,6 +39,8 @@ def show() -> None:
     try:
         overrides = _choose(here)
         st.code(command("train", *overrides), language="bash", wrap_lines=True)
+        seconds = here.epoch_seconds(overrides)
+        st.caption(f"An epoch of it took {seconds:.3g} seconds here." if seconds else UNKNOWN_LENGTH)
     except CganError as error:
         overrides = []
         st.error(str(error))
