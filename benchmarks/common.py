@@ -3,9 +3,15 @@
 import json
 import os
 import platform
+import socket
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,3 +120,31 @@ def keep(section: str, rows: list[Row], **more: Any) -> None:
     for entry in rows:
         mark = {True: "holds", False: "DOES NOT HOLD", None: ""}[entry.holds]
         print(f"{entry.what:60} {entry.value:10.4g} {entry.unit:9} [{entry.low:.4g}, {entry.high:.4g}] {mark}")
+
+
+@contextmanager
+def served(*arguments: str, **environ: str) -> Iterator[str]:
+    """Run ``python ARGUMENTS``, with a free port for ``{port}``, from the moment it answers at the address returned."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, *(argument.format(port=port) for argument in arguments)]
+    process = subprocess.Popen(command, env={**os.environ, **environ}, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while process.poll() is None and not _answers(address):
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=60).close()
+    except urllib.error.HTTPError:  # an answer, too
+        return True
+    except OSError:
+        return False
+    return True

@@ -56,6 +56,16 @@ SECTIONS = {
         "gradients and Adam's state. torch's optimisers import its compiler, and Lightning imports torchmetrics, which "
         "imports torchvision and SciPy: with these alone the target is out of reach.",
     ),
+    "serve": (
+        "Serving",
+        "`uvicorn cgan.serving.api:app` with one worker; clients on the same machine send the next request once they "
+        "have the last response. Empty: `/healthz`; pictures: PNG, 100 of them in one grid.",
+    ),
+    "web": (
+        "The page without a server",
+        "`cgan export format=web` of the bundled generator in headless Chromium, from a static host on the same "
+        "machine, with an empty cache.",
+    ),
     "growth": (
         "Growth",
         "Blocks of 4,096 images of the MLP run, in turns; 240,000 images are MNIST's 60,000 four times.",

@@ -1,10 +1,10 @@
-"""Measure everything and write docs/performance.md: `python benchmarks/run.py` (about 15 minutes on two cores)."""
+"""Measure everything and write docs/performance.md: `python benchmarks/run.py` (about 17 minutes on two cores)."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("training", "backbones", "sampling", "startup", "quality_cost", "memory", "growth", "report")
+PARTS = ("training", "backbones", "sampling", "startup", "quality_cost", "memory", "serve", "web", "growth", "report")
 
 
 def main() -> None:

@@ -1,87 +1,86 @@
-"""Latency of the API beside an empty endpoint of the same server: ``python benchmarks/serve.py``.
+"""How much does drawing over HTTP add to an empty response? `python benchmarks/serve.py`.
 
 Starts ``uvicorn cgan.serving.api:app`` on a free port and sends requests from 1, 16 and 64 clients at once, each with
-one kept connection. Absolute numbers depend on the hardware and its load; the ratio to ``/healthz``,
-measured in turn with it, is the cost of drawing.
+one kept connection, beside ``/healthz`` of the same server and beside a Python process for each picture.
 """
 
-import argparse
 import asyncio
-import os
-import socket
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
-import numpy as np
+
+from common import Row, interleave, keep, row, served
 
 CLIENTS = (1, 16, 64)
 PATHS = {"empty": "/healthz", "1 picture": "/v1/classes/7", "100 pictures": "/v1/classes/7?n=100"}
+PROCESS = "import cgan; cgan.draw(cgan.load_generator('pretrained'), [7])"
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Start the API and wait until it responds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "cgan.serving.api:app", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(command, env={**os.environ, "CGAN_TIME_LIMIT": "300"})
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while process.poll() is None:
-            try:
-                httpx.get(f"{address}/healthz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
+def main(rounds: int = 5) -> None:
+    """Measure ``rounds`` times, in turns."""
+    api = ["-m", "uvicorn", "cgan.serving.api:app", "--port={port}", "--log-level=error"]
+    with served(*api, CGAN_TIME_LIMIT="300") as address:
+        for path in PATHS.values():  # warm up
+            asyncio.run(durations(address, path, 1))
+        rows = [entry for clients in CLIENTS for entry in measure(address, clients, rounds)]
+        contenders = {
+            "process": lambda: subprocess.run([sys.executable, "-c", PROCESS], check=True),
+            "request": lambda: asyncio.run(durations(address, PATHS["1 picture"], 1)),
+        }
+        seconds = interleave(contenders, rounds)
+    requests = [spent / count(1) for spent in seconds["request"]]
+    rows += [
+        row("a Python process for each picture", seconds["process"], "s"),
+        row(
+            "a process for each picture over a request",
+            [process / request for process, request in zip(seconds["process"], requests, strict=True)],
+            "x",
+        ),
+    ]
+    keep("serve", rows)
 
 
-async def measure(address: str, path: str, clients: int, seconds: float) -> np.ndarray:
-    """Send requests for ``seconds`` and return the duration of each, in seconds."""
-    times: list[float] = []
-    end = time.perf_counter() + seconds
+def measure(address: str, clients: int, rounds: int) -> list[Row]:
+    """Send requests of each kind in turns: their rate, and their median duration over that of empty ones."""
+    rates: dict[str, list[float]] = {name: [] for name in PATHS}
+    taken: dict[str, list[float]] = {name: [] for name in PATHS}
+    for _ in range(rounds):
+        for name, path in PATHS.items():
+            start = time.perf_counter()
+            spent = asyncio.run(durations(address, path, clients))
+            rates[name].append(len(spent) / (time.perf_counter() - start))
+            taken[name].append(statistics.median(spent))
+    rows = []
+    for name in PATHS:
+        what = f"{name}, {clients} client{'s' * (clients > 1)}"
+        rows += [row(what, rates[name], "requests/s"), row(what, [1000 * spent for spent in taken[name]], "ms")]
+        if name != "empty":
+            ratios = [spent / empty for spent, empty in zip(taken[name], taken["empty"], strict=True)]
+            rows.append(row(f"{what}: duration over that of an empty response", ratios, "x"))
+    return rows
+
+
+def count(clients: int) -> int:
+    """Return how many requests each client sends."""
+    return max(5, 100 // clients)
+
+
+async def durations(address: str, path: str, clients: int) -> list[float]:
+    """Send requests from many clients at once and return the seconds that each took."""
+    seconds: list[float] = []
 
     async def client() -> None:
         async with httpx.AsyncClient(base_url=address, timeout=300, trust_env=False) as session:
-            while (start := time.perf_counter()) < end:
-                response = await session.get(path)
-                response.raise_for_status()
-                times.append(time.perf_counter() - start)
+            for _ in range(count(clients)):
+                start = time.perf_counter()
+                (await session.get(path)).raise_for_status()
+                seconds.append(time.perf_counter() - start)
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    return np.array(times)
-
-
-def main() -> None:
-    """Measure and print a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="per measurement and round")
-    parser.add_argument("--rounds", type=int, default=3, help="of all endpoints in turn")
-    arguments = parser.parse_args()
-    print("| Clients | Response | Requests per second | p50 ms | p99 ms | p50 beside empty |")
-    print("| ---: | --- | ---: | ---: | ---: | ---: |")
-    with server() as address:
-        for path in PATHS.values():  # warm up
-            asyncio.run(measure(address, path, 1, 0.5))
-        for clients in CLIENTS:
-            times: dict[str, list[np.ndarray]] = {name: [] for name in PATHS}
-            for _ in range(arguments.rounds):
-                for name, path in PATHS.items():
-                    times[name].append(asyncio.run(measure(address, path, clients, arguments.seconds)))
-            rows = {name: np.concatenate(parts) * 1000 for name, parts in times.items()}
-            for name, row in rows.items():
-                rate = clients * 1000 / row.mean()  # a client sends its next request at once
-                p50, p99 = np.percentile(row, [50, 99])
-                ratio = p50 / np.median(rows["empty"])
-                print(f"| {clients} | {name} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {ratio:.1f} |", flush=True)
+    return seconds
 
 
 if __name__ == "__main__":
