@@ -90,6 +90,7 @@ def test_hundreds_of_runs_take_a_moment(add, tmp_path):
             "light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)",
         ),
         (Summary("mlp", "fashion_mnist", 60_000, 1.0, 12.0), "mlp on fashion MNIST, 1 epoch, distance 12"),
+        (Summary("light", "emnist_letters"), "light on EMNIST letters, not evaluated"),
         (Summary("mlp", "mnist", 60_000), "mlp on MNIST, 60,000 images, not evaluated"),
     ],
 )

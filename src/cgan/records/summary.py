@@ -1,6 +1,7 @@
 """What a generator is, how long it was trained and how good it is, in one line."""
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
 _DISTANCE = "fid"
+_ACRONYMS = re.compile("[ekq]?mnist|cifar|stl|svhn|usps")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Summary:
             length = f", {self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
         elif self.images_seen:
             length = f", {self.images_seen:,} images"
-        return f"{self.model} on {self.data.replace('_', ' ').replace('mnist', 'MNIST')}{length}"
+        data = _ACRONYMS.sub(lambda found: found[0].upper(), self.data.replace("_", " "))
+        return f"{self.model} on {data}{length}"
 
     def __str__(self) -> str:
         """Return one line, such as ``light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)``."""

@@ -55,9 +55,8 @@ def known_parameters(request: Request) -> None:
     """Refuse parameters that the route does not have."""
     known = _query_parameters(request.scope["route"].dependant)
     if unknown := set(request.query_params) - known:
-        raise HTTPException(
-            422, f"{min(unknown)!r:.100}: no such parameter; expected one of {', '.join(sorted(known))}"
-        )
+        expected = f"expected one of {', '.join(sorted(known))}" if known else "this request takes none"
+        raise HTTPException(422, f"{min(unknown)!r:.100}: no such parameter; {expected}")
 
 
 def _query_parameters(dependant: Dependant) -> set[str]:
