@@ -186,6 +186,8 @@ def test_the_snippets_of_the_card_run_and_the_hub_reads_its_metrics(composed, tm
     results = ModelCard(card).data.eval_results
     assert {(result.metric_type, result.metric_value) for result in results} >= {("fid", 0.07207321721392645)}
     assert {result.dataset_name for result in results} == {"mnist"}
+    assert "\n# light_wide on MNIST\n" in card
+    assert "&id" not in card, "a reference that YAML alone understands"
 
 
 @pytest.mark.parametrize(

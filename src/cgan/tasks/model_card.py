@@ -108,7 +108,7 @@ def _model_index(name: str, found: FoundEvaluation) -> dict[str, Any]:
     protocol, describe = found.record.protocol, found.record.describe
     how = {"samples": protocol.n, "seed": protocol.seed, "features": protocol.features}
     metrics = [
-        {"type": key, "name": describe(key).title, "value": value, "args": how}
+        {"type": key, "name": describe(key).title, "value": value, "args": dict(how)}
         for key, value in found.entry.values.items()
     ]
     kind = "class-conditional" if len(found.record.class_names) > 1 else "unconditional"
