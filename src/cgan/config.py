@@ -1,6 +1,6 @@
 """The configurations in `conf/`: where they lie, and how Python composes them as the command line does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -71,16 +71,17 @@ def summary(path: Path) -> str:
     return next((line for line in lines if not line.startswith(("@package", "cgan ", "python "))), "")
 
 
-def model_name(network: str, config: Mapping[str, Any]) -> str:
+def model_name(network: str, config: object) -> str:
     """Return the choice of ``model=`` that builds a generator, such as ``light_wide``; of none, the name of its class.
 
     Args:
         network: The name of the generator's class.
-        config: Its constructor's arguments by name.
+        config: Its constructor's arguments by name; anything else, in an untrusted file, is no choice's.
     """
+    known = config if isinstance(config, dict) else {}
     for name, values in _generators().items():
         target = values["_target_"].rpartition(".")[2]
-        if target == network and all(config.get(key) == value for key, value in values.items() if key != "_target_"):
+        if target == network and all(known.get(key) == value for key, value in values.items() if key != "_target_"):
             return name
     return network
 

@@ -61,7 +61,7 @@ def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
     described = read_description(path)
     seen, found = described["images_seen"], find_evaluation(path, logs)
     return Summary(
-        model_name(described["network"], described["config"]),
+        model_name(described["network"], described.get("config")),
         DataSpec.from_dict(described.get("spec")).name,
         seen,
         _epochs(path, seen) or (found.entry.epoch if found else None),
