@@ -1,5 +1,6 @@
 """The README of an exported generator: what it is, how good, under which licence, how to load it."""
 
+import json
 from typing import Any, NamedTuple
 
 import yaml
@@ -96,7 +97,7 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         channels=channels,
         height=height,
         width=width,
-        classes=shown,
+        classes=json.dumps(shown, ensure_ascii=False),
         count=len(shown),
         facts=_facts(origin, spec.classes, licences),
         evaluation=_evaluation(found),
