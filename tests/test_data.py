@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cgan.data.batches import Batches
+from cgan.data.datamodule import ImageData
 from cgan.data.idx import IdxSource
 from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
@@ -151,8 +152,9 @@ def test_ranks_share_the_mirror_images_and_a_resumed_epoch_keeps_them():
 def test_a_batch_larger_than_the_data_is_refused(split):
     with pytest.raises(CganError, match="at most the 50"):
         make(split, batch_size=51)
-    with pytest.raises(CganError, match="batch_size=0: expected a whole number from 1"):
-        make(split, batch_size=0)
+    for name, value in (("batch_size", 0), ("batch_size", "abc"), ("steps_per_batch", 1.5)):
+        with pytest.raises(CganError, match=f"data.{name}={value}: expected a whole number from 1"):
+            ImageData(Mnist5k(), **{name: value})
 
 
 def test_pixels_survive_the_round_trip_and_are_rounded():

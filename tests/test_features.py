@@ -231,9 +231,6 @@ def test_digits_are_read_by_the_bundled_classifier_unless_it_misreads_them(chang
     assert ("so it is not used" in caplog.text) == (name == "own")
     if name == "digits":
         assert found.weights_hash() == DigitExtractor().weights_hash()
-    else:
-        with pytest.raises(CganError, match=r"features=digits: it reads \d+ % of the held-out images as labelled"):
-            DigitExtractor().fitted(source.spec, train, test, "cpu")
 
 
 def test_the_bundled_classifier_of_cifar10_is_small_verified_and_good(tmp_path):

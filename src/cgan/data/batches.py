@@ -100,9 +100,6 @@ class Batches:
         device: torch.device | None = None,
         steps_per_epoch: int | None = None,
     ) -> None:
-        for name, count in (("batch_size", batch_size), ("steps_per_batch", steps_per_batch)):
-            if type(count) is not int or count < 1:
-                raise CganError(f"data.{name}={count}: expected a whole number from 1")
         self.split = split
         self.batch_size = batch_size
         self.steps_per_batch = steps_per_batch

@@ -51,6 +51,9 @@ class ImageData(pl.LightningDataModule):
         super().__init__()
         if device not in ("auto", "cpu"):
             raise CganError(f"data.device={device}: expected auto or cpu")
+        for name, count in (("batch_size", batch_size), ("steps_per_batch", steps_per_batch)):
+            if type(count) is not int or count < 1:
+                raise CganError(f"data.{name}={count}: expected a whole number from 1")
         self.source = source
         self.batch_size = batch_size
         self.steps_per_batch = steps_per_batch

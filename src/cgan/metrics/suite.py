@@ -137,7 +137,8 @@ class Suite:
             return
         real = self.real_images.held_out
         right = float((real.logits.argmax(1) == real.labels).double().mean())
-        if right < 0.5 * (self.extractor.accuracy or 1):
+        known = self.extractor.accuracy
+        if right < 0.5 * (1 if known is None else known):
             raise CganError(
                 f"features={self.extractor.name}: they read only {right:.0%} of the held-out real images rightly; are "
                 "the images inverted or transposed? Leave features= out, and a classifier of these images is trained"
