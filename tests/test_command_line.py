@@ -112,6 +112,7 @@ def test_a_shell_completes_commands_and_groups():
 
     assert completed("cgan tr") == ["train"]
     assert "loss=" in completed("cgan train los")
+    assert completed("cgan train mod") == ["model=", "model."]
     assert {"model=light", "model=mlp"} <= set(completed("cgan train model="))
 
 

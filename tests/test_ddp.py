@@ -115,7 +115,6 @@ def rank(number: int, port: str, out: Path) -> None:
     from cgan.module import ConditionalGAN
     from cgan.networks.mlp import MLPDiscriminator
     from cgan.networks.style import StyleGenerator
-    from cgan.schedules import Constant
     from cgan.strategy import AveragedGradients
 
     torch.manual_seed(number)  # weights differ until rank 0's are taken
@@ -131,8 +130,6 @@ def rank(number: int, port: str, out: Path) -> None:
         augment=None,
         d_optimizer=adam,
         g_optimizer=adam,
-        lr_schedule=Constant(),
-        penalty_schedule=Constant(),
         d_steps=2,
         matching_aware=0.0,
         fake_labels="uniform",

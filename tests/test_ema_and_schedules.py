@@ -1,11 +1,12 @@
 import copy
+from functools import partial
 
 import pytest
 import torch
 
 from cgan.ema import GeneratorEMA
 from cgan.networks.mlp import MLPGenerator
-from cgan.schedules import BurnIn, Constant, CosineDecay
+from cgan.schedules import burn_in, constant, cosine_decay
 
 
 def small_generator() -> MLPGenerator:
@@ -78,9 +79,9 @@ def test_the_average_stays_in_eval_mode_and_asks_for_no_gradients():
 @pytest.mark.parametrize(
     ("schedule", "values"),
     [
-        (Constant(), {0.0: 1.0, 1.0: 1.0}),
-        (CosineDecay(start=0.5), {0.0: 1.0, 0.5: 1.0, 0.75: 0.5, 1.0: 0.0}),
-        (BurnIn(end=0.1, until=0.2), {0.0: 1.0, 0.1: 0.55, 0.2: 0.1, 0.9: 0.1}),
+        (constant, {0.0: 1.0, 1.0: 1.0}),
+        (partial(cosine_decay, start=0.5), {0.0: 1.0, 0.5: 1.0, 0.75: 0.5, 1.0: 0.0}),
+        (partial(burn_in, end=0.1, until=0.2), {0.0: 1.0, 0.1: 0.55, 0.2: 0.1, 0.9: 0.1}),
     ],
 )
 def test_schedules_have_known_values(schedule, values):

@@ -20,7 +20,7 @@ from cgan.networks import GENERATORS
 from cgan.plugins import load_plugins
 from cgan.serving.service import Service
 from cgan.tasks.new import run as new_project
-from cgan.tasks.train import build_module, build_trainer
+from cgan.tasks.train import build_loggers, build_module, build_trainer
 
 PLUGIN = ROOT / "examples" / "plugin"
 OWN = ["--config-dir", "conf", "plugins=[my_gan]"]
@@ -131,7 +131,9 @@ def test_the_page_shows_the_lines_of_the_example() -> None:
 OTHER = """
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
 from cgan.losses.penalties import Penalised, discriminate
+from cgan.tracking import Tracker
 
 class Penalty:
     needs_shared_labels = False
@@ -156,43 +158,42 @@ class Schedule:
 
 class Watch(Callback):
     pass
+
+class Log(Tracker, CSVLogger):
+    pass
 """
 PARTIAL = "{_target_: own_parts.Optimizer, _partial_: true, lr: 0.25}"
 PARTS = {
-    "penalty": ("Penalty", "_target_: own_parts.Penalty"),
-    "regulariser": ("Regulariser", "_target_: own_parts.Regulariser"),
-    "augment": ("Augment", "_target_: own_parts.Augment"),
-    "optimizer": ("Optimizer", f"lr: 0.25\nd: {PARTIAL}\ng: {PARTIAL}"),
-    "schedule": ("Schedule", "lr: {_target_: own_parts.Schedule}\npenalty: {_target_: own_parts.Schedule}"),
-    "callbacks": ("Watch", "mine: {_target_: own_parts.Watch}"),
+    "penalty": "_target_: own_parts.Penalty",
+    "regulariser": "_target_: own_parts.Regulariser",
+    "augment": "_target_: own_parts.Augment",
+    "optimizer": f"lr: 0.25\nd: {PARTIAL}\ng: {PARTIAL}",
+    "schedule": "lr: {_target_: own_parts.Schedule}\npenalty: {_target_: own_parts.Schedule}",
+    "callbacks": "mine: {_target_: own_parts.Watch}",
+    "logger": "mine: {_target_: own_parts.Log, save_dir: .}",
 }
 
 
 def test_every_other_part_is_replaced_by_a_class_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_parts.py").write_text(OTHER)
-    for group, (_, yaml) in PARTS.items():
+    for group, yaml in PARTS.items():
         (tmp_path / "conf" / group).mkdir(parents=True)
         (tmp_path / "conf" / group / "mine.yaml").write_text(yaml)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "own_parts", raising=False)
     small = ["data=mnist5k", "data.source.test_per_class=498", "data.batch_size=10", "model.discriminator.dropout=0"]
-    short = ["quality=none", "logger=csv", "trainer=cpu", "trainer.max_epochs=1", "plugins=[own_parts]"]
+    short = ["quality=none", "trainer=cpu", "trainer.max_epochs=1", "plugins=[own_parts]"]
     chosen = [f"{group}=[default,mine]" if group == "callbacks" else f"{group}=mine" for group in PARTS]
     cfg = compose("train", [*small, *short, *chosen], tmp_path / "run", [tmp_path / "conf"])
     load_plugins(cfg.plugins)
     data = ImageData(instantiate(cfg.data.source, _convert_="all"), batch_size=10)
-    module, trainer = build_module(cfg, data.spec), build_trainer(cfg, None, [], [])
+    module = build_module(cfg, data.spec)
+    trainer = build_trainer(cfg, None, [], build_loggers(cfg, tmp_path / "run", 0, {}))
     trainer.fit(module, datamodule=data)
-    used = {
-        "penalty": module.penalty,
-        "regulariser": module.regulariser,
-        "augment": module.augment,
-        "optimizer": trainer.optimizers[0],
-        "schedule": module.lr_schedule,
-        "callbacks": next((entry for entry in trainer.callbacks if type(entry).__name__ == "Watch"), None),
-    }
-    for group, (name, _) in PARTS.items():
-        assert (type(used[group]).__name__, type(used[group]).__module__) == (name, "own_parts"), group
+    used = [module.penalty, module.regulariser, module.augment, trainer.optimizers[0], module.lr_schedule]
+    used += [next(entry for entry in trainer.callbacks if type(entry).__name__ == "Watch"), trainer.loggers[0]]
+    names = ["Penalty", "Regulariser", "Augment", "Optimizer", "Schedule", "Watch", "Log"]
+    assert [(type(part).__module__, type(part).__name__) for part in used] == [("own_parts", name) for name in names]
     assert module.steps > 0
-    assert [side.param_groups[0]["lr"] for side in trainer.optimizers] == [0.125, 0.125], "0.25 as scheduled"
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.25 * 0.5)

@@ -197,7 +197,7 @@ def test_the_snippets_of_the_card_run_and_the_hub_reads_its_metrics(composed, tm
         (["format=onnx", "out=here"], "ends in .onnx"),
         (["format=onnx", "half=true"], "goes with format=safetensors only"),
         (["out=full"], "expected a new folder"),
-        (["weights=best"], "expected ema or raw"),
+        (["weights=best"], "expected one of ema, raw"),
         (["ckpt=nowhere"], "ckpt=nowhere"),
     ],
 )

@@ -158,5 +158,5 @@ def test_the_clean_resize_is_that_of_pillow(size):
 
 
 def test_an_unknown_resize_is_refused_before_any_download():
-    with pytest.raises(CganError, match=r"features\.resize=nearest: expected tf1 or clean"):
+    with pytest.raises(CganError, match=r"features\.resize=nearest: expected one of tf1, clean"):
         InceptionExtractor("nearest")

@@ -95,7 +95,7 @@ def test_a_seed_is_a_whole_number_from_0(generator, seed):
 
 
 def test_weights_are_averaged_or_raw():
-    with pytest.raises(CganError, match="weights=xx: expected ema or raw"):
+    with pytest.raises(CganError, match="weights=xx: expected one of ema, raw"):
         load_generator("pretrained", weights="xx")
 
 

@@ -12,10 +12,9 @@ from cgan import CganError, load_generator
 from cgan.data.sources import Mnist5k, Split
 from cgan.data.stacked import StackedSource
 from cgan.data.unlabelled import Unlabelled
-from cgan.metrics.digits import DigitExtractor
+from cgan.metrics.digits import DigitExtractor, StackedDigitExtractor
 from cgan.metrics.features import Features
 from cgan.metrics.modes import Modes, kl_to_uniform
-from cgan.metrics.stacked import StackedDigitExtractor
 from cgan.spec import DataSpec
 from cgan.tasks import evaluate, sample, train
 

@@ -124,13 +124,13 @@ def test_epochs_without_an_evaluation_cause_no_warning(composed, tmp_path):
 def test_all_metrics_choose_a_best_epoch_too(composed, tmp_path):
     cfg = composed("train", "model=light", "model.generator.width=4", *TINY, "metrics=all", "quality.n=300")
     result = train.run(cfg)
-    assert result.best == tmp_path / "checkpoints" / "best.ckpt"
+    assert (tmp_path / "checkpoints" / "best.ckpt").is_file()
     assert {"fid", "coverage"} <= result.values.keys()
 
 
 @pytest.mark.parametrize("key", ["quality.every_n_epochs", "callbacks.sample_grid.every_n_epochs"])
 def test_a_distance_of_no_epochs_is_refused_before_training(composed, tmp_path, key):
-    with pytest.raises(Exception, match=rf"{key}=0: expected a count from 1"):
+    with pytest.raises(Exception, match=rf"{key}=0: expected a whole number from 1"):
         train.run(composed("train", *TINY, f"{key}=0"))
     assert not (tmp_path / "checkpoints").exists()
 

@@ -29,7 +29,7 @@ CASES: dict[str, list[str]] = {
     **{name: [f"experiment={name}"] for name in ("quickstart", "light", "best", "best_cpu", "mlp_classic")},
     "dcgan_classic": ["experiment=dcgan_classic"],
     "best_gpu": ["experiment=best_gpu", "trainer.precision=32-true"],
-    "hinge": ["model=light", "loss=hinge", "model.discriminator.norm=spectral", "augment=translate"],
+    "hinge": ["model=light", "loss=hinge", "model.discriminator.norm=spectral"],
     "wgan_gp": ["model=light", "loss=wgan", "penalty=wgan_gp", "gan.d_steps=2"],
     "lsgan_r1": ["model=light", "loss=lsgan", "penalty=r1", "gan.fake_labels=uniform", "gan.gradient_clip=1"],
     "mismatch": ["model=light", "{matching_aware}=0.3"],

@@ -6,26 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice
 
 GREY = 0.0
-BLACK = -1.0
-
-
-class Translate:
-    """Shift each image by up to ``pixels`` in both directions; black moves in.
-
-    Args:
-        pixels: Largest shift.
-    """
-
-    def __init__(self, pixels: int) -> None:
-        self.pixels = pixels
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Shift: (N, C, H, W) -> (N, C, H, W), differentiable."""
-        shift = torch.randint(0, 2 * self.pixels + 1, (2, len(images), 1), device=images.device)
-        return _shifted(images, shift[0], shift[1], (self.pixels, self.pixels), BLACK)
 
 
 def colour(images: Tensor) -> Tensor:
@@ -43,17 +26,22 @@ def colour(images: Tensor) -> Tensor:
 
 def translation(images: Tensor) -> Tensor:
     """Shift each image, (N, C, H, W), by up to an eighth of its sides; grey moves in."""
-    height, width = (round(side / 8) for side in images.shape[2:])
-    down, right = (
-        torch.randint(0, 2 * pixels + 1, (len(images), 1), device=images.device) for pixels in (height, width)
-    )
-    return _shifted(images, down, right, (height, width), GREY)
+    count, channels, height, width = images.shape
+    most_y, most_x = round(height / 8), round(width / 8)
+    down, right = (torch.randint(0, 2 * most + 1, (count, 1), device=images.device) for most in (most_y, most_x))
+    padded = F.pad(images, [most_x, most_x, most_y, most_y], value=GREY)
+    # A window of the images' size moves over the padded ones.
+    rows = (down + torch.arange(height, device=images.device)).view(count, 1, height, 1)
+    columns = (right + torch.arange(width, device=images.device)).view(count, 1, 1, width)
+    image = torch.arange(count, device=images.device).view(count, 1, 1, 1)
+    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
+    return padded[image, channel, rows, columns]
 
 
 def cutout(images: Tensor) -> Tensor:
     """Cover a rectangle of half the sides of each image, (N, C, H, W), with grey; part of it may lie outside."""
     covered = []
-    for place, side in ((0, images.shape[2]), (1, images.shape[3])):
+    for place, side in enumerate(images.shape[2:]):
         start = torch.randint(-(side // 4), side - side // 4 + 1, (len(images), 1), device=images.device)
         pixel = torch.arange(side, device=images.device)
         inside = (pixel >= start) & (pixel < start + side // 2)
@@ -76,8 +64,8 @@ class DiffAugment(nn.Module):
 
     def __init__(self, transforms: Sequence[str] = ("colour", "translation", "cutout")) -> None:
         super().__init__()
-        if unknown := [name for name in transforms if name not in TRANSFORMS]:
-            raise CganError(f"augment.transforms: {unknown[0]!r} is none of {', '.join(TRANSFORMS)}")
+        for name in transforms:
+            check_choice("augment.transforms", name, TRANSFORMS)
         self.transforms = [TRANSFORMS[name] for name in transforms]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -139,14 +127,3 @@ class AdaptiveAugment(DiffAugment):
         """
         step = torch.sign(overfitting - self.target) * images / self.ramp_images
         self.strength.add_(step).clamp_(0, self.limit)
-
-
-def _shifted(images: Tensor, down: Tensor, right: Tensor, most: tuple[int, int], fill: float) -> Tensor:
-    """Shift by ``down - most`` and ``right - most`` pixels, (N, 1) each, as a window that moves over padded images."""
-    count, channels, height, width = images.shape
-    padded = F.pad(images, [most[1], most[1], most[0], most[0]], value=fill)
-    rows = (down + torch.arange(height, device=images.device)).view(count, 1, height, 1)
-    columns = (right + torch.arange(width, device=images.device)).view(count, 1, 1, width)
-    image = torch.arange(count, device=images.device).view(count, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
-    return padded[image, channel, rows, columns]

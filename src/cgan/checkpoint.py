@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from cgan import hub
 from cgan.archive import read_archive, unreadable
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice
 from cgan.files import read_json, write_file
 from cgan.networks import Generator
 from cgan.plugins import generator_class, plugin_of, refuse_unregistered
@@ -97,8 +97,7 @@ def load_generator(
         CganError: The file is missing, damaged, too large for what it claims, or not of this project; or its class is
             not registered (see :mod:`cgan.plugins`).
     """
-    if weights not in _PREFIX:
-        raise CganError(f"weights={weights}: expected ema or raw")
+    check_choice("weights", weights, _PREFIX)
     found = find_generator(path).path
     described, state = _read_folder(found) if found.is_dir() else _read_checkpoint(found, weights)
     generator = _rebuild(found, described, state)

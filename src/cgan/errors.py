@@ -1,4 +1,7 @@
-"""The error that a user can act on."""
+"""The error that a user can act on, and the checks that most often raise it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 def printable(text: str) -> str:
@@ -18,3 +21,21 @@ class CganError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(" ".join(message.split())))
+
+
+def check_whole(key: str, value: object, minimum: int) -> None:
+    """Raise a CganError unless the value of a key is a whole number from ``minimum``."""
+    if type(value) is not int or value < minimum:
+        raise CganError(f"{key}={value}: expected a whole number from {minimum}")
+
+
+def check_choice(key: str, value: object, choices: Iterable[str]) -> None:
+    """Raise a CganError unless the value of a key is one of ``choices``; it names the nearest one."""
+    if value not in (known := list(choices)):
+        raise CganError(f"{key}={value}: expected one of {', '.join(known)}{did_you_mean(str(value), known)}")
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return ``; did you mean ...?`` with the choice that is nearest to ``word``, or an empty string."""
+    close = get_close_matches(word, choices, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

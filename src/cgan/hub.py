@@ -19,11 +19,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read ``hf://USER/NAME`` or ``hf://USER/NAME@REVISION``.
-
-        Raises:
-            CganError: It is not of this form.
-        """
+        """Read ``hf://USER/NAME`` or ``hf://USER/NAME@REVISION``."""
         found = re.fullmatch(rf"{PREFIX}([\w.-]+/[\w.-]+)(?:@(\S+))?", text)
         if not found:
             raise CganError(f"{text}: expected {PREFIX}USER/NAME or {PREFIX}USER/NAME@REVISION")

@@ -14,12 +14,12 @@ from cgan.augment import AdaptiveAugment
 from cgan.checkpoint import describe, refuse_unreadable
 from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice, check_whole
 from cgan.losses.adversarial import BCE, AdversarialLoss
 from cgan.losses.penalties import Batch, Penalty, discriminate
 from cgan.losses.regularisers import Regulariser
 from cgan.networks.base import Discriminator, Generator
-from cgan.schedules import Constant, Schedule
+from cgan.schedules import Schedule, constant
 from cgan.seeding import mix, seed_global_streams
 from cgan.spec import DataSpec
 
@@ -81,8 +81,8 @@ class ConditionalGAN(pl.LightningModule):
         augment: Callable[[Tensor], Tensor] | None = None,
         d_optimizer: OptimizerFactory = ADAM,
         g_optimizer: OptimizerFactory = ADAM,
-        lr_schedule: Schedule | None = None,
-        penalty_schedule: Schedule | None = None,
+        lr_schedule: Schedule = constant,
+        penalty_schedule: Schedule = constant,
         d_steps: int = 1,
         matching_aware: float = 0.0,
         fake_labels: Literal["batch", "uniform"] = "batch",
@@ -100,23 +100,15 @@ class ConditionalGAN(pl.LightningModule):
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.ema = GeneratorEMA(generator, ema_half_life_images, ema_ramp)
         self.spec = spec
-        self.loss = loss or BCE()
-        self.penalty = penalty
-        self.regulariser = regulariser
+        self.loss, self.penalty, self.regulariser = loss or BCE(), penalty, regulariser
         self.augment = augment or nn.Identity()
-        self.d_optimizer = d_optimizer
-        self.g_optimizer = g_optimizer
-        self.lr_schedule = lr_schedule or Constant()
-        self.penalty_schedule = penalty_schedule or Constant()
-        self.d_steps = d_steps
-        self.matching_aware = matching_aware
-        self.fake_labels = fake_labels
-        self.gradient_clip = gradient_clip
-        self.lr_scaling = lr_scaling
+        self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+        self.lr_schedule, self.penalty_schedule = lr_schedule, penalty_schedule
+        self.d_steps, self.gradient_clip, self.lr_scaling = d_steps, gradient_clip, lr_scaling
+        self.matching_aware, self.fake_labels = matching_aware, fake_labels
         self.seed = seed
         # Own counters, in the checkpoint: Lightning's global_step counts both optimisers.
-        self.steps = 0
-        self.images_seen = 0
+        self.steps = self.images_seen = 0
         self._refuse_misfits()
 
     # The algorithm
@@ -219,10 +211,7 @@ class ConditionalGAN(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Build the discriminator's and the generator's optimiser, in this order."""
         factor = self.trainer.world_size ** LR_EXPONENTS[self.lr_scaling]
-        optimizers = [
-            self.d_optimizer(self.discriminator.parameters()),
-            self.g_optimizer(self.generator.parameters()),
-        ]
+        optimizers = [self.d_optimizer(self.discriminator.parameters()), self.g_optimizer(self.generator.parameters())]
         # Kept here and not in the optimisers, whose state a resumed run loads: a learning rate typed anew must count.
         self._initial_lrs = [optimizer.param_groups[0]["lr"] * factor for optimizer in optimizers]
         return optimizers
@@ -238,12 +227,8 @@ class ConditionalGAN(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint describe itself: what the generator is and what it draws, in plain values."""
-        checkpoint["cgan"] = {
-            **describe(self.generator, self.spec),
-            "steps": self.steps,
-            "images_seen": self.images_seen,
-            "images_total": self.total_images(),
-        }
+        counters = {"steps": self.steps, "images_seen": self.images_seen, "images_total": self.total_images()}
+        checkpoint["cgan"] = describe(self.generator, self.spec) | counters
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting where the checkpoint stopped."""
@@ -323,12 +308,9 @@ class ConditionalGAN(pl.LightningModule):
         optimizer.step()
 
     def _refuse_misfits(self) -> None:
-        if self.fake_labels not in ("batch", "uniform"):
-            raise CganError(f"gan.fake_labels={self.fake_labels}: expected batch or uniform")
-        if self.lr_scaling not in LR_EXPONENTS:
-            raise CganError(f"gan.lr_scaling={self.lr_scaling}: expected {', '.join(LR_EXPONENTS)}")
-        if self.d_steps < 1:
-            raise CganError(f"gan.d_steps={self.d_steps}: expected at least 1")
+        check_choice("gan.fake_labels", self.fake_labels, ("batch", "uniform"))
+        check_choice("gan.lr_scaling", self.lr_scaling, LR_EXPONENTS)
+        check_whole("gan.d_steps", self.d_steps, 1)
         if self.matching_aware < 0 or (self.matching_aware and self.spec.num_classes < 2):
             raise CganError(f"gan.matching_aware={self.matching_aware}: expected 0, or above with at least two classes")
         pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
@@ -357,8 +339,6 @@ def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
 
 def _grad_norms(**networks: nn.Module) -> Statistics:
     """Return the norm of the gradients that the last backward pass left in each network, where it left any."""
-    gradients = {
-        name: [weight.grad for weight in network.parameters() if weight.grad is not None]
-        for name, network in networks.items()
-    }
-    return {name: nn.utils.get_total_norm(found) for name, found in gradients.items() if found}
+    gradients = {name: [weight.grad for weight in network.parameters()] for name, network in networks.items()}
+    found = {name: [grad for grad in grads if grad is not None] for name, grads in gradients.items()}
+    return {name: nn.utils.get_total_norm(grads) for name, grads in found.items() if grads}

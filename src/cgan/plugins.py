@@ -81,11 +81,7 @@ def plugin_of(cls: type) -> str | None:
 
 
 def refuse_unregistered(generator: object) -> None:
-    """Refuse a generator whose class no file can name.
-
-    Raises:
-        CganError: With the reason and what to do.
-    """
+    """Refuse a generator whose class no file can name."""
     cls = type(generator)
     if not isinstance(generator, Generator):
         raise CganError(f"{_path(cls)} is no generator: derive it from cgan.networks.Generator")

@@ -8,59 +8,27 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
-from PIL import Image
 
-from cgan.checkpoint import load_generator
 from cgan.cli.errors import error_message
-from cgan.cli.overrides import check_additions, explained, plain_words, with_preset
+from cgan.cli.overrides import check_additions, completed, explained
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
-from cgan.networks.base import Generator
-from cgan.sampling.draw import draw
-from cgan.sampling.grids import image_grid
 
 if TYPE_CHECKING:
     from cgan.tasks.evaluate import Evaluation
+    from cgan.tasks.train import Run
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished training run.
-
-    Attributes:
-        folder: The run folder: checkpoints, images, curves, logs.
-        values: What was measured at the best epoch, by name; empty with ``quality=none``.
-    """
-
-    folder: Path
-    values: dict[str, float] = field(default_factory=dict)
-
-    @cached_property
-    def generator(self) -> Generator:
-        """The averaged generator of the best epoch (of the last one with ``quality=none``), ready for ``draw``."""
-        return load_generator(self.folder)
-
-    def grid(self, n: int = 10, seed: int = 0) -> Image.Image:
-        """Draw a row of ``n`` images of each class."""
-        spec = self.generator.spec
-        assert spec is not None
-        labels = torch.tensor(shown := spec.shown_labels()).repeat_interleave(n)
-        names = [spec.class_names[label] for label in shown]
-        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=names)
-
-
-def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None) -> Run:
+def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None) -> "Run":
     """Train, as ``python train.py`` does.
 
     Args:
@@ -72,42 +40,25 @@ def train(*arguments: str, config_dirs: Sequence[str | Path] = (), folder: str |
     Raises:
         CganError: An argument, the data or the checkpoint does not fit; the message says what to do.
     """
-    from cgan.tasks.resume import resumed_arguments
-
-    def task(cfg: DictConfig) -> Any:
-        from cgan.tasks.train import run  # imports Lightning, which takes seconds
-
-        return run(cfg)
-
-    with _errors_for_users():
-        overrides = with_preset(resumed_arguments(plain_words(_with_key("experiment", arguments))))
-        result = _run("train", task, overrides, config_dirs, folder)
-    return Run(result.folder, result.values)
+    return _run("train", _with_key("experiment", arguments), config_dirs, folder)
 
 
 def evaluate(
-    *arguments: str | Path | Run, config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None
+    *arguments: "str | Path | Run", config_dirs: Sequence[str | Path] = (), folder: str | Path | None = None
 ) -> "Evaluation":
     """Evaluate generators and images, as ``python evaluate.py`` does.
 
     Args:
         arguments: Overrides in Hydra's syntax, such as ``"n=1000"``; a first one without ``=`` says what to evaluate:
-            a :class:`Run`, a run folder, a ``.ckpt``, an exported folder or ``pretrained``.
+            a run, a run folder, a ``.ckpt``, an exported folder or ``pretrained``.
         config_dirs: Folders with configurations of your own.
         folder: Where tables and plots go; None takes a new folder in ``logs/evaluate/runs``.
 
     Raises:
         CganError: An argument does not fit, or something named is missing or damaged; the message says what to do.
     """
-
-    def task(cfg: DictConfig) -> Any:
-        from cgan.tasks.evaluate import run
-
-        return run(cfg)
-
-    texts = [str(entry.folder if isinstance(entry, Run) else entry) for entry in arguments]
-    with _errors_for_users():
-        return _run("evaluate", task, plain_words(_with_key("ckpt", texts)), config_dirs, folder)
+    texts = [str(getattr(entry, "folder", entry)) for entry in arguments]
+    return _run("evaluate", _with_key("ckpt", texts), config_dirs, folder)
 
 
 def _with_key(key: str, arguments: Sequence[str]) -> list[str]:
@@ -117,20 +68,32 @@ def _with_key(key: str, arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
-def _run(
-    name: str,
-    task: Callable[[DictConfig], Any],
-    overrides: list[str],
-    config_dirs: Sequence[str | Path],
-    folder: str | Path | None,
-) -> Any:
+@contextmanager
+def _errors_for_users() -> Iterator[None]:
+    """Raise what a user can mend, also of Hydra and of the disk, as a CganError; an error of a program stays."""
+    try:
+        yield
+    except SystemExit as end:  # Hydra's callbacks can refuse a run in this way only
+        if isinstance(end.__context__, CganError):
+            raise end.__context__ from None
+        raise
+    except Exception as error:
+        message = error_message(error)
+        if message is None or isinstance(error, CganError):
+            raise
+        raise CganError(message) from error
+
+
+@_errors_for_users()
+def _run(name: str, arguments: list[str], config_dirs: Sequence[str | Path], folder: str | Path | None) -> Any:
     """Run a task as a job of Hydra, which makes the run folder and writes the configuration into it."""
+    overrides = completed(name, arguments)
     own = [f"hydra.run.dir={quoted(Path(folder).expanduser())}"] if folder is not None else []
     searched = [Path(entry).expanduser() for entry in config_dirs]
 
     def job(cfg: DictConfig) -> Any:
         check_additions(cfg)
-        return task(cfg)
+        return import_module(f"cgan.tasks.{name}").run(cfg)  # Lightning takes seconds to import
 
     use_hardware_well()
     try:
@@ -154,19 +117,3 @@ def _logging_restored() -> Iterator[None]:
                 handler.close()
         root.handlers[:] = handlers
         root.setLevel(level)
-
-
-@contextmanager
-def _errors_for_users() -> Iterator[None]:
-    """Raise what a user can mend, also of Hydra and of the disk, as a CganError; an error of a program stays."""
-    try:
-        yield
-    except SystemExit as end:  # Hydra's callbacks can refuse a run in this way only
-        if isinstance(end.__context__, CganError):
-            raise end.__context__ from None
-        raise
-    except Exception as error:
-        message = error_message(error)
-        if message is None or isinstance(error, CganError):
-            raise
-        raise CganError(message) from error

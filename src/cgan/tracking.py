@@ -3,11 +3,10 @@
 import csv
 import io
 import json
-import os
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,9 +17,11 @@ from PIL import Image
 from cgan.files import read_lines, write_file
 
 
-@runtime_checkable
-class Tracker(Protocol):
-    """A logger that takes more than numbers. Lightning's own loggers, and a user's, may lack it: they get numbers."""
+class Tracker:
+    """A logger that takes more than numbers; by default it leaves the rest out, as any other logger of Lightning."""
+
+    def resume(self, images_seen: int, run_id: str | None) -> None:
+        """Go on after the checkpoint at ``images_seen``, in the run that has this id at a service elsewhere."""
 
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
         """Show an image of this moment of the run."""
@@ -28,16 +29,11 @@ class Tracker(Protocol):
     def track_text(self, name: str, text: str, step: int) -> None:
         """Show a text in Markdown."""
 
+    def track_charts(self, category: str, charts: Mapping[str, list[str]]) -> None:
+        """Lay out charts by title, each with the tags of its lines."""
+
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Compare the finished run with others: what was chosen, and its best values by name."""
-
-
-@runtime_checkable
-class Resumable(Protocol):
-    """A logger that a resumed run continues."""
-
-    def resume(self, images_seen: int, run_id: str | None) -> None:
-        """Go on after the checkpoint at ``images_seen``, in the run that has this id at a service elsewhere."""
 
 
 def run_ids(loggers: Iterable[Logger]) -> dict[str, str]:
@@ -48,51 +44,45 @@ def run_ids(loggers: Iterable[Logger]) -> dict[str, str]:
 
 def resume(loggers: Iterable[Logger], images_seen: int, ids: Mapping[str, str]) -> None:
     """Let loggers continue where a run is resumed, with the ids of :func:`run_ids`."""
-    for logger in loggers:
-        if isinstance(logger, Resumable):
-            logger.resume(images_seen, ids.get(type(logger).__name__))
+    for tracker in _trackers(loggers):
+        tracker.resume(images_seen, ids.get(type(tracker).__name__))
 
 
 def log_values(module: pl.LightningModule, values: Mapping[str, float]) -> None:
     """Send values to every logger; the x-axis of all curves is the number of real images seen."""
     for logger in module.loggers:
-        logger.log_metrics(dict(values), step=_images_seen(module))
+        logger.log_metrics(dict(values), step=module.images_seen)  # type: ignore[arg-type]
 
 
 def log_image(module: pl.LightningModule, name: str, image: Image.Image) -> None:
     """Send an image to every logger that shows images."""
-    for tracker in _trackers(module):
-        tracker.track_image(name, image, _images_seen(module))
+    for tracker in _trackers(module.loggers):
+        tracker.track_image(name, image, module.images_seen)  # type: ignore[arg-type]
 
 
 def log_text(module: pl.LightningModule, name: str, text: str) -> None:
     """Send a text in Markdown to every logger that shows texts."""
-    for tracker in _trackers(module):
-        tracker.track_text(name, text, _images_seen(module))
+    for tracker in _trackers(module.loggers):
+        tracker.track_text(name, text, module.images_seen)  # type: ignore[arg-type]
+
+
+def log_charts(module: pl.LightningModule, category: str, charts: Mapping[str, list[str]]) -> None:
+    """Lay out charts where a logger can: TensorBoard's custom scalars."""
+    for tracker in _trackers(module.loggers):
+        tracker.track_charts(category, charts)
 
 
 def log_result(module: pl.LightningModule, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
     """Send the choices of a finished run and its best values to every logger that compares runs."""
-    for tracker in _trackers(module):
+    for tracker in _trackers(module.loggers):
         tracker.track_result(choices, values)
 
 
-def log_charts(module: pl.LightningModule, category: str, charts: Mapping[str, list[str]]) -> None:
-    """Lay out charts by title, each with the tags of its lines, where a logger can: TensorBoard's custom scalars."""
-    for logger in module.loggers:
-        if isinstance(logger, TensorBoard):
-            logger.add_charts(category, charts)
+def _trackers(loggers: Iterable[object]) -> list[Tracker]:
+    return [logger for logger in loggers if isinstance(logger, Tracker)]
 
 
-def _images_seen(module: pl.LightningModule) -> int:
-    return module.images_seen  # type: ignore[return-value]
-
-
-def _trackers(module: pl.LightningModule) -> list[Tracker]:
-    return [logger for logger in module.loggers if isinstance(logger, Tracker)]
-
-
-class TensorBoard(TensorBoardLogger):
+class TensorBoard(Tracker, TensorBoardLogger):
     """TensorBoard, with a page of custom charts to which each callback adds its own."""
 
     def __init__(self, **options: Any) -> None:
@@ -103,19 +93,17 @@ class TensorBoard(TensorBoardLogger):
         """Hide what an interrupted run logged after the checkpoint that it resumes from."""
         self._kwargs["purge_step"] = images_seen + 1
 
-    def add_charts(self, category: str, charts: Mapping[str, list[str]]) -> None:
-        """Add charts by title, each with the tags of its lines; TensorBoard keeps the last page written, so all go."""
+    def track_charts(self, category: str, charts: Mapping[str, list[str]]) -> None:
+        """Add to the custom scalars: TensorBoard keeps the last page written, so all charts go."""
         self._charts[category] = {title: ["Multiline", [f"^{tag}$" for tag in tags]] for title, tags in charts.items()}
         self.experiment.add_custom_scalars(self._charts)
 
     @rank_zero_only
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
-        """Add to the *Images* tab."""
         self.experiment.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     @rank_zero_only
     def track_text(self, name: str, text: str, step: int) -> None:
-        """Add to the *Text* tab."""
         self.experiment.add_text(name, text, step)
 
     @rank_zero_only
@@ -124,12 +112,13 @@ class TensorBoard(TensorBoardLogger):
         self.log_hyperparams(dict(choices), {f"best/{name}": value for name, value in values.items()})
 
 
-class Wandb(WandbLogger):
+class Wandb(Tracker, WandbLogger):
     """Weights & Biases; every chart runs over ``images_seen``."""
+
+    _has_axis = False
 
     @property
     def run_id(self) -> str:
-        """W&B's name for the run."""
         return self.experiment.id
 
     def resume(self, images_seen: int, run_id: str | None) -> None:
@@ -143,46 +132,40 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
-        """Add an image to the panel ``name``."""
         import wandb
 
         self._send({name: wandb.Image(image)}, step)
 
     @rank_zero_only
     def track_text(self, name: str, text: str, step: int) -> None:
-        """Add a text to the panel ``name``."""
         import wandb
 
         self._send({name: wandb.Html(f"<pre>{text}</pre>")}, step)
 
     @rank_zero_only
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
-        """Fill the run's config and its summary."""
         self.log_hyperparams(dict(choices))
         self.experiment.summary.update({f"best/{name}": value for name, value in values.items()})
 
     def _send(self, values: dict[str, Any], step: int | None) -> None:
-        if "*" not in getattr(self, "_defined", ()):
+        if not self._has_axis:
             self.experiment.define_metric("*", step_metric="images_seen")
-            self._defined = ("*",)
+            self._has_axis = True
         self.experiment.log({**values, "images_seen": step})
 
 
-class MLFlow(MLFlowLogger):
+class MLFlow(Tracker, MLFlowLogger):
     """MLflow, in a local SQLite store unless another ``tracking_uri`` is configured."""
 
     def resume(self, images_seen: int, run_id: str | None) -> None:
-        """Add to the same run."""
         self._run_id = run_id
 
     @rank_zero_only
     def track_image(self, name: str, image: Image.Image, step: int) -> None:
-        """Add to the run's images."""
         self.experiment.log_image(self.run_id, np.asarray(image), key=name, step=step)
 
     @rank_zero_only
     def track_text(self, name: str, text: str, step: int) -> None:
-        """Add a text among the run's artifacts."""
         self.experiment.log_text(self.run_id, text, f"{name}.md")
 
     @rank_zero_only
@@ -193,7 +176,7 @@ class MLFlow(MLFlowLogger):
         self.log_metrics({f"best/{name}": value for name, value in values.items()})
 
 
-class _FileLogger(Logger):
+class _FileLogger(Tracker, Logger):
     """A file per run: no name, no versions, and the configuration lies beside it."""
 
     @property
@@ -222,16 +205,12 @@ class JsonLines(_FileLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one line."""
         with self.path.open("a") as file:
             file.write(json.dumps({"images_seen": step, **metrics}) + "\n")
 
     @rank_zero_only
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        os.replace(part, self.path)
+        write_file(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 class CSV(_FileLogger):
@@ -247,11 +226,8 @@ class CSV(_FileLogger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Nothing yet: ``metrics.jsonl`` holds the values."""
 
-    def track_image(self, name: str, image: Image.Image, step: int) -> None:
-        """Nothing: the run folder holds the images as PNG."""
-
+    @rank_zero_only
     def track_text(self, name: str, text: str, step: int) -> None:
-        """Write ``NAME.md``."""
         write_file(self.folder / f"{name}.md", text.encode())
 
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
@@ -261,7 +237,6 @@ class CSV(_FileLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the file."""
         rows: dict[int, dict[str, Any]] = {}
         for row in read_lines(self.folder / "metrics.jsonl"):
             rows.setdefault(row["images_seen"], {}).update(row)
@@ -269,7 +244,6 @@ class CSV(_FileLogger):
             write_file(self.folder / "metrics.csv", _csv(list(rows.values())))
 
     def finalize(self, status: str) -> None:
-        """Write the file at the end of the run, whatever ended it."""
         self.save()
 
 

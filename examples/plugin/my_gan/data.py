@@ -13,12 +13,7 @@ NAMES = ("circle", "square", "diamond", "cross")
 
 
 class Shapes:
-    """Coloured shapes on black, of random place, size and colour; always the same ones.
-
-    Args:
-        train_images: Number of images of the training split.
-        test_images: Number of images of the test split.
-    """
+    """Coloured shapes on black, of random place, size and colour; always the same ones."""
 
     def __init__(self, train_images: int, test_images: int) -> None:
         self.images = {"train": train_images, "test": test_images}

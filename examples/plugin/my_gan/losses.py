@@ -5,11 +5,7 @@ from torch import Tensor
 
 
 class SmoothedBCE:
-    """D: targets ``1 - smoothing`` for real and 0 for fake; G: target 1 for fake.
-
-    Args:
-        smoothing: In [0, 1); 0 is plain cross-entropy.
-    """
+    """D: targets ``1 - smoothing``, which is in (0, 1], for real and 0 for fake; G: target 1 for fake."""
 
     needs_real_logits = False
 

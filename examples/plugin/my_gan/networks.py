@@ -11,12 +11,7 @@ from cgan.networks.conditioning import LabelPlane, LogitHead
 class ShapeGenerator(Generator):
     """``[z, embedding] -> (2 * width, H / 4, W / 4) -> (width, H / 2, W / 2) -> (C, H, W)`` in [-1, 1].
 
-    Args:
-        num_classes: Number of classes, from the data set.
-        img_shape: (C, H, W), from the data set.
-        z_dim: Length of a latent.
-        embed_dim: Length of a class embedding.
-        width: Channels before the last layer.
+    ``num_classes`` and ``img_shape``, (C, H, W), come from the data set, all else from the YAML.
     """
 
     def __init__(

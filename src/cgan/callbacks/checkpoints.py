@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.protocol import gan
-from cgan.errors import CganError
+from cgan.errors import check_whole
 from cgan.files import part_of
 
 
@@ -24,8 +24,8 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, folder: Path, every_n_batches: int | None) -> None:
-        if every_n_batches is not None and every_n_batches < 1:
-            raise CganError(f"checkpoint.every_n_batches={every_n_batches}: expected a count from 1, or null")
+        if every_n_batches is not None:
+            check_whole("checkpoint.every_n_batches", every_n_batches, 1)
         self.path = folder / "last.ckpt"
         self.every_n_batches = every_n_batches
         self._saved_at = 0
@@ -46,15 +46,10 @@ class LastCheckpoint(Checkpoint):
             self.save(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save."""
         self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write ``last.ckpt``; every rank calls this.
-
-        Raises:
-            CganError: It cannot be written; the one before is untouched.
-        """
+        """Write ``last.ckpt``; every rank calls this."""
         if trainer.is_global_zero and self.path.exists():
             keep(self.path, self.path.with_name("previous.ckpt"))
         trainer.save_checkpoint(self.path, weights_only=False)

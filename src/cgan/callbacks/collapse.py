@@ -52,7 +52,6 @@ class Collapse(pl.Callback):
         self.in_a_row: dict[str, int] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Read what the quality callback has just measured."""
         metrics, module = trainer.callback_metrics, gan(pl_module)
         if metrics.get(EVALUATED) != trainer.current_epoch + 1:
             return
@@ -85,7 +84,6 @@ class Collapse(pl.Callback):
         return {"in_a_row": dict(self.in_a_row)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue counting."""
         self.in_a_row = dict(state_dict["in_a_row"])
 
 

@@ -70,7 +70,6 @@ class Curves(pl.Callback):
         self._last_logged = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lay the custom-scalars page of TensorBoard out, so that it reads well unprepared."""
         log_charts(pl_module, "Training", {title: list(lines) for title, lines in PANELS.items()})
 
     def on_train_batch_end(
@@ -83,7 +82,6 @@ class Curves(pl.Callback):
             self._log(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log what is left of the epoch and draw the curves so far."""
         if self._since_last:
             self._log(trainer, pl_module)
         if trainer.is_global_zero:
@@ -106,7 +104,6 @@ class Curves(pl.Callback):
         return {"since_last": since_last, "last_logged": self._last_logged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on collecting."""
         self._since_last, self._last_logged = list(state_dict["since_last"]), state_dict["last_logged"]
 
 

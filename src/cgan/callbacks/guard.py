@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cgan.callbacks.protocol import gan
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice
 
 log = logging.getLogger(__name__)
 LONGEST_ROW = 100
@@ -24,8 +24,7 @@ class Guard(pl.Callback):
     """
 
     def __init__(self, mode: Literal["stop", "skip"]) -> None:
-        if mode not in ("stop", "skip"):
-            raise CganError(f"guard={mode}: expected stop or skip")
+        check_choice("guard", mode, ("stop", "skip"))
         self.mode = mode
         self._in_a_row = {"d": 0, "g": 0}
 

@@ -30,11 +30,9 @@ class Progress(pl.callbacks.ProgressBar):
         self._epoch_started_at = 0.0
 
     def disable(self) -> None:
-        """Off rank 0 there is no bar."""
         self._enabled = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar at the images seen so far."""
         self.bar = tqdm(
             total=gan(pl_module).total_images(),
             initial=gan(pl_module).images_seen,
@@ -47,7 +45,6 @@ class Progress(pl.callbacks.ProgressBar):
         self._epoch_started_at = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the epoch's clock."""
         self._outputs, self._epoch_started_at = [], time.perf_counter()
 
     def on_train_batch_end(
@@ -61,7 +58,6 @@ class Progress(pl.callbacks.ProgressBar):
             self.bar.set_postfix_str(" ".join(losses), refresh=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the epoch's line above the bar."""
         parts = [f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", self._seconds(), *self._losses()]
         metrics = trainer.callback_metrics
         if metrics.get(EVALUATED) == trainer.current_epoch + 1:
@@ -76,7 +72,6 @@ class Progress(pl.callbacks.ProgressBar):
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar."""
         if hasattr(self, "bar"):
             self.bar.close()
 

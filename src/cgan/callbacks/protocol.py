@@ -10,20 +10,14 @@ from cgan.spec import DataSpec
 
 
 class GAN(Protocol):
-    """A conditional GAN in training, as callbacks see it.
-
-    Attributes:
-        ema: The averaged generator, which is drawn from and evaluated.
-        steps: Training steps so far, over all epochs.
-        images_seen: Real images so far, over all devices: the x-axis of every curve.
-    """
+    """A conditional GAN in training, as callbacks see it."""
 
     spec: DataSpec
     generator: Generator
     discriminator: Discriminator
-    ema: GeneratorEMA
-    steps: int
-    images_seen: int
+    ema: GeneratorEMA  # the averaged generator, which is drawn from and evaluated
+    steps: int  # so far, over all epochs
+    images_seen: int  # real images so far, over all devices: the x-axis of every curve
 
     def total_images(self) -> int | None:
         """Return the number of images of the whole run, or None where the run has no end."""

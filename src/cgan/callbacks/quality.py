@@ -14,7 +14,7 @@ from torch import Tensor
 from cgan.callbacks.protocol import GAN, gan
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
-from cgan.errors import CganError
+from cgan.errors import CganError, check_whole
 from cgan.hardware import describe_hardware
 from cgan.metrics.cache import cache_path, keep_features, read_features
 from cgan.metrics.features import Extractor, Features, extract, labels_like
@@ -69,8 +69,7 @@ class Quality(pl.Callback):
         seed: int,
         max_share: float = 0.1,
     ) -> None:
-        if every_n_epochs < 1:
-            raise CganError(f"quality.every_n_epochs={every_n_epochs}: expected a count from 1, or quality=none")
+        check_whole("quality.every_n_epochs", every_n_epochs, 1)
         if not 0 < max_share <= 1:
             raise CganError(f"quality.max_share={max_share}: expected a share above 0; 1 sets no limit")
         self.extractor = features
@@ -85,7 +84,6 @@ class Quality(pl.Callback):
         self._epoch_started_at: float | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Extract the features of the reference and of the test images once."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         self.extractor = self.extractor.fitted(data.spec, data.train, data.test, pl_module.device)
@@ -105,11 +103,9 @@ class Quality(pl.Callback):
         self._epoch_started_at = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
         self._epoch_started_at = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Evaluate, log and rewrite ``evaluation.json``."""
         self._seconds["training"], self._epoch_started_at = self._training_seconds(), None
         epoch = trainer.current_epoch + 1
         if not trainer.strategy.broadcast(self.due(epoch, trainer.max_epochs)):
@@ -200,7 +196,6 @@ class Quality(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue after the values so far."""
         self.history = [Evaluated(**{**one, "point": CurvePoint(**one["point"])}) for one in state_dict["history"]]
         self._protocol_before, self._seconds = state_dict["protocol"], dict(state_dict["seconds"])
 

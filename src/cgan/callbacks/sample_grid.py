@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from cgan.callbacks.protocol import gan
-from cgan.errors import CganError
+from cgan.errors import check_whole
 from cgan.sampling.draw import render
 from cgan.sampling.grids import image_grid
 from cgan.sampling.noise import fixed_latents
@@ -26,8 +26,7 @@ class SampleGrid(pl.Callback):
     """
 
     def __init__(self, folder: str, rows: int, seed: int, every_n_epochs: int) -> None:
-        if every_n_epochs < 1:
-            raise CganError(f"callbacks.sample_grid.every_n_epochs={every_n_epochs}: expected a count from 1")
+        check_whole("callbacks.sample_grid.every_n_epochs", every_n_epochs, 1)
         self.folder = Path(folder)
         self.rows = rows
         self.seed = seed
@@ -35,7 +34,6 @@ class SampleGrid(pl.Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the latents and keep them."""
         spec, z_dim = gan(pl_module).spec, gan(pl_module).generator.z_dim
         shown = spec.shown_labels()
         if spec.num_classes == 1:
@@ -52,7 +50,6 @@ class SampleGrid(pl.Callback):
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the grid."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return

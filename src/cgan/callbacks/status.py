@@ -51,7 +51,6 @@ class Status(Checkpoint):
         release(self.folder)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record how long the run is and what it runs on."""
         self._started_at, self._images_at_start = time.monotonic(), gan(pl_module).images_seen
         self.write(
             hardware=describe_hardware(pl_module.device, trainer.world_size),
@@ -66,7 +65,6 @@ class Status(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record the progress, at most every two seconds."""
         seen, total = gan(pl_module).images_seen, self.record.images_total
         self.record = replace(self.record, epoch=trainer.current_epoch + 1, images_seen=seen)
         if time.monotonic() - self._written_at >= SECONDS_BETWEEN_WRITES:

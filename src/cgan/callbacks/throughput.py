@@ -29,27 +29,22 @@ class Throughput(pl.Callback):
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
         self._started_at, self._images_at_start = time.perf_counter(), gan(pl_module).images_seen
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Read the clock."""
         self._seconds = time.perf_counter() - self._started_at
         self.images_per_second = (gan(pl_module).images_seen - self._images_at_start) / self._seconds
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the epoch's mean and its length."""
         log_values(pl_module, {"speed/images_per_s": self.images_per_second, "time/train_s": self._seconds})
         self._earlier_seconds, self._seconds = self._earlier_seconds + self._seconds, 0.0
 
     def state_dict(self) -> dict[str, float]:
-        """Return the seconds of training so far, which a resumed run adds to."""
         return {"seconds": round(self._earlier_seconds + self._seconds, 3)}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on counting."""
         self._earlier_seconds = state_dict["seconds"]
 
     def on_save_checkpoint(

@@ -1,8 +1,10 @@
 """The command line: ``cgan COMMAND``, ``python -m cgan COMMAND``, ``train.py`` and the other scripts of a checkout."""
 
+import io
 import os
+import re
 import sys
-from collections.abc import Callable
+from contextlib import redirect_stdout
 
 from cgan.cli.errors import one_line_errors
 
@@ -27,7 +29,11 @@ def main() -> None:
         elif name in TASKS:
             run_task(name, subcommand=True)
         else:
-            other_commands(name)(sys.argv[2:])
+            from cgan.cli.commands import COMMANDS
+            from cgan.errors import check_choice
+
+            check_choice("command", name, [*TASKS, *COMMANDS])
+            COMMANDS[name](sys.argv[2:])
 
 
 def run_task(name: str, subcommand: bool = False) -> None:
@@ -45,16 +51,6 @@ def run_task(name: str, subcommand: bool = False) -> None:
             run(name, prefix=[name] if subcommand else [])
 
 
-def other_commands(name: str) -> Callable[[list[str]], None]:
-    """Return the function of a command that Hydra does not configure."""
-    from cgan.cli import commands
-    from cgan.cli.overrides import unknown
-
-    if name not in commands.COMMANDS:
-        raise unknown("command", name, [*TASKS, *commands.COMMANDS])
-    return commands.COMMANDS[name]
-
-
 def complete() -> None:
     """Answer a shell's request for completion: Hydra's own, for the command that the line names.
 
@@ -62,9 +58,14 @@ def complete() -> None:
     """
     from cgan.cli.commands import COMMANDS
 
-    program, *words = os.environ.get("COMP_LINE", "cgan train ").split(" ")
-    if len(words) > 1 and words[0] in TASKS:
+    program, *words = os.environ.get("COMP_LINE", "").split(" ")
+    if not program:
+        run_task("train")  # the shell code is the same for every command
+    elif len(words) > 1 and words[0] in TASKS:
         os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
-        run_task(words[0])
+        with redirect_stdout(io.StringIO()) as found:
+            run_task(words[0])
+        # Hydra leaves the sign out where a group, such as `model`, has options and groups of its own.
+        print(" ".join(word if re.search(r"=|[./]$", word) else f"{word}=" for word in found.getvalue().split()))
     elif len(words) < 2:
         print(" ".join(name for name in (*TASKS, *COMMANDS) if name.startswith("".join(words))))

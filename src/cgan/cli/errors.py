@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 
@@ -112,9 +111,3 @@ def _origin(error: BaseException) -> BaseException:
     while isinstance(error, ImportError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
-
-
-def did_you_mean(word: str, choices: list[str]) -> str:
-    """Return ``; did you mean ...?`` with the choice that is nearest to ``word``, or an empty string."""
-    close = get_close_matches(word, choices, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cgan.cli.errors import one_line_errors, report, wants_traceback
-from cgan.cli.overrides import check_additions, explained, plain_words, with_preset
+from cgan.cli.overrides import check_additions, completed, explained
 from cgan.config import CONF
 from cgan.tasks.resume import is_first_process
 
@@ -26,12 +26,7 @@ def run(name: str, prefix: list[str]) -> None:
 
     ``prefix`` is what stands before the arguments on the command line.
     """
-    arguments = plain_words(sys.argv[1:])
-    if name == "train":
-        from cgan.tasks.resume import resumed_arguments
-
-        arguments = with_preset(resumed_arguments(arguments))
-    sys.argv[1:] = arguments
+    sys.argv[1:] = arguments = completed(name, sys.argv[1:])
 
     def job(cfg: DictConfig) -> Any:
         sys.argv[1:] = [*prefix, *arguments]  # Lightning starts the other processes of a run by the same arguments

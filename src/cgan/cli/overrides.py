@@ -12,9 +12,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cgan.cli.errors import did_you_mean, error_message
+from cgan.cli.errors import error_message
 from cgan.config import CONF, initialized, quoted, search_path
-from cgan.errors import CganError
+from cgan.errors import CganError, did_you_mean
+from cgan.tasks.resume import resumed_arguments
 
 CLASSES = ("classes", "digits", "interpolate")
 NAMES = ("names", "run_name", "license", "data_license", "data.background", "data.image", "data.label", "data.config")
@@ -33,6 +34,12 @@ PATHS = (
 )
 _SWEEP = re.compile(r"(choice|range|interval|glob|tag|sort|shuffle)\(.*\)")
 _QUOTED = re.compile(r"'.*'|\".*\"")
+
+
+def completed(name: str, arguments: Sequence[str]) -> list[str]:
+    """Return what Hydra takes for a command: quoted words; for a training also a resumed run's choices, or a preset."""
+    words = plain_words(arguments)
+    return with_preset(resumed_arguments(words)) if name == "train" else words
 
 
 def plain_words(arguments: Sequence[str]) -> list[str]:
@@ -115,7 +122,8 @@ def explained(error: HydraException, name: str, typed: Namespace) -> CganError:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if group == "data" and Path(option).exists():
             return CganError(f"data={option}: pictures of your own are named by data=folder data.root={option}")
-        return unknown(group, option, list(error.options))
+        hint = did_you_mean(option, error.options)
+        return CganError(f"{group}={option}: expected one of {', '.join(error.options)}{hint}")
     if isinstance(error, OverrideParseException):
         return CganError(
             f"{error.override}: expected KEY=VALUE; a VALUE with spaces or special characters stands in quotes of its "
@@ -162,8 +170,3 @@ def all_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
             keys += all_keys(node, f"{key}.")
     return keys
-
-
-def unknown(kind: str, word: str, choices: Sequence[str]) -> CganError:
-    """Return the error for a word that is none of ``choices``."""
-    return CganError(f"{kind}={word}: expected one of {', '.join(choices)}{did_you_mean(word, list(choices))}")

@@ -15,33 +15,20 @@ Discriminate = Callable[[Tensor, Tensor], Tensor]
 
 
 class Batch(NamedTuple):
-    """Real and generated images with their classes.
-
-    Attributes:
-        real: (N, C, H, W) in [-1, 1].
-        labels: (N,) classes of the real images.
-        fake: (N, C, H, W) in [-1, 1], detached where the discriminator learns.
-        fake_labels: (N,) classes of the fake images.
-    """
+    """Real and generated images, (N, C, H, W) in [-1, 1], with their classes, (N,)."""
 
     real: Tensor
     labels: Tensor
-    fake: Tensor
+    fake: Tensor  # detached where the discriminator learns
     fake_labels: Tensor
 
 
 class Penalised(NamedTuple):
-    """Logits and what their gradients cost.
-
-    Attributes:
-        real_logits: (N,) raw.
-        fake_logits: (N,) raw.
-        penalty: Scalar, differentiable in the discriminator's weights.
-    """
+    """Raw logits, (N,), and what their gradients cost."""
 
     real_logits: Tensor
     fake_logits: Tensor
-    penalty: Tensor
+    penalty: Tensor  # a scalar, differentiable in the discriminator's weights
 
 
 class Penalty(Protocol):
@@ -90,17 +77,8 @@ class R1:
         return Penalised(real_logits, fake_logits, self.gamma / 2 * _squared_norms(gradients).mean())
 
 
-class R1R2:
-    """``gamma / 2 * (mean |grad D(real)|^2 + mean |grad D(fake)|^2)`` (Huang et al. 2024, R3GAN).
-
-    Args:
-        gamma: Weight, with the factor 1/2 of StyleGAN2.
-    """
-
-    needs_shared_labels = False
-
-    def __init__(self, gamma: float) -> None:
-        self.gamma = gamma
+class R1R2(R1):
+    """``gamma / 2 * (mean |grad D(real)|^2 + mean |grad D(fake)|^2)`` (Huang et al. 2024, R3GAN)."""
 
     def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
         """Penalise the gradient at real and at fake images, in one pass."""

@@ -10,6 +10,7 @@ from cgan.metrics.cache import cached_features
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.features import Extractor, Labelled
 from cgan.metrics.inception import InceptionExtractor, inception_file
+from cgan.metrics.labels import agreement
 from cgan.metrics.own import Cifar10Extractor, ClassifierExtractor, OwnExtractor
 from cgan.metrics.pixels import PixelExtractor
 from cgan.spec import DataSpec
@@ -28,7 +29,6 @@ class AutoExtractor(OwnExtractor):
     """
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
-        """Return the extractor for this data, on ``device``."""
         if spec.num_classes < 2:
             return _of_unlabelled(device).fitted(spec, train, test, device)
         for bundled in BUNDLED:
@@ -46,11 +46,10 @@ def _suited(
         found.check(spec)
     except CganError:
         return None
-    seen = cached_features(found, *test)
-    share = float((seen.logits.argmax(1) == seen.labels).double().mean())
-    suited = share >= found.trusted
+    right = agreement(cached_features(found, *test))
+    suited = right >= found.trusted
     rest = "" if suited else f": less than {found.trusted:.0%}, so it is not used"
-    log.info("Features: %s, bundled, reads %.1f %% of the held-out images as labelled%s", found.name, 100 * share, rest)
+    log.info("Features: %s, bundled, reads %.1f %% of the held-out images as labelled%s", found.name, 100 * right, rest)
     return found if suited else None
 
 

@@ -40,12 +40,7 @@ def cache_path(extractor: Extractor, images: Tensor) -> Path:
 
 
 def cached_tensor(name: str, compute: Callable[[], Tensor]) -> Tensor:
-    """Return what ``compute`` finds, from the cache if it is there.
-
-    Args:
-        name: Of the file; holds a hash of all that the result follows from.
-        compute: Called where nothing is kept.
-    """
+    """Return what ``compute`` finds, from the cache if it is there; ``name`` has a hash of all that it follows from."""
     path = cache_folder() / f"{name}.safetensors"
     try:
         return unsealed(path)[0]["found"]

@@ -90,7 +90,6 @@ def fit_classifier(
     optimizer = build_optimizer(classifier, learning_rate)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * steps)
     stream = torch_stream(seed)
-    device = images.device.type
     classifier.train()
     for _ in range(epochs):
         order = torch.randperm(len(labels), generator=stream)[: steps * batch_size].view(steps, batch_size)
@@ -98,7 +97,7 @@ def fit_classifier(
             batch = to_float(images[index])
             for change in augment:
                 batch = change(batch, stream)
-            with torch.autocast(device, precision, enabled=precision != torch.float32):
+            with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
                 loss = F.cross_entropy(classifier(batch), labels[index], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()

@@ -1,11 +1,14 @@
-"""The digit-feature extractor: a small classifier of MNIST digits, whose last hidden layer gives the features."""
+"""Digit features: a small classifier of MNIST digits, whose last hidden layer gives them; of stacks, per channel."""
 
 from pathlib import Path
 
+import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from cgan.errors import CganError
 from cgan.metrics.classifier import fused
+from cgan.metrics.features import Extractor
 from cgan.metrics.own import ClassifierExtractor, verified
 from cgan.spec import DataSpec
 
@@ -41,17 +44,41 @@ class DigitNet(nn.Module):
 
 
 class DigitExtractor(ClassifierExtractor):
-    """The trained extractor.
-
-    Raises:
-        CganError: The weights beside the code are missing or not the recorded ones.
-    """
+    """The trained extractor."""
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         net = fused(DigitNet().eval())
         net.load_state_dict(load(verified(weights, WEIGHTS_SHA256)))
         super().__init__(net, DataSpec("mnist", (1, 28, 28), tuple("0123456789")), 0.9962, "digits")
         self.trusted = 0.98
+
+
+class StackedDigitExtractor(Extractor):
+    """Each channel's features by the bundled digit classifier, side by side.
+
+    It has no logits: those of 1,000 classes would take more memory than the images. ``metrics=modes`` reads the digits.
+    """
+
+    name = "stacked_digits"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digits = DigitExtractor()
+
+    def check(self, spec: DataSpec) -> None:
+        if spec.img_shape[1:] != (28, 28):
+            _, height, width = spec.img_shape
+            raise CganError(
+                f"features=stacked_digits reads 28x28 digits in each channel, {spec.name} has {height}x{width} images: "
+                "leave features= out, which chooses by the data"
+            )
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, C, 28, 28) uint8 to features (N, C * 64), float32, and logits (N, 0)."""
+        features, _ = self.digits(images.flatten(0, 1).unsqueeze(1))
+        stacked = features.view(len(images), -1)
+        return stacked, stacked[:, :0]
 
 
 def _block(fan_in: int, fan_out: int, *, kernel_size: int, stride: int, padding: int) -> list[nn.Module]:

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +13,25 @@ from cgan.metrics.features import Features
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 
+PART = 5000
 KID_SUBSET = 1000
 IS_SPLITS = 10
 
 
 class FrechetDistance(Metric):
-    """Fréchet distance between Gaussians fitted to the features, in float64; see :func:`frechet_distance`."""
+    """Fréchet distance between Gaussians fitted to the features, in float64; a subclass may take other points."""
 
     values = described("fid")
 
+    def points(self, images: Features) -> Iterable[Tensor]:
+        """Return what is compared of the images: points (M, D) float, in parts, which are copied to float64 in turn."""
+        return images.features.split(PART)
+
     def prepare(self, real: RealImages) -> None:
-        """Compute the moments of the reference."""
-        self.distance = Frechet(_parts(real.reference.features))
+        self.distance = Frechet(self.points(real.reference))
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``fid``."""
-        return {"fid": self.distance(_parts(samples.features))}
+        return {self.values[0].name: self.distance(self.points(samples))}
 
 
 class KernelDistance(Metric):
@@ -37,7 +41,6 @@ class KernelDistance(Metric):
     min_samples = KID_SUBSET
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``kid`` and ``kid_deviation``."""
         from torchmetrics.image.kid import KernelInceptionDistance
 
         with _quiet_and_seeded():
@@ -58,7 +61,6 @@ class InceptionScore(Metric):
     needs_classes = "imagenet"
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``inception_score`` and ``inception_score_deviation``."""
         from torchmetrics.image import inception
 
         with _quiet_and_seeded():
@@ -70,28 +72,16 @@ class InceptionScore(Metric):
         return {"inception_score": float(mean), "inception_score_deviation": float(deviation)}
 
 
-class ClassDistances(Metric):
-    """Fréchet distance of each class's samples to the reference images of that class."""
-
-    values = described("class_fid")
-    min_per_class = 2
-
-    def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``class_fid``, a list with one number per class."""
-        return {"class_fid": class_distances(samples, reference)}
-
-
 class IntraClassDistance(Metric):
-    """Mean and worst of the classes' Fréchet distances: unlike the distance over all classes they see a wrong label."""
+    """Fréchet distance within each class, their mean and worst: unlike that over all classes they see a wrong label."""
 
-    values = described("intra_fid_mean", "intra_fid_worst")
+    values = described("intra_fid_mean", "intra_fid_worst", "class_fid")
     min_per_class = 2
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``intra_fid_mean`` and ``intra_fid_worst``."""
-        distances = torch.tensor(class_distances(samples, reference), dtype=torch.float64)
-        present = distances[~distances.isnan()]
-        return {"intra_fid_mean": float(present.mean()), "intra_fid_worst": float(present.max())}
+        by_class = class_distances(samples, reference)
+        present = [distance for distance in by_class if not math.isnan(distance)]
+        return {"intra_fid_mean": fmean(present), "intra_fid_worst": max(present), "class_fid": by_class}
 
 
 class Frechet:
@@ -121,7 +111,7 @@ class Frechet:
 
 def frechet_distance(samples: Features, reference: Features) -> float:
     """Return the Fréchet distance of two sets of features; see :class:`Frechet`."""
-    return Frechet(_parts(reference.features))(_parts(samples.features))
+    return Frechet(reference.features.split(PART))(samples.features.split(PART))
 
 
 def class_distances(samples: Features, reference: Features) -> list[float]:
@@ -131,10 +121,6 @@ def class_distances(samples: Features, reference: Features) -> list[float]:
         frechet_distance(samples.of_class(label), reference.of_class(label)) if label in present else math.nan
         for label in range(max(present) + 1)
     ]
-
-
-def _parts(features: Tensor) -> Iterable[Tensor]:
-    return features.split(5000)  # float64 copies of a part at a time
 
 
 class _GivenFeatures(nn.Module):

@@ -14,44 +14,25 @@ Labelled = tuple[Tensor, Tensor]
 
 
 class Extractor(nn.Module):
-    """A frozen network that turns uint8 images into features; always in eval mode.
+    """A frozen network that turns uint8 images into features; always in eval mode."""
 
-    Attributes:
-        name: Stands in the protocol of every value made from its features.
-        classes: What its logits tell apart: the classes of the ``data``, those of ``imagenet``, or ``none``.
-        resize: How it resizes images before reading them; part of the protocol.
-        accuracy: Share of held-out images that its logits read as labelled; None: not known, or no classes.
-    """
-
-    name: str
-    classes: Literal["data", "imagenet", "none"] = "none"
-    resize: str = "none"
-    accuracy: float | None = None
+    name: str  # stands in the protocol of every value made from its features
+    classes: Literal["data", "imagenet", "none"] = "none"  # which ones its logits tell apart
+    resize: str = "none"  # how it resizes images before reading them; part of the protocol
+    accuracy: float | None = None  # share of held-out images read as labelled; None: not known, or no classes
 
     def check(self, spec: DataSpec) -> None:
-        """Refuse images that it cannot read; the default reads all.
-
-        Raises:
-            CganError: The images of ``spec`` have a shape or classes that do not fit.
-        """
+        """Raise a CganError if it cannot read the images of ``spec``; the default reads all."""
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> "Extractor":
         """Return the extractor for a data set, on ``device``; by default itself, for all that :meth:`check` lets by.
 
-        Args:
-            spec: The data set.
-            train: Its training split.
-            test: Its held-out split, which nothing may be learnt from.
-            device: Where to compute.
-
-        Raises:
-            CganError: The images do not fit.
+        From ``test``, the held-out split, nothing may be learnt.
         """
         self.check(spec)
         return self.to(device)
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode whatever a parent module asks for."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,19 +51,12 @@ class Extractor(nn.Module):
 
 
 class Features(NamedTuple):
-    """A set of images with what an extractor made of them.
+    """A set of images with what an extractor made of them."""
 
-    Attributes:
-        labels: (N,) int64, the requested classes.
-        features: (N, D) float32.
-        logits: (N, K) float32 of the extractor's own classes; K may be 0.
-        images: (N, C, H, W) uint8.
-    """
-
-    labels: Tensor
-    features: Tensor
-    logits: Tensor
-    images: Tensor
+    labels: Tensor  # (N,) int64, the requested classes
+    features: Tensor  # (N, D) float32
+    logits: Tensor  # (N, K) float32 of the extractor's own classes; K may be 0
+    images: Tensor  # (N, C, H, W) uint8
 
     def at(self, index: Tensor) -> "Features":
         """Keep the images at ``index``: positions (M,) int64 or a mask (N,) bool."""
@@ -120,16 +94,21 @@ def evenly(count: int, n: int) -> Tensor:
     return torch.arange(n) * count // n
 
 
+def share(hits: Tensor) -> float:
+    """Return the share of (N,) bool that is true."""
+    return float(hits.double().mean())
+
+
 def labels_like(reference: Tensor, n: int) -> Tensor:
     """Return ``n`` labels with the histogram of ``reference``, sorted; rounding goes to the largest remainders.
 
     Equal class shares matter: samples with another histogram are at a distance though each image is perfect.
     """
     counts = reference.bincount()
-    share = counts.double() * n / len(reference)
-    whole = share.floor().long()
+    exact = counts.double() * n / len(reference)
+    whole = exact.floor().long()
     missing = n - int(whole.sum())
-    whole[(share - whole).argsort(descending=True, stable=True)[:missing]] += 1
+    whole[(exact - whole).argsort(descending=True, stable=True)[:missing]] += 1
     return torch.arange(len(whole)).repeat_interleave(whole)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice
 from cgan.metrics.features import Extractor
 
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -39,8 +39,7 @@ class InceptionExtractor(Extractor):
 
     def __init__(self, resize: str = "tf1") -> None:
         super().__init__()
-        if resize not in RESIZES:
-            raise CganError(f"features.resize={resize}: expected {' or '.join(RESIZES)}")
+        check_choice("features.resize", resize, RESIZES)
         self.name, self.resize, self.clean = f"inception_{resize}", RESIZES[resize], resize == "clean"
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cgan.metrics.features import Features
+from cgan.metrics.features import Features, share
 from cgan.metrics.metric import Computed, Metric
 from cgan.metrics.values import described
 
@@ -20,8 +20,7 @@ class LabelAgreement(Metric):
     needs_classes = "data"
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``label_agreement``."""
-        return {"label_agreement": float((samples.logits.argmax(1) == samples.labels).double().mean())}
+        return {"label_agreement": agreement(samples)}
 
 
 class ClassAgreement(Metric):
@@ -32,10 +31,15 @@ class ClassAgreement(Metric):
     needs_classes = "data"
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``label_agreement_worst`` and ``class_agreement``, a list with one number per class."""
         table = confusion(samples).double()
-        share = (table.diagonal() / table.sum(1)).tolist()[: int(reference.labels.max()) + 1]
-        return {"label_agreement_worst": min(x for x in share if not math.isnan(x)), "class_agreement": share}
+        by_class = (table.diagonal() / table.sum(1)).tolist()[: int(reference.labels.max()) + 1]
+        present = [value for value in by_class if not math.isnan(value)]
+        return {"label_agreement_worst": min(present), "class_agreement": by_class}
+
+
+def agreement(images: Features) -> float:
+    """Return the share of images that the extractor reads as labelled."""
+    return share(images.logits.argmax(1) == images.labels)
 
 
 def confusion(samples: Features) -> Tensor:

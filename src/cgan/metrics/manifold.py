@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from cgan.metrics.features import Features, evenly
+from cgan.metrics.features import Features, evenly, share
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.values import described
@@ -19,26 +19,30 @@ OF_A_CLASS = 250
 """Images of a class that its recall compares at most: it stays cheap enough for every epoch."""
 
 
-class PrecisionRecall(Metric):
+class _OfBalls(Metric):
+    """Knows the balls of as many reference images as there are samples: centres (N, D) and radii (N,)."""
+
+    min_samples = K + 1
+
+    def prepare(self, real: RealImages) -> None:
+        self.real = real.equal.features
+        self.radii = real.kept("radii", lambda: _radii(self.real))
+
+
+class PrecisionRecall(_OfBalls):
     """Precision and recall with k = 5.
 
     Precision: share of samples inside a real image's ball. Recall: share of real images inside a sample's ball.
     """
 
     values = described("precision", "recall")
-    min_samples = K + 1
-
-    def prepare(self, real: RealImages) -> None:
-        """Find the balls of as many reference images."""
-        self.real, self.radii = _balls(real)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``precision`` and ``recall``."""
         inside, _ = _hits(samples.features, self.real, self.radii, closed=True)
-        return {"precision": _share(inside > 0), "recall": _recall(self.real, samples.features)}
+        return {"precision": share(inside > 0), "recall": _recall(self.real, samples.features)}
 
 
-class DensityCoverage(Metric):
+class DensityCoverage(_OfBalls):
     """Density and coverage with k = 5.
 
     Density: number of real images' balls that a sample lies in, over k. Coverage: share of real images' balls that
@@ -46,16 +50,10 @@ class DensityCoverage(Metric):
     """
 
     values = described("density", "coverage")
-    min_samples = K + 1
-
-    def prepare(self, real: RealImages) -> None:
-        """Find the balls of as many reference images."""
-        self.real, self.radii = _balls(real)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``density`` and ``coverage``."""
         inside, held = _hits(samples.features, self.real, self.radii, closed=False)
-        return {"density": float(inside.double().mean()) / K, "coverage": _share(held > 0)}
+        return {"density": float(inside.double().mean()) / K, "coverage": share(held > 0)}
 
 
 class ClassRecall(Metric):
@@ -65,7 +63,6 @@ class ClassRecall(Metric):
     min_per_class = K + 1
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``class_recall``, a list with one number per class."""
         labels = range(int(reference.labels.max()) + 1)
         return {"class_recall": [_class_recall(samples, reference, label) for label in labels]}
 
@@ -79,18 +76,12 @@ def _class_recall(samples: Features, reference: Features, label: int) -> float:
     return _recall(reference.features[real], samples.features[drawn])
 
 
-def _balls(real: RealImages) -> tuple[Tensor, Tensor]:
-    """Return the centres (N, D) and radii (N,) of as many reference images as there are samples."""
-    centres = real.equal.features
-    return centres, real.kept("radii", lambda: _radii(centres))
-
-
 def _radii(points: Tensor) -> Tensor:
     return nearest(points, points, K, same=True).distances[:, -1]
 
 
 def _recall(real: Tensor, samples: Tensor) -> float:
-    return _share(_hits(real, samples, _radii(samples), closed=True)[0] > 0)
+    return share(_hits(real, samples, _radii(samples), closed=True)[0] > 0)
 
 
 def _hits(points: Tensor, centres: Tensor, radii: Tensor, *, closed: bool) -> tuple[Tensor, Tensor]:
@@ -102,7 +93,3 @@ def _hits(points: Tensor, centres: Tensor, radii: Tensor, *, closed: bool) -> tu
         inside.append(hits.sum(1))
         held += hits.sum(0)
     return torch.cat(inside), held
-
-
-def _share(hits: Tensor) -> float:
-    return float(hits.double().mean())

@@ -16,25 +16,17 @@ from cgan.metrics.values import Description, register_value
 Computed = dict[str, float | list[float]]
 """Numbers by value name; a list has one number per class, NaN for a class without images."""
 
-
 _CLASSES = {"data": "features that read the classes of the data", "imagenet": "Inception features"}
 
 
 @dataclass(frozen=True)
 class RealImages:
-    """The real images of an evaluation.
+    """The real images of an evaluation."""
 
-    Attributes:
-        reference: The split that samples are compared with.
-        held_out: The other split; ``n`` of it in the role of samples give the values of real images.
-        n: Number of samples.
-        split: Name of the reference: ``train`` or ``test``.
-    """
-
-    reference: Features
-    held_out: Features
-    n: int
-    split: str = "train"
+    reference: Features  # the split that samples are compared with
+    held_out: Features  # the other split; `n` of it in the role of samples give the values of real images
+    n: int  # number of samples
+    split: str = "train"  # name of the reference: train or test
 
     @cached_property
     def samples(self) -> Features:
@@ -47,12 +39,7 @@ class RealImages:
         return self.reference.spread(min(self.n, len(self.reference.labels)))
 
     def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Return what ``compute`` finds of these images alone; it is kept on disk, since it may take minutes.
-
-        Args:
-            name: Says what it is.
-            compute: Called where nothing is kept yet.
-        """
+        """Return what ``compute`` finds of these images alone; it is kept on disk by name: it may take minutes."""
         return cached_tensor(f"{name}_{self._hash}", compute)
 
     @cached_property
@@ -65,18 +52,12 @@ class Metric(ABC):
 
     A metric of your own: set :attr:`values`, write :meth:`compute`, and name the class by ``_target_`` in a YAML of the
     config group ``metrics``, under a key of its own: ``my_metric: {_target_: my_module.MyMetric}``.
-
-    Attributes:
-        values: Descriptions of the numbers that :meth:`compute` returns.
-        min_samples: Number of samples below which there is no value.
-        min_per_class: The same for each class of the reference.
-        needs_classes: Which classes the extractor's logits must tell apart: ``data``, ``imagenet``, or None for any.
     """
 
-    values: ClassVar[Sequence[Description]]
-    min_samples: ClassVar[int] = 2
-    min_per_class: ClassVar[int] = 0
-    needs_classes: ClassVar[Literal["data", "imagenet"] | None] = None
+    values: ClassVar[Sequence[Description]]  # of the numbers that `compute` returns
+    min_samples: ClassVar[int] = 2  # with fewer samples there is no value
+    min_per_class: ClassVar[int] = 0  # the same for each class of the reference
+    needs_classes: ClassVar[Literal["data", "imagenet"] | None] = None  # what the extractor's logits must tell apart
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -111,13 +92,7 @@ class Metric(ABC):
         return ", ".join(needs)
 
     def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor) -> str | None:
-        """Say what is missing for a value; None: nothing.
-
-        Args:
-            extractor: What makes the features.
-            labels: (N,) classes of the samples.
-            reference: (M,) classes of the reference images.
-        """
+        """Say what is missing for a value of samples and reference images of these classes; None: nothing."""
         if self.needs_classes not in (None, extractor.classes):
             return f"needs {_CLASSES[self.needs_classes]}"
         if len(labels) < self.min_samples:

@@ -9,15 +9,10 @@ PART_BYTES = 60_000_000
 
 
 class Nearest(NamedTuple):
-    """The nearest keys of each query, nearest first.
+    """The nearest keys of each query, nearest first."""
 
-    Attributes:
-        distances: (N, k) float32, Euclidean.
-        places: (N, k) int64, positions among the keys.
-    """
-
-    distances: Tensor
-    places: Tensor
+    distances: Tensor  # (N, k) float32, Euclidean
+    places: Tensor  # (N, k) int64, positions among the keys
 
 
 def nearest(queries: Tensor, keys: Tensor, k: int = 1, *, same: bool = False) -> Nearest:

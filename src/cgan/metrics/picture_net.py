@@ -51,7 +51,6 @@ class Residual(nn.Module):
         self.branch = nn.Sequential(*convolution(width, width, kernel_size=3, stride=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, width, H, W) to the same."""
         return x + self.branch(x)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cgan.errors import CganError
 from cgan.metrics.features import Extractor, Features
+from cgan.metrics.labels import agreement
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import Description, Protocol
 
@@ -19,15 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Measured(NamedTuple):
-    """What was computed of a set of images.
-
-    Attributes:
-        values: Numbers by value name.
-        class_values: Lists with one number per class, by value name; None for a class without images.
-    """
+    """What was computed of a set of images, by value name."""
 
     values: dict[str, float]
-    class_values: dict[str, list[float | None]]
+    class_values: dict[str, list[float | None]]  # one number per class; None for a class without images
 
     def flat(self) -> dict[str, float]:
         """Return all numbers by name; ``NAME/LABEL`` is that of one class."""
@@ -135,9 +131,7 @@ class Suite:
         """Refuse a classifier that reads the real images much worse than those of the data that it was made for."""
         if self.extractor.classes != "data":
             return
-        real = self.real_images.held_out
-        right = float((real.logits.argmax(1) == real.labels).double().mean())
-        known = self.extractor.accuracy
+        right, known = agreement(self.real_images.held_out), self.extractor.accuracy
         if right < 0.5 * (1 if known is None else known):
             raise CganError(
                 f"features={self.extractor.name}: they read only {right:.0%} of the held-out real images rightly; are "

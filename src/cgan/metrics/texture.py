@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cgan.metrics.distances import Frechet
-from cgan.metrics.features import Features
+from cgan.metrics.distances import FrechetDistance
+from cgan.metrics.features import Features, evenly
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 from cgan.spec import to_float
@@ -25,32 +25,25 @@ ROUNDING = (2 / 255) ** 2 / 12
 """Energy of rounding to 256 shades: where real images have less, a ratio would compare noise."""
 
 
-class PatchDistance(Metric):
+class PatchDistance(FrechetDistance):
     """Fréchet distance of the 4x4 patches that tile the images, in pixels of [-1, 1]."""
 
     values = described("patch_fid")
 
-    def prepare(self, real: RealImages) -> None:
-        """Compute the moments of the reference's patches."""
-        self.distance = Frechet(_patches(real.reference.images))
-
-    def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``patch_fid``."""
-        return {"patch_fid": self.distance(_patches(samples.images))}
+    def points(self, images: Features) -> Iterator[Tensor]:
+        """Yield patches, (M, C * 16); what does not fill a patch at the right and the bottom is left out."""
+        parts = _parts(images.images)
+        return (F.unfold(some, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1) for some in parts)
 
 
-class ThumbnailDistance(Metric):
+class ThumbnailDistance(FrechetDistance):
     """Fréchet distance of the images averaged to at most 8x8 pixels of [-1, 1]."""
 
     values = described("thumbnail_fid")
 
-    def prepare(self, real: RealImages) -> None:
-        """Compute the moments of the reference's thumbnails."""
-        self.distance = Frechet(_thumbnails(real.reference.images))
-
-    def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``thumbnail_fid``."""
-        return {"thumbnail_fid": self.distance(_thumbnails(samples.images))}
+    def points(self, images: Features) -> Iterator[Tensor]:
+        height, width = (min(side, THUMBNAIL) for side in images.images.shape[2:])
+        return (F.adaptive_avg_pool2d(some, (height, width)).flatten(1) for some in _parts(images.images))
 
 
 class Spectrum(Metric):
@@ -62,29 +55,17 @@ class Spectrum(Metric):
     values = described("spectrum_2", "spectrum_4")
 
     def prepare(self, real: RealImages) -> None:
-        """Compute the energies of the reference."""
         self.energies = _energies(real.reference.images)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``spectrum_2`` and ``spectrum_4``."""
         ratios = (_energies(samples.images) + ROUNDING) / (self.energies + ROUNDING)
         return {f"spectrum_{period}": float(ratio) for period, ratio in zip(PERIODS, ratios.amax(0), strict=True)}
 
 
 def _parts(images: Tensor) -> Iterator[Tensor]:
     """Yield evenly chosen images, (N, C, H, W) float in [-1, 1], a few at a time."""
-    chosen = torch.arange(min(len(images), IMAGES)) * len(images) // min(len(images), IMAGES)
+    chosen = evenly(len(images), min(len(images), IMAGES))
     return (to_float(images[some]) for some in chosen.split(PART))
-
-
-def _patches(images: Tensor) -> Iterator[Tensor]:
-    """Yield patches as points, (M, C * 16); what does not fill a patch at the right and the bottom is left out."""
-    return (F.unfold(some, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1) for some in _parts(images))
-
-
-def _thumbnails(images: Tensor) -> Iterator[Tensor]:
-    height, width = (min(side, THUMBNAIL) for side in images.shape[2:])
-    return (F.adaptive_avg_pool2d(some, (height, width)).flatten(1) for some in _parts(images))
 
 
 def _energies(images: Tensor) -> Tensor:

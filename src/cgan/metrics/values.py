@@ -2,41 +2,35 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
+from annotated_types import Len, Predicate
 
+Text = Annotated[str, Len(0, 2000), Predicate(str.isprintable)]
+"""A string of a record, which may be untrusted and is printed."""
+FINITE = {"allow_inf_nan": False}
+"""What pydantic checks of a record besides its types."""
 Direction = Literal["lower", "higher", "near", "at most real", "none"]
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a reader must know of one value.
+    """What a reader must know of one value."""
 
-    Attributes:
-        name: The key of the value, such as ``fid``.
-        title: A heading of a few words.
-        sentence: What the number says, in one sentence for a student.
-        direction: What is good: ``lower``, ``higher``, ``near`` the target, ``at most real`` (no more than real images
-            have), or ``none`` (the value only accompanies another one).
-        target: The best value where the direction is ``near``.
-        low: The lowest possible value; None: unbounded.
-        high: The highest possible value; None: unbounded.
-        needs: What it takes to compute it.
-        source: The publication that defines it.
-        per_class: Whether there is one number per class instead of one in all.
-    """
-
-    name: str
-    title: str
-    sentence: str = ""
-    direction: Direction = "none"
-    target: float | None = None
-    low: float | None = None
-    high: float | None = None
-    needs: str = ""
-    source: str = ""
-    per_class: bool = False
+    __pydantic_config__ = FINITE
+    name: Text  # the key of the value, such as `fid`
+    title: Text  # a heading of a few words
+    sentence: Text = ""  # what the number says, in one sentence for a student
+    direction: Direction = (
+        "none"  # what is good; `at most real`: no more than real images have; `none`: a mere deviation
+    )
+    target: float | None = None  # the best value where the direction is `near`
+    low: float | None = None  # the lowest possible value; None: unbounded
+    high: float | None = None  # the highest possible value; None: unbounded
+    needs: Text = ""  # what it takes to compute it
+    source: Text = ""  # the publication that defines it
+    per_class: bool = False  # whether there is one number per class instead of one in all
 
     @property
     def advice(self) -> str:
@@ -53,27 +47,16 @@ class Description:
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that two evaluations must share for their values to be compared.
+    """All that two evaluations must share for their values to be compared."""
 
-    Attributes:
-        data: Name of the data set.
-        features: Name of the feature extractor.
-        features_hash: Hash of its weights, 16 hexadecimal digits; empty where it was not recorded.
-        resize: How images are resized before the extractor reads them.
-        n: Number of samples.
-        seed: Seed of the samples.
-        reference: The split that samples are compared with: ``train`` or ``test``.
-        weights: The generator's weights: ``ema`` (averaged) or ``raw``.
-    """
-
-    data: str
-    features: str
-    features_hash: str
-    resize: str
-    n: int
-    seed: int
-    reference: str = "train"
-    weights: str = "ema"
+    data: Text  # name of the data set
+    features: Text  # name of the feature extractor
+    features_hash: Text  # 16 hexadecimal digits that name its weights; empty where they were not recorded
+    resize: Text  # how images are resized before the extractor reads them
+    n: int  # number of samples
+    seed: int  # of the samples
+    reference: Text = "train"  # the split that samples are compared with: train or test
+    weights: Text = "ema"  # the generator's: ema (averaged) or raw
 
     def __str__(self) -> str:
         return f"{self.data}, {self.features} features, {self.n:,} samples, {self.reference} split"

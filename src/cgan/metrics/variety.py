@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from cgan.metrics.features import Features
+from cgan.metrics.features import Features, share
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.values import described
@@ -22,12 +22,10 @@ class VarianceRatio(Metric):
     min_per_class = 2
 
     def prepare(self, real: RealImages) -> None:
-        """Compute the variance of each class of the reference."""
         self.labels = real.reference.labels.unique().tolist()
         self.variances = _variances(real.reference, self.labels)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``variance_ratio`` and ``variance_ratio_min``."""
         ratios = _variances(samples, self.labels) / self.variances
         return {"variance_ratio": float(ratios.mean()), "variance_ratio_min": float(ratios.min())}
 
@@ -38,12 +36,10 @@ class NearDuplicates(Metric):
     values = described("near_duplicates")
 
     def prepare(self, real: RealImages) -> None:
-        """Find the distance that 99 % of as many reference images keep from one another."""
         self.limit = real.kept("twins", lambda: _to_twin(real.equal)).quantile(TAIL)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``near_duplicates``."""
-        return {"near_duplicates": _share(_to_twin(samples) < self.limit)}
+        return {"near_duplicates": share(_to_twin(samples) < self.limit)}
 
 
 class Memorised(Metric):
@@ -52,17 +48,15 @@ class Memorised(Metric):
     values = described("memorised")
 
     def prepare(self, real: RealImages) -> None:
-        """Find the distance that 99 % of the held-out images keep to their nearest reference image."""
         self.held_out = real.kept("nearest", lambda: _to_nearest(real.samples, real.reference))
         self.limit = self.held_out.quantile(TAIL)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``memorised``."""
-        return {"memorised": _share(_to_nearest(samples, reference) < self.limit)}
+        return {"memorised": share(_to_nearest(samples, reference) < self.limit)}
 
     def of_real(self, real: RealImages) -> Computed:
         """Return the share of the held-out images, whose distances are known."""
-        return {"memorised": _share(self.held_out < self.limit)}
+        return {"memorised": share(self.held_out < self.limit)}
 
 
 class ExactCopies(Metric):
@@ -75,7 +69,6 @@ class ExactCopies(Metric):
         self.known = set(_digests(real.reference))
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``exact_copies``."""
         return {"exact_copies": sum(one in self.known for one in _digests(samples)) / len(samples.labels)}
 
 
@@ -93,7 +86,3 @@ def _to_nearest(images: Features, reference: Features) -> Tensor:
 
 def _digests(images: Features) -> Iterator[bytes]:
     return (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.images.numpy())
-
-
-def _share(hits: Tensor) -> float:
-    return float(hits.double().mean())

@@ -31,35 +31,33 @@ default (null, empty, false, ``direction`` none) is left out::
     }
 """
 
-import dataclasses
 import json
-import math
 import os
-import types
-import typing
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from reprlib import repr  # short, whatever nests in an untrusted value
-from typing import Any, Literal, NamedTuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgan.checkpoint import read_description
 from cgan.errors import CganError
 from cgan.files import changed_at, read_json, write_file
-from cgan.metrics.values import Description, Protocol
+from cgan.metrics.values import FINITE, Description, Protocol, Text
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT, VERSION = "cgan-evaluation", 1
 FILE = "evaluation.json"
 REAL = "real images"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class CurvePoint:
     """One evaluation of a run; ``epoch`` counts from 1, ``seconds`` are those of training and evaluating until then."""
 
+    __pydantic_config__ = FINITE
     images_seen: int
-    values: dict[str, float]
+    values: dict[Text, float]
     epoch: int | None = None
     seconds: float | None = None
 
@@ -68,20 +66,21 @@ class CurvePoint:
 class Entry:
     """What was measured of one generator or set of images, and what is known of its making; see the module's schema."""
 
-    name: str
-    values: dict[str, float] = field(default_factory=dict)
-    class_values: dict[str, list[float | None]] = field(default_factory=dict)
+    __pydantic_config__ = FINITE
+    name: Text
+    values: dict[Text, float] = field(default_factory=dict)
+    class_values: dict[Text, list[float | None]] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
-    source: str | None = None
-    file: str | None = None
-    network: str | None = None
+    source: Text | None = None
+    file: Text | None = None
+    network: Text | None = None
     parameters: int | None = None
-    trained_on: str | None = None
-    command: str | None = None
+    trained_on: Text | None = None
+    command: Text | None = None
     images_seen: int | None = None
     epoch: int | None = None
     seconds: float | None = None
-    hardware: str | None = None
+    hardware: Text | None = None
     curve: list[CurvePoint] = field(default_factory=list)
 
 
@@ -89,13 +88,14 @@ class Entry:
 class EvaluationRecord:
     """Values of generators beside those of real images under one protocol; see the module's schema."""
 
+    __pydantic_config__ = FINITE
     protocol: Protocol
     real: Entry
     entries: list[Entry]
-    descriptions: dict[str, Description]
-    class_names: list[str]
-    software: dict[str, str] = field(default_factory=dict)
-    hardware: str | None = None
+    descriptions: dict[Text, Description]
+    class_names: list[Text]
+    software: dict[Text, Text] = field(default_factory=dict)
+    hardware: Text | None = None
     features_accuracy: float | None = None
 
     def describe(self, name: str) -> Description:
@@ -110,9 +110,16 @@ class FoundEvaluation(NamedTuple):
     entry: Entry
 
 
+@cache
+def _schema() -> "TypeAdapter[EvaluationRecord]":
+    from pydantic import TypeAdapter  # a tenth of a second, which not every start needs
+
+    return TypeAdapter(EvaluationRecord)
+
+
 def to_json(record: EvaluationRecord) -> dict[str, Any]:
-    """Return plain values for JSON."""
-    return {"format": FORMAT, "version": VERSION, **_plain(record)}
+    """Return plain values for JSON, without what is at its default; numbers that JSON lacks become null."""
+    return {"format": FORMAT, "version": VERSION, **json.loads(_schema().dump_json(record, exclude_defaults=True))}
 
 
 def read_evaluation(path: Path) -> EvaluationRecord:
@@ -126,8 +133,8 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         content = content["evaluation"] if path.name == "config.json" else content
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
-        return _built(EvaluationRecord, content)
-    except (OSError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        return _schema().validate_json(json.dumps(content), strict=True)
+    except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())
         raise CganError(
             f"{path}: not an evaluation record of version {VERSION} ({reason:.120}); python evaluate.py writes one"
@@ -135,11 +142,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
 
 
 def write_evaluation(path: Path, record: EvaluationRecord) -> None:
-    """Write a record, whole or not at all.
-
-    Raises:
-        CganError: The file cannot be written.
-    """
+    """Write a record, whole or not at all."""
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False, allow_nan=False)
     write_file(path, (text + "\n").encode())
 
@@ -223,53 +226,3 @@ def _images_seen(checkpoint: Path, changed: int) -> int | None:
         return read_description(checkpoint).get("images_seen")
     except CganError:
         return None
-
-
-def _default(entry: dataclasses.Field) -> Any:
-    return entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
-
-
-def _plain(value: Any) -> Any:
-    """Turn records into dicts without what is at its default, and numbers that JSON lacks into null."""
-    if dataclasses.is_dataclass(value):
-        values = {entry: getattr(value, entry.name) for entry in dataclasses.fields(value)}
-        return {entry.name: _plain(one) for entry, one in values.items() if one != _default(entry)}
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _built(kind: type[T], value: Any) -> T:
-    """Build a dataclass from a dict; keys that it does not know are left out."""
-    if not isinstance(value, dict):
-        raise ValueError(f"expected an object for {kind.__name__}, found {repr(value)}")
-    hints = typing.get_type_hints(kind)
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    known = {entry.name: _checked(hints[entry.name], value[entry.name]) for entry in fields if entry.name in value}
-    return kind(**known)
-
-
-def _checked(kind: Any, value: Any) -> Any:
-    """Return ``value`` if it is of a record's type ``kind``: a number, a word, a list, a dict or another record."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _checked(inner[0], value)
-    if dataclasses.is_dataclass(kind):
-        return _built(kind, value)  # type: ignore[arg-type]
-    if origin is list and isinstance(value, list):
-        return [_checked(inner[0], entry) for entry in value]
-    if origin is dict and isinstance(value, dict):
-        return {_checked(str, key): _checked(inner[1], entry) for key, entry in value.items()}
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    sound = (
-        (kind is float and number and math.isfinite(value))
-        or (kind is int and number and value == int(value) and abs(value) < 2**63)
-        or (kind is bool and isinstance(value, bool))
-        or (kind is str and isinstance(value, str) and len(value) <= 2000 and value.isprintable())
-        or (origin is Literal and value in inner)
-    )
-    if not sound:
-        raise ValueError(f"expected {kind}, found {repr(value)}")
-    return float(value) if kind is float else int(value) if kind is int else value

@@ -20,54 +20,34 @@ _locks: dict[Path, int] = {}  # open files by run folder; the system releases a 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One training run.
+    """One training run."""
 
-    Attributes:
-        state: ``running``, ``finished``, ``stopped`` (by a signal, with a checkpoint) or ``failed``.
-        overrides: What was chosen, in Hydra's syntax.
-        network: The class of the generator.
-        debug: Whether the run was started with ``debug=`` or with a limit on its batches: its model is no model.
-        hardware: What computes, for example ``2 CPU cores (AMD EPYC 7763)``; empty until training starts.
-        started: Unix time, seconds; ``updated`` is that of the last change.
-        epoch: The current epoch, from 1; 0 before training starts.
-        epochs: The number of epochs; None, as ``images_total``, for a run without an end.
-        images_seen: Real images so far.
-        seconds_left: Estimate of the time to the end; None while not known.
-        message: Why the run stopped or failed, in one line.
-        score: The best Fréchet distance; None where it is not measured, or not yet.
-        loggers: Ids of the run at services elsewhere, by class of logger, so that a resumed run continues there.
-    """
-
-    state: str
+    state: str  # one of STATES; `stopped`: by a signal, with a checkpoint
     command: str
-    overrides: list
+    overrides: list  # what was chosen, in Hydra's syntax
     data: str
-    network: str
-    debug: bool
+    network: str  # the class of the generator
+    debug: bool  # started with `debug=` or with a limit on its batches: its model is no model
     pid: int
     host: str
-    hardware: str
-    started: float | int
-    updated: float | int
-    epoch: int = 0
-    epochs: int | None = None
-    images_seen: int = 0
+    hardware: str  # what computes, such as `2 CPU cores (AMD EPYC 7763)`; empty until training starts
+    started: float | int  # Unix time, seconds
+    updated: float | int  # of the last change
+    epoch: int = 0  # the current one, from 1; 0 before training starts
+    epochs: int | None = None  # None, as `images_total`, for a run without an end
+    images_seen: int = 0  # real images so far
     images_total: int | None = None
-    seconds_left: float | int | None = None
-    message: str = ""
-    score: float | int | None = None
-    loggers: dict = field(default_factory=dict)
+    seconds_left: float | int | None = None  # estimate of the time to the end; None while not known
+    message: str = ""  # why the run stopped or failed, in one line
+    score: float | int | None = None  # the best Fréchet distance; None where it is not measured, or not yet
+    loggers: dict = field(default_factory=dict)  # ids at services elsewhere, by class of logger, to continue there
 
 
 _KINDS = get_type_hints(RunRecord)
 
 
 def write_run(folder: Path, record: RunRecord) -> None:
-    """Write ``run.json``, whole or not at all.
-
-    Raises:
-        CganError: It cannot be written.
-    """
+    """Write ``run.json``, whole or not at all."""
     content = {"format": FORMAT, "version": VERSION, **asdict(record)}
     write_file(folder / _RECORD, (json.dumps(content, indent=1) + "\n").encode())
 
@@ -104,11 +84,7 @@ def is_locked(path: Path) -> bool:
 
 
 def new_folder(requested: Path) -> Path:
-    """Make ``requested``, or ``requested_2``, ``requested_3``, ... where that exists; no two processes get the same.
-
-    Raises:
-        CganError: It cannot be made.
-    """
+    """Make ``requested``, or ``requested_2``, ``requested_3``, ... where that exists; no two processes get the same."""
     folder, number = requested, 1
     while True:
         try:

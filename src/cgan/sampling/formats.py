@@ -23,13 +23,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a ZIP: equal images gi
 
 
 class LabelledImages(NamedTuple):
-    """Images with their classes and seeds.
-
-    Attributes:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64.
-        seeds: (N,) int64.
-    """
+    """Images, (N, C, H, W) uint8, with their classes and seeds, (N,) int64."""
 
     images: Tensor
     labels: Tensor

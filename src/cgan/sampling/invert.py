@@ -26,23 +26,14 @@ Progress = Callable[[float], None]
 
 
 class Inversion(NamedTuple):
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        z: (z_dim,) the latent.
-        label: The class it was found under.
-        target: (C, H, W) uint8, the image that was searched for.
-        reconstruction: (C, H, W) uint8, what the generator draws from them.
-        error: Mean squared difference of target and reconstruction, pixels in [0, 1].
-        shift: (L, W), what is added to the styles of latent and class; None for a generator without styles.
-    """
-
-    z: Tensor
-    label: int
-    target: Tensor
-    reconstruction: Tensor
-    error: float
-    shift: Tensor | None = None
+    z: Tensor  # (z_dim,) the latent
+    label: int  # the class it was found under
+    target: Tensor  # (C, H, W) uint8, the image that was searched for
+    reconstruction: Tensor  # (C, H, W) uint8, what the generator draws from both
+    error: float  # mean squared difference of target and reconstruction, pixels in [0, 1]
+    shift: Tensor | None = None  # (L, W), added to the styles of latent and class; None for a generator without styles
 
 
 def centre(image: np.ndarray, size: int = 28) -> Tensor:

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm  # in a notebook, a notebook's bar
 from cgan.data.pictures import looks_changed
 from cgan.data.sources import Split
 from cgan.data.unlabelled import build_source
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice, check_whole
 from cgan.files import write_file
 from cgan.hardware import check_device, describe_hardware
 from cgan.metrics.cache import cached_features
@@ -85,7 +85,23 @@ def run(cfg: DictConfig) -> Evaluation:
     splits: dict[str, Split] = {"train": source.load("train"), "test": source.load("test")}
     extractor = extractor.fitted(spec, splits["train"], splits["test"], cfg.device)
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
-    record, grids = _evaluate(cfg, spec, extractor, metrics, reference, held_out, candidates)
+    n = _number(cfg.n, len(held_out.labels), candidates)
+    labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
+    with tqdm(total=(len(candidates) + 1) * len(metrics), unit="step", dynamic_ncols=True) as bar:
+        bar.set_description("reading real images")
+        known, unseen = (cached_features(extractor, *split) for split in (reference, held_out))
+        suite = Suite(extractor, metrics, RealImages(known, unseen, n, cfg.reference))
+        bar.total = (len(candidates) + 1) * len(suite.metrics)
+        samples = [_drawn(cfg, extractor, *pair, bar) for pair in zip(candidates, labels, strict=True)]
+        entries = [_measured(one.entry, suite, found, bar) for one, found in zip(candidates, samples, strict=True)]
+        bar.set_description(REAL)
+        real = _filled(Entry(REAL), suite.real, suite.real_images.samples, suite)
+        bar.update(len(suite.metrics))
+        bar.set_description("image grids")
+        grids = [_grids(*pair, known, cfg, spec) for pair in zip(candidates, samples, strict=True)]
+    protocol, software = suite.protocol(spec.name, cfg.seed, cfg.weights), {name: version(name) for name in SOFTWARE}
+    about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), extractor.accuracy)
+    record = EvaluationRecord(protocol, real, entries, *about)
     _write(folder, record, grids)
     log.info("\n%s\n", text_table(record))
     for candidate in candidates:
@@ -99,60 +115,26 @@ def run(cfg: DictConfig) -> Evaluation:
     return Evaluation(folder, record)
 
 
-def _evaluate(
-    cfg: DictConfig,
-    spec: DataSpec,
-    extractor: Extractor,
-    metrics: dict[str, Metric],
-    reference: Split,
-    held_out: Split,
-    candidates: list[Candidate],
-) -> tuple[EvaluationRecord, list[dict[str, bytes]]]:
-    """Draw, measure and draw the image grids of each candidate; return the record, and the grids by file name."""
-    n = _number(cfg.n, len(held_out.labels), candidates)
-    labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
-    with tqdm(total=(len(candidates) + 1) * len(metrics), unit="step", dynamic_ncols=True) as bar:
-        bar.set_description("reading real images")
-        real = RealImages(
-            cached_features(extractor, *reference), cached_features(extractor, *held_out), n, cfg.reference
-        )
-        suite = Suite(extractor, metrics, real)
-        bar.total = (len(candidates) + 1) * len(suite.metrics)
-        samples = []
-        for candidate, requested in zip(candidates, labels, strict=True):
-            bar.set_description(f"{candidate.entry.name}: drawing")
-            images = _images(candidate, requested, cfg.seed, cfg.batch_size)
-            samples.append(extract(extractor, images, requested, cfg.batch_size))
-        entries = [
-            _filled(candidate.entry, _measured(candidate.entry.name, suite, features, bar), features, suite)
-            for candidate, features in zip(candidates, samples, strict=True)
-        ]
-        bar.set_description(REAL)
-        real_entry = _filled(Entry(REAL), suite.real, real.samples, suite)
-        bar.update(len(suite.metrics))
-        bar.set_description("image grids")
-        grids = [_grids(*pair, real.reference, cfg, spec) for pair in zip(candidates, samples, strict=True)]
-    record = EvaluationRecord(
-        suite.protocol(spec.name, cfg.seed, cfg.weights),
-        real_entry,
-        entries,
-        suite.descriptions,
-        list(spec.class_names),
-        {name: version(name) for name in SOFTWARE},
-        describe_hardware(cfg.device),
-        extractor.accuracy,
-    )
-    return record, grids
+def _drawn(cfg: DictConfig, extractor: Extractor, candidate: Candidate, labels: Tensor, bar: tqdm) -> Features:
+    """Draw what a candidate is measured by, or choose it among its images, and extract its features."""
+    bar.set_description(f"{candidate.entry.name}: drawing")
+    if candidate.generator is not None:
+        z = latents(labels, candidate.generator.z_dim, cfg.seed)
+        images = render(candidate.generator, z, labels, cfg.batch_size)
+    else:
+        assert candidate.images is not None
+        images = candidate.images.images[evenly(len(candidate.images.labels), len(labels))]
+    return extract(extractor, images, labels, cfg.batch_size)
 
 
-def _measured(name: str, suite: Suite, samples: Features, bar: tqdm) -> Measured:
-    """Return the values of one candidate; the bar moves with each metric."""
+def _measured(entry: Entry, suite: Suite, samples: Features, bar: tqdm) -> Entry:
+    """Return the entry with its values; the bar moves with each metric."""
 
     def done(metric: str) -> None:
-        bar.set_description(f"{name}: {metric}", refresh=False)
+        bar.set_description(f"{entry.name}: {metric}", refresh=False)
         bar.update()
 
-    return suite.measure(samples, done)
+    return _filled(entry, suite.measure(samples, done), samples, suite)
 
 
 def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -> Entry:
@@ -170,14 +152,12 @@ def _number(requested: int | None, held_out: int, candidates: list[Candidate]) -
 
 
 def _refuse_requests(cfg: DictConfig) -> None:
-    for name, smallest in (("n", 2), ("seed", 0), ("batch_size", 1)):
-        if name == "n" and cfg.n is None:
-            continue
-        if not isinstance(cfg[name], int) or isinstance(cfg[name], bool) or cfg[name] < smallest:
-            raise CganError(f"{name}={cfg[name]}: expected a whole number from {smallest}")
-    for name, choices in (("weights", ("ema", "raw")), ("reference", ("train", "test"))):
-        if cfg[name] not in choices:
-            raise CganError(f"{name}={cfg[name]}: expected {' or '.join(choices)}")
+    if cfg.n is not None:
+        check_whole("n", cfg.n, 2)
+    check_whole("seed", cfg.seed, 0)
+    check_whole("batch_size", cfg.batch_size, 1)
+    check_choice("weights", cfg.weights, ("ema", "raw"))
+    check_choice("reference", cfg.reference, ("train", "test"))
     for name in ("features", "metrics"):
         if not cfg.get(name):
             raise CganError(f"{name}: nothing is chosen; leave it out for the default")
@@ -196,13 +176,6 @@ def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
             f"images={candidate.entry.source}: {n} images are needed, found {found}; set n={found} or give more"
         )
     return candidate.images.labels[evenly(found, n)]
-
-
-def _images(candidate: Candidate, labels: Tensor, seed: int, batch_size: int) -> Tensor:
-    if candidate.generator is not None:
-        return render(candidate.generator, latents(labels, candidate.generator.z_dim, seed), labels, batch_size)
-    assert candidate.images is not None
-    return candidate.images.images[evenly(len(candidate.images.labels), len(labels))]
 
 
 def _grids(

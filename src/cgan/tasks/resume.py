@@ -14,7 +14,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from cgan.archive import check_archive
 from cgan.config import quoted
 from cgan.errors import CganError
 
@@ -72,6 +71,8 @@ def newest_good(folder: Path) -> Path | None:
     Raises:
         CganError: It has checkpoints, and none is whole.
     """
+    from cgan.archive import check_archive  # imports torch, which takes a second
+
     errors = []
     for path in (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best")):
         if not path.is_file():

@@ -16,7 +16,7 @@ from torch import Tensor
 from cgan.checkpoint import find_generator, load_generator
 from cgan.config import listed
 from cgan.data.pixels import FORMATS as PICTURE_FORMATS
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice, check_whole
 from cgan.files import write_file
 from cgan.hardware import check_device
 from cgan.networks.base import Generator
@@ -84,14 +84,13 @@ def run(cfg: DictConfig) -> Samples:
 
 def check_request(cfg: DictConfig) -> None:
     """Check values that need no generator, before anything is loaded."""
-    for name, minimum in (("n", 1), ("seed", 0)):
-        if type(cfg[name]) is not int or cfg[name] < minimum:
-            raise CganError(f"{name}={cfg[name]}: expected a whole number from {minimum}")
+    check_whole("n", cfg.n, 1)
+    check_whole("seed", cfg.seed, 0)
     check_truncation(cfg.truncation)
     check_device(cfg.device)
-    if cfg.format not in (None, *FORMATS):
-        raise CganError(f"format={cfg.format}: expected one of {', '.join(FORMATS)}")
-    if len([name for name in ("interpolate", "style", "mix") if cfg[name] is not None]) > 1:
+    if cfg.format is not None:
+        check_choice("format", cfg.format, FORMATS)
+    if sum(cfg[name] is not None for name in ("interpolate", "style", "mix")) > 1:
         raise CganError("interpolate, style and mix exclude each other: choose one")
     if cfg.mix is not None and (len(seeds := listed(cfg.mix)) != 2 or not all(map(_is_seed, seeds))):
         raise CganError(f"mix={seeds}: expected two seeds, such as mix=[1,2]")

@@ -8,9 +8,10 @@ import socket
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -20,12 +21,13 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from cgan.callbacks.checkpoints import LastCheckpoint
 from cgan.callbacks.quality import SCORE, Quality
 from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
-from cgan.checkpoint import read_description
+from cgan.checkpoint import load_generator, read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.commands import command
 from cgan.data.datamodule import ImageData
@@ -34,8 +36,11 @@ from cgan.errors import CganError
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import beside_real
 from cgan.module import ConditionalGAN
+from cgan.networks.base import Generator
 from cgan.plugins import load_plugins, typed_plugins
 from cgan.records.run import RunRecord, read_run
+from cgan.sampling.draw import draw
+from cgan.sampling.grids import image_grid
 from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.by_number import choose_by_number
@@ -51,16 +56,20 @@ BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
 SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 
-class TrainResult(NamedTuple):
-    """What a run leaves behind; the values, and those of real images, are of the best epoch, if quality was measured.
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
 
-    ``quality_share`` is the share of the run's time that went to evaluating.
+    Attributes:
+        folder: The run folder: checkpoints, images, curves, logs.
+        values: What was measured at the best epoch, by name; empty with ``quality=none``.
+        real_values: The same values of held-out real images.
+        quality_share: The share of the run's time that went to evaluating.
     """
 
     folder: Path
-    best: Path | None
-    values: dict[str, float]
-    real_values: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
+    real_values: dict[str, float] = field(default_factory=dict)
     quality_share: float = 0.0
 
     @property
@@ -68,8 +77,21 @@ class TrainResult(NamedTuple):
         """The best Fréchet distance: what a sweep minimises."""
         return self.values.get(SCORE)
 
+    @cached_property
+    def generator(self) -> Generator:
+        """The averaged generator of the best epoch (of the last one with ``quality=none``), ready for ``draw``."""
+        return load_generator(self.folder)
 
-def run(cfg: DictConfig) -> TrainResult:
+    def grid(self, n: int = 10, seed: int = 0) -> Image.Image:
+        """Draw a row of ``n`` images of each class."""
+        spec = self.generator.spec
+        assert spec is not None
+        labels = torch.tensor(shown := spec.shown_labels()).repeat_interleave(n)
+        names = [spec.class_names[label] for label in shown]
+        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=names)
+
+
+def run(cfg: DictConfig) -> Run:
     """Train as configured, or go on from ``cfg.ckpt``.
 
     Raises:
@@ -99,7 +121,7 @@ def run(cfg: DictConfig) -> TrainResult:
     return result
 
 
-def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> TrainResult:
+def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> Run:
     resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
     data = build_data(cfg)
     images = length_in_images(cfg, data, checkpoint, measured_pace)
@@ -293,16 +315,14 @@ def opening_message(module: ConditionalGAN, folder: Path, batch_size: int, devic
     return f"Training {networks} on {data}\nGlobal batch: {batch}\nRun folder: {folder}"
 
 
-def summarise(folder: Path, quality: Quality | None) -> TrainResult:
+def summarise(folder: Path, quality: Quality | None) -> Run:
     """Pick the best epoch's quality values."""
-    if quality is None or (evaluated := quality.best) is None:
-        return TrainResult(folder, None, {}, {})
-    best = folder / "checkpoints" / "best.ckpt"
-    real = quality.suite.real.values
-    return TrainResult(folder, best if best.exists() else None, evaluated.point.values, real, quality.share)
+    if quality is None or quality.best is None:
+        return Run(folder)
+    return Run(folder, quality.best.point.values, quality.suite.real.values, quality.share)
 
 
-def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) -> None:
+def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: Run) -> None:
     """Send the choices of this run and its best values to the loggers: TensorBoard shows them in its HParams tab."""
     chosen = HydraConfig.get().runtime.choices
     names = {group: str(option) for group, option in chosen.items() if not group.startswith("hydra/")}
@@ -311,7 +331,7 @@ def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: TrainResult) 
     log_result(trainer.lightning_module, choices, result.values)
 
 
-def closing_message(result: TrainResult, plugins: list[str]) -> str:
+def closing_message(result: Run, plugins: list[str]) -> str:
     """Say how good the best epoch is, where the pictures lie and what to type next."""
     folder = shlex.quote(str(result.folder))
     draw = command("sample", *plugins, "classes=all", "n=10", f"ckpt={result.folder}")
