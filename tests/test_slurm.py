@@ -1,13 +1,16 @@
 """On a real SLURM: jobs that are interrupted go on, and nodes train together. The jobs are `examples/train.sbatch`."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cluster import INSTALLED, Cluster, started
-from processes import TINY, train
+from processes import ROOT, TINY, train
 from test_ddp import PLAIN, assert_same_curves
 from test_resume import SAVED_OFTEN, assert_same_run, checkpoint
+from test_sweeps import FAST, table
 
 pytestmark = [
     pytest.mark.xdist_group("slurm"),
@@ -39,6 +42,15 @@ def test_a_job_that_slurm_warns_of_its_time_limit_requeues_itself_and_ends_in_th
     assert job.state()["Restarts"] == "1"
     assert "Stopped by SIGUSR1" in job.words()
     assert_same_run(job.folder, uninterrupted)
+
+
+def test_a_job_that_is_warned_before_training_starts_requeues_itself_too(cluster: Cluster, tmp_path: Path) -> None:
+    job = cluster.submit(*TINY, "trainer.max_epochs=1", cwd=tmp_path)
+    job.until(lambda: "Loading PyTorch" in job.words()).cancel("--signal=USR1")
+    assert job.wait() == "COMPLETED", job.words()
+    assert job.state()["Restarts"] == "1"
+    assert "Stopped by SIGUSR1 before training started" in job.words()
+    assert checkpoint(job.folder)["cgan"]["steps"] == 18
 
 
 def test_a_preempted_job_goes_on_to_the_same_bits(cluster: Cluster, uninterrupted: Path, tmp_path: Path) -> None:
@@ -79,6 +91,18 @@ def test_two_nodes_train_as_one_process_with_twice_the_batch(cluster: Cluster, t
     assert "Global batch: 2 x 4 = 8 images" in job.words()
     assert "site-packages" not in job.words()  # no warnings
     assert_same_curves(job.folder, tmp_path / "run")
+
+
+def test_a_sweep_of_jobs_names_the_one_that_failed(cluster: Cluster, tmp_path: Path) -> None:
+    """Without SLURM's accounting, which submitit asks for, too."""
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *FAST, "data.batch_size=8,99999", "hydra.sweep.dir=sweep"]
+    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10"]
+    done = subprocess.run([*command, *launcher], cwd=tmp_path, env=cluster.env, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "1 of 2 runs failed: run 1: " in done.stderr.splitlines()[-1]
+    assert [row[:2] for row in table(tmp_path / "sweep")][2] == ["1", "failed"]
+    assert checkpoint(tmp_path / "sweep" / "0")["cgan"]["steps"] > 0
+    assert done.stderr.count("accounting storage is disabled") < 20
 
 
 def test_two_jobs_that_start_together_have_two_folders(cluster: Cluster, tmp_path: Path) -> None:

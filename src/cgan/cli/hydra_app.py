@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from cgan.cli.errors import one_line_errors, report, wants_traceback
 from cgan.cli.overrides import check_additions, completed, explained
 from cgan.config import CONF
-from cgan.tasks.resume import is_first_process
+from cgan.tasks.resume import is_first_process, requeue_until_training
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ def run(name: str, prefix: list[str]) -> None:
 
     ``prefix`` is what stands before the arguments on the command line.
     """
+    if name == "train":
+        requeue_until_training()
     sys.argv[1:] = arguments = completed(name, sys.argv[1:])
 
     def job(cfg: DictConfig) -> Any:

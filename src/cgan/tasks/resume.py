@@ -3,9 +3,12 @@
 import hashlib
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
@@ -55,9 +58,30 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     return [*flags, *kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
 
 
-def started_again() -> bool:
-    """Whether SLURM or torchrun started this process again after an end that was not its own."""
-    return any(os.environ.get(name, "0") != "0" for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+def started_again(folder: Path) -> bool:
+    """Whether SLURM or torchrun started this process again after an end that was not its own, training in ``folder``.
+
+    torchrun's own count is that of one node: after a process has died the other nodes' stays 0. So all processes
+    compare the checkpoints with those at the first start.
+    """
+    if not _has_torchruns_store():
+        counts = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
+        return any(os.environ.get(name, "0") != "0" for name in counts)
+    newest = str(max((path.stat().st_mtime_ns for path in folder.glob("checkpoints/*.ckpt")), default=0))
+    return _agreed_on("cgan_checkpoint_at_first", newest) != newest
+
+
+def requeue_until_training() -> None:
+    """Let SIGUSR1 put a SLURM job back into the queue before training starts, when nothing is there to be saved."""
+    if "SLURM_JOB_ID" in os.environ:
+        signal.signal(signal.SIGUSR1, _requeue_at_once)
+
+
+def _requeue_at_once(number: int, frame: FrameType | None) -> None:
+    print("Stopped by SIGUSR1 before training started", file=sys.stderr)
+    if is_first_process():
+        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
+    raise SystemExit(128 + number)
 
 
 def is_first_process() -> bool:
@@ -113,19 +137,23 @@ def _common_folder(arguments: list[str], runs: Path) -> list[str]:
     if "SLURM_JOB_ID" in os.environ:
         command = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]  # a job may train more than once
         name = f"slurm_{os.environ['SLURM_JOB_ID']}_{command}"
-    elif os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        name = _agreed_on(time.strftime("%Y-%m-%d_%H-%M-%S"))
+    elif _has_torchruns_store():
+        name = _agreed_on("cgan_run_folder", time.strftime("%Y-%m-%d_%H-%M-%S"))
     else:
         return []
     return [f"hydra.run.dir={quoted((runs / 'runs' / name).absolute())}"]
 
 
-def _agreed_on(name: str) -> str:
-    """Return the name that the first of torchrun's processes suggested."""
+def _has_torchruns_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _agreed_on(key: str, value: str) -> str:
+    """Return the value that the first of torchrun's processes suggested; it outlives their restarts."""
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    return store.compare_set("cgan_run_folder", "", name).decode()
+    return store.compare_set(key, "", value).decode()
 
 
 def _stored_overrides(stored: Path) -> list[Override]:
