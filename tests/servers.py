@@ -26,10 +26,11 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Server(NamedTuple):
-    """A program that answers at ``address``; what it prints goes to the file ``output``."""
+    """A program that answers at ``address``; what it prints goes to the file ``output``; ``pid`` is its process."""
 
     address: str
     output: Path
+    pid: int
 
 
 @contextmanager
@@ -38,9 +39,9 @@ def serving(*arguments: str, folder: Path, path: str = "", host: str = "127.0.0.
     with socket.socket() as free:
         free.bind((host, 0))
         port = free.getsockname()[1]
-    server = Server(f"http://{host}:{port}", folder / f"server_{port}.txt")
+    written = folder / f"server_{port}.txt"
     paths = os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")])
-    with server.output.open("wb") as output:
+    with written.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *(argument.format(port=port) for argument in arguments)],
             cwd=folder,
@@ -48,6 +49,7 @@ def serving(*arguments: str, folder: Path, path: str = "", host: str = "127.0.0.
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+    server = Server(f"http://{host}:{port}", written, process.pid)
     try:
         until(lambda: process.poll() is not None or _answers(f"{server.address}/{path}"), "the server answers")
         assert process.poll() is None, server.output.read_text()

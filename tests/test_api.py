@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import random
 import re
 import shutil
 import socket
@@ -21,6 +22,7 @@ import pytest
 import schemathesis
 import torch
 from hypothesis import HealthCheck, given, settings
+from load import ask, requests
 from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -455,3 +457,12 @@ def test_responses_keep_the_openapi_document(server, mode):
 
         if mode is GenerationMode.POSITIVE or operation.path not in ("/healthz", "/v1/models", "/metrics"):
             keeps_the_document()
+
+
+def test_many_clients_some_of_which_are_slow_or_leave(server):
+    """Some seconds of `python tests/campaign.py api`."""
+    load = asyncio.run(ask(server, requests(server, 3), clients=8, seconds=2, chance=random.Random(1)))
+    assert load.failures == []
+    assert load.statuses[200] > 0
+    assert load.statuses[422] > 0
+    assert httpx.get(f"{server}/v1/classes/7", timeout=PATIENCE).status_code == 200

@@ -64,3 +64,15 @@ def test_pictures_of_networks_are_those_of_the_networks():
     assert found == drawn, "run python tools/diagrams.py"
     light = re.findall(r'class="shape">(.+?)<', drawn["light_generator.svg"])
     assert light == ["96", "64 x 7 x 7", "32 x 7 x 7", "32 x 14 x 14", "16 x 14 x 14", "4 x 28 x 28", "1 x 28 x 28"]
+
+
+def test_every_test_that_a_page_names_exists():
+    named = {
+        found
+        for page in [*(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md"]
+        for found in re.findall(r"`(test_\w+\.py)::(test_\w+)(\.\.\.)?`", page.read_text())
+    }
+    assert len(named) > 50
+    for file, name, shortened in named:
+        source = (ROOT / "tests" / file).read_text()
+        assert re.search(rf"^def {name}{'' if shortened else chr(92) + '('}", source, re.M), f"{file}::{name}"

@@ -309,7 +309,7 @@ def test_every_flipped_bit_is_named(tmp_path: Path) -> None:
 def test_damaged_files_of_every_kind(kind: str, tmp_path: Path) -> None:
     """Some of what `python tests/campaign.py mutate` runs by the thousand."""
     count = 8 if kind == "parquet" else 40
-    (seen,) = run_kinds(tmp_path, count, 1, [kind]).values()
+    (seen,) = run_kinds(tmp_path, count, 2, [kind]).values()
     assert seen.failures == []
     assert seen.counts.total() == count
     assert seen.counts["refused"] > 0
