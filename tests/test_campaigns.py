@@ -26,4 +26,5 @@ def test_killed_or_short_of_disk_work_ends_as_if_nothing_had_happened(name: str,
     expected, seconds = uninterrupted(WORKS[name], folders[0])
     assert killed(WORKS[name], folders[1], expected, seconds, 2, random.Random(3)).kills > 0
     if may_mount(tmp_path / "mount"):
-        assert on_a_full_disk(WORKS[name], folders[2], expected, 0.1, random.Random(1)), "100 kB are too small"
+        too_small = on_a_full_disk(WORKS[name], folders[2], expected, 0.1, random.Random(1))
+        assert too_small == (name == "export"), "without room for a cache the pictures are read all the same"
