@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo site docs test lint audit sbom clean
+.PHONY: help demo site docs figures test lint audit sbom clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,11 @@ docs: .venv/installed ## Build the documents as a site, without a dead link: bui
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/mkdocs build --strict
 	@echo "Look at it: build/docs/index.html"
+
+figures: .venv/installed ## Draw the documents' figures and generated pages again; trains for a few minutes
+	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/diagrams.py
+	$(BIN)/python tools/curve_figures.py
 
 test: .venv/installed ## Run ruff, mypy, import-linter and pytest
 	$(BIN)/ruff check .

@@ -86,17 +86,29 @@ def page(results: Results) -> str:
     """Return the page as Markdown."""
     parts = [
         "# Performance",
-        "Written by `python benchmarks/run.py` from [performance.json](performance.json); one part alone: "
-        "`python benchmarks/training.py`, then `python benchmarks/report.py`. Values are medians with quartiles. "
-        "GPU targets are not measured: no part of this page was run on a GPU."
-        if not any(section["hardware"]["gpu"] for section in results.values())
-        else "",
+        "**Question.** Is training as fast as a loop that somebody writes by hand, and what do drawing, starting, "
+        "measuring and growing cost?",
+        "**Protocol.** What is compared runs in turns in one process, or as whole processes; values are medians with "
+        "quartiles. Each section names its hardware and the load beside it. Written by `python benchmarks/run.py` from "
+        "[performance.json](performance.json); one part alone: `python benchmarks/training.py`, then "
+        "`python benchmarks/report.py`.",
+        conclusion(results),
         f"![Ratios and growth]({PLOT.name})",
     ]
     for key, (title, words) in SECTIONS.items():
         if key in results:
             parts += [f"## {title}", words, hardware_line(results[key]["hardware"]), table(rows_of(results[key]))]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def conclusion(results: Results) -> str:
+    """Say which targets hold."""
+    rows = [row for section in results.values() for row in rows_of(section) if row.holds is not None]
+    missed = [row.what for row in rows if not row.holds]
+    words = f"**Conclusion.** {len(rows) - len(missed)} of {len(rows)} targets hold"
+    words += f"; not: {', '.join(missed)}." if missed else "."
+    gpu = any(section["hardware"]["gpu"] for section in results.values())
+    return words if gpu else f"{words} No part of this page was run on a GPU."
 
 
 def hardware_line(hardware: dict[str, Any]) -> str:

@@ -466,3 +466,32 @@ def test_many_clients_some_of_which_are_slow_or_leave(server):
     assert load.statuses[200] > 0
     assert load.statuses[422] > 0
     assert httpx.get(f"{server}/v1/classes/7", timeout=PATIENCE).status_code == 200
+
+
+def clients(language: str) -> str:
+    """Return the client of the documents in a language."""
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text().split("## Clients")[1]
+    return re.search(rf"^```{language}\n(.*?)^```", page, re.M | re.S)[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "program"), [("bash", ["bash", "-e"]), ("python", [sys.executable]), ("javascript", ["node"])]
+)
+def test_the_clients_of_the_documents_draw(server, tmp_path, language, program):
+    if not shutil.which(program[0]) or (language == "bash" and not shutil.which("curl")):
+        pytest.skip(f"no {program[0]} here")
+    client = tmp_path / {"javascript": "client.mjs"}.get(language, "client")
+    client.write_text(clients(language).replace("http://127.0.0.1:8000", server))
+    done = subprocess.run([*program, str(client)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if language == "bash":
+        assert Image.open(tmp_path / "sevens.png").width > 280
+        assert Image.open(tmp_path / "morph.gif").n_frames == 30
+        assert len(zipfile.ZipFile(tmp_path / "year.zip").namelist()) == 5
+        assert json.loads((tmp_path / "style.json").read_text())["read_as"] == "7"
+    elif language == "python":
+        assert done.stdout == "(4, 28, 28) [2 0 2 6]\n"
+    else:
+        lines = [line.split() for line in done.stdout.splitlines()]
+        assert [line[1:3] for line in lines] == [["7", "5"], ["7", "6"], ["7", "7"]]
+        assert pixels(base64.b64decode(lines[0][3].partition(",")[2])).shape == (28, 28)

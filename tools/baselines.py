@@ -13,10 +13,15 @@ from cgan.reporting.table import markdown_table, number
 
 HEAD = """# Baselines
 
-Written by `python tools/baselines.py` from the records of `evaluate.py` in `{folder}`; do not edit by hand.
-Rows of one table share data and protocol; the last row has the values of real images in the role of the samples.
-Time to train counts training alone, up to the checkpoint that was evaluated.
+**Question.** How near do this project's own generators come to real images, and after how long?
+
+**Protocol.** Rows of one table share data, features and number of samples; the last row has the values of real images
+in the role of the samples. Time to train counts training alone, up to the checkpoint that was evaluated. Written by
+`python tools/baselines.py` from the records of `evaluate.py` in `{folder}`; do not edit by hand.
 """
+CONCLUSION = (
+    "**Conclusion.** In the order of the rows, by Fréchet distance; no row is expected below that of real images."
+)
 SHOWN = (
     "fid",
     "label_agreement",
@@ -76,7 +81,7 @@ def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
     )
     meanings = [f"- *{entry.title}* ({entry.advice}): {entry.sentence}" for entry in shown]
     title = f"## {protocol.data}, {protocol.features} features, {protocol.n:,} samples"
-    return "\n".join([title, "", how, "", markdown_table(rows), "", *meanings, "", *commands, ""])
+    return "\n".join([title, "", how, "", markdown_table(rows), "", CONCLUSION, "", *meanings, "", *commands, ""])
 
 
 def _refuse_other_reference(real: Entry, other: Entry, protocol: Protocol) -> None:
