@@ -10,6 +10,8 @@ import random
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
