@@ -100,8 +100,9 @@ def load_generator(
     check_choice("weights", weights, _PREFIX)
     found = find_generator(path).path
     described, state = _read_folder(found) if found.is_dir() else _read_checkpoint(found, weights)
-    generator = _rebuild(found, described, state)
-    return generator.to(device).eval().requires_grad_(False)
+    generator = _rebuild(found, described, state).eval().requires_grad_(False)
+    generator.to(memory_format=torch.channels_last)  # as in training: in another order sums are rounded otherwise
+    return generator.to(device)
 
 
 def read_description(path: Path) -> dict[str, Any]:
