@@ -24,8 +24,11 @@ demo: .venv/installed ## Train on real digits, draw them, say where everything l
 	@echo "Every epoch: logs/train/runs/demo/samples/    curves: logs/train/runs/demo/curves.png"
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir logs"
 
-site: .venv/installed ## Build the page that draws in any browser; needs npm, which fetches its runtime
-	$(BIN)/python export.py format=web out=site ckpt=pretrained
+site: .venv/installed ## Build the documents with demos that draw in any browser; needs npm, which fetches their runtime
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	DEMO=demo/index.html $(BIN)/mkdocs build --strict --quiet --site-dir site
+	$(BIN)/python export.py format=web out=site/demo ckpt=pretrained
+	$(BIN)/python export.py format=web out=site/hands ckpt=pretrained/signs
 	@echo "Look at it: $(BIN)/python -m http.server -d site    and open http://localhost:8000"
 
 docs: .venv/installed ## Build the documents as a site, without a dead link: build/docs/index.html

@@ -2,9 +2,9 @@
 
 import sys
 
-from cgan.cli import other_commands
+from cgan.cli.commands import COMMANDS
 from cgan.cli.errors import one_line_errors
 
 if __name__ == "__main__":
     with one_line_errors():
-        other_commands("data")(sys.argv[1:])
+        COMMANDS["data"](sys.argv[1:])

@@ -113,6 +113,7 @@ def test_the_script_draws_numpys_latents_value_by_value() -> None:
 
 def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) -> None:
     page = opened()
+    expect(page.locator("#data")).to_have_text("MNIST")
     shown = np.stack([pixels(canvas) for canvas in page.locator("#pictures canvas").all()])
     z = latents_by_seed([7] * 8, list(range(43, 51)), 64)
     assert np.abs(shown.astype(int) - drawn(sites / "digits", z, one_hot([7] * 8, 10))).max() <= 1
@@ -168,6 +169,7 @@ def test_no_text_breaks_the_page(opened: Open, width: int) -> None:
         expect(page.get_by_role("alert").filter(has_text="Expected")).to_have_count(0)
     page.get_by_label("Number", exact=True).fill("4096")
     expect(page.get_by_role("button", name="4096, seed 43")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("4096 in 4 styles, seeds 43 to 46")
     assert page.locator("html").evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
 
 
@@ -192,6 +194,7 @@ def test_the_keyboard_reaches_everything_in_order(opened: Open) -> None:
     page.get_by_role("slider", name="Position").focus()
     page.keyboard.press("Home")
     expect(page.get_by_role("button", name="0 % from 3 to 8")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("0 % from 3 to 8")
 
 
 def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Path) -> None:

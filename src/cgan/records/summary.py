@@ -35,8 +35,7 @@ class Summary:
             length = f", {self.epochs:.3g} epoch{'' if self.epochs == 1 else 's'}"
         elif self.images_seen:
             length = f", {self.images_seen:,} images"
-        data = _ACRONYMS.sub(lambda found: found[0].upper(), self.data.replace("_", " "))
-        return f"{self.model} on {data}{length}"
+        return f"{self.model} on {data_title(self.data)}{length}"
 
     def __str__(self) -> str:
         """Return one line, such as ``light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)``."""
@@ -50,6 +49,11 @@ class Summary:
         if self.epochs is None or self.epochs >= 1:
             return None
         return f"trained for {self.epochs:.2g} epochs only: expect noise; train longer, or name another with ckpt="
+
+
+def data_title(name: str) -> str:
+    """Return what people call a data set: ``fashion MNIST`` for ``fashion_mnist``, ``CIFAR10`` for ``cifar10``."""
+    return _ACRONYMS.sub(lambda found: found[0].upper(), name.replace("_", " "))
 
 
 def summarise(path: Path, logs: Path = Path("logs")) -> Summary:

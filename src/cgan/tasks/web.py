@@ -18,6 +18,7 @@ from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks import Generator
 from cgan.networks.base import StyleBased
+from cgan.records.summary import data_title
 from cgan.tasks.onnx import compressed, run_onnx, to_onnx
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes]) -> N
         "truncation": torch.rand(64, 1),
     }
     model = _small(to_onnx(Blending(generator).eval(), example), example)
-    about = {**generator.spec.to_dict(), "z_dim": generator.z_dim}
+    about = {**generator.spec.to_dict(), "name": data_title(generator.spec.name), "z_dim": generator.z_dim}
     files = {
         **{path.name: path.read_bytes() for path in PAGE.iterdir()},
         "onnxruntime.mjs": runtime["ort.wasm.bundle.min.mjs"],

@@ -121,6 +121,7 @@ const parts = {
       caption: `seed ${seed}`,
     }));
     show(element("numbers"), strips);
+    element("status").textContent = `${state.number} in ${STYLES} styles, seeds ${seeds[0]} to ${seeds.at(-1)}`;
   },
 
   async morph() {
@@ -136,6 +137,7 @@ const parts = {
       images: [image], name: `${names[index]}, seed ${state.seed}`, caption: captions[index],
     }));
     show(element("morph"), strips);
+    element("status").textContent = names[1];
   },
 };
 
@@ -179,9 +181,10 @@ const fields = {
 };
 
 function defaults() {
-  const name = (label) => about.class_names[Math.min(label, about.class_names.length - 1)];
+  const last = about.class_names.length - 1;
+  const name = (label) => about.class_names[Math.min(label, last)];
   const number = [..."2026"].every(isClass) ? "2026" : name(0);
-  return { class: name(7), seed: 43, truncation: 0.7, number, from: name(3), to: name(8), at: 0.5 };
+  return { class: name(7), seed: 43, truncation: 0.7, number, from: name(last > 3 ? 3 : 0), to: name(8), at: 0.5 };
 }
 
 /** Take what the address says after its #, where that makes sense. */
