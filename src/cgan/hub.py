@@ -19,7 +19,11 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Read ``hf://USER/NAME`` or ``hf://USER/NAME@REVISION``."""
+        """Read ``hf://USER/NAME`` or ``hf://USER/NAME@REVISION``.
+
+        Raises:
+            CganError: It is not of this form.
+        """
         found = re.fullmatch(rf"{PREFIX}([\w.-]+/[\w.-]+)(?:@(\S+))?", text)
         if not found:
             raise CganError(f"{text}: expected {PREFIX}USER/NAME or {PREFIX}USER/NAME@REVISION")

@@ -81,7 +81,11 @@ def plugin_of(cls: type) -> str | None:
 
 
 def refuse_unregistered(generator: object) -> None:
-    """Refuse a generator whose class no file can name."""
+    """Refuse a generator whose class no file can name.
+
+    Raises:
+        CganError: With the reason and what to do.
+    """
     cls = type(generator)
     if not isinstance(generator, Generator):
         raise CganError(f"{_path(cls)} is no generator: derive it from cgan.networks.Generator")

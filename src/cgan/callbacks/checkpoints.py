@@ -49,7 +49,11 @@ class LastCheckpoint(Checkpoint):
         self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write ``last.ckpt``; every rank calls this."""
+        """Write ``last.ckpt``; every rank calls this.
+
+        Raises:
+            CganError: It cannot be written; the one before is untouched.
+        """
         if trainer.is_global_zero and self.path.exists():
             keep(self.path, self.path.with_name("previous.ckpt"))
         trainer.save_checkpoint(self.path, weights_only=False)

@@ -44,7 +44,11 @@ class DigitNet(nn.Module):
 
 
 class DigitExtractor(ClassifierExtractor):
-    """The trained extractor."""
+    """The trained extractor.
+
+    Raises:
+        CganError: The weights beside the code are missing or not the recorded ones.
+    """
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         net = fused(DigitNet().eval())

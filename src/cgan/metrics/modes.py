@@ -27,7 +27,11 @@ class Modes(Metric):
     values = described("modes", "modes_kl", "digit_agreement")
 
     def prepare(self, real: RealImages) -> None:
-        """Load the classifier."""
+        """Load the classifier.
+
+        Raises:
+            CganError: The images are not 28x28.
+        """
         if (size := tuple(real.reference.images.shape[2:])) != (28, 28):
             raise CganError(f"metrics=modes reads 28x28 digits in each channel, found images of {size[0]}x{size[1]}")
         self.digits = DigitExtractor()

@@ -58,7 +58,11 @@ class ClassifierExtractor(Extractor):
         self.name = name or f"own_{self.weights_hash()[:6]}"
 
     def check(self, spec: DataSpec) -> None:
-        """Refuse images of another shape or of other classes; those of data without labels are not known."""
+        """Refuse images of another shape or of other classes; those of data without labels are not known.
+
+        Raises:
+            CganError: The images of ``spec`` are something else.
+        """
         known = spec.num_classes == 1 or spec.class_names == self.spec.class_names
         if spec.img_shape != self.spec.img_shape or not known:
             raise CganError(
@@ -81,7 +85,11 @@ class ClassifierExtractor(Extractor):
 
 
 class Cifar10Extractor(ClassifierExtractor):
-    """The bundled classifier of CIFAR-10, made by ``cgan features``; see docs/classifiers.md."""
+    """The bundled classifier of CIFAR-10, made by ``cgan features``; see docs/classifiers.md.
+
+    Raises:
+        CganError: The weights beside the code are missing or not the recorded ones.
+    """
 
     def __init__(self, weights: Path = CIFAR10) -> None:
         verified(weights, CIFAR10_SHA256)
@@ -176,7 +184,11 @@ def packed(found: ClassifierExtractor) -> bytes:
 
 
 def read_classifier(path: Path) -> ClassifierExtractor:
-    """Read what :func:`packed` gave."""
+    """Read what :func:`packed` gave.
+
+    Raises:
+        CganError: The file is missing or something else.
+    """
     try:
         stored, words = unsealed(path, required=False)
         about: dict[str, Any] = json.loads(words["about"])
@@ -191,7 +203,11 @@ def read_classifier(path: Path) -> ClassifierExtractor:
 
 
 def verified(path: Path, sha256: str) -> bytes:
-    """Return the bytes of a bundled file."""
+    """Return the bytes of a bundled file.
+
+    Raises:
+        CganError: It is missing, or not the recorded one.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

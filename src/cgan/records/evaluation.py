@@ -142,7 +142,11 @@ def read_evaluation(path: Path) -> EvaluationRecord:
 
 
 def write_evaluation(path: Path, record: EvaluationRecord) -> None:
-    """Write a record, whole or not at all."""
+    """Write a record, whole or not at all.
+
+    Raises:
+        CganError: The file cannot be written.
+    """
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False, allow_nan=False)
     write_file(path, (text + "\n").encode())
 

@@ -47,7 +47,11 @@ _KINDS = get_type_hints(RunRecord)
 
 
 def write_run(folder: Path, record: RunRecord) -> None:
-    """Write ``run.json``, whole or not at all."""
+    """Write ``run.json``, whole or not at all.
+
+    Raises:
+        CganError: It cannot be written.
+    """
     content = {"format": FORMAT, "version": VERSION, **asdict(record)}
     write_file(folder / _RECORD, (json.dumps(content, indent=1) + "\n").encode())
 
@@ -84,7 +88,11 @@ def is_locked(path: Path) -> bool:
 
 
 def new_folder(requested: Path) -> Path:
-    """Make ``requested``, or ``requested_2``, ``requested_3``, ... where that exists; no two processes get the same."""
+    """Make ``requested``, or ``requested_2``, ``requested_3``, ... where that exists; no two processes get the same.
+
+    Raises:
+        CganError: It cannot be made.
+    """
     folder, number = requested, 1
     while True:
         try:

@@ -96,7 +96,11 @@ def to_labels(classes: Any, generator: Generator) -> Tensor:
 
 
 def check_truncation(truncation: Any) -> None:
-    """Refuse what is no finite number from 0."""
+    """Refuse what is no finite number from 0.
+
+    Raises:
+        CganError: It is not.
+    """
     if type(truncation) is bool or not isinstance(truncation, Real) or not 0 <= float(truncation) < math.inf:
         raise CganError(f"truncation={truncation}: expected a number from 0; 1 leaves the variety as it is")
 
