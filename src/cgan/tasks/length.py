@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
-from cgan.errors import CganError
+from cgan.errors import CganError, check_whole
 
 log = logging.getLogger(__name__)
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -71,8 +71,7 @@ def length_in_images(cfg: DictConfig, data: ImageData, checkpoint: str | Path | 
         CganError: ``max_images`` or ``budget`` is no number of images or no time, or too short a time.
     """
     if cfg.max_images is not None:
-        if not isinstance(cfg.max_images, int) or cfg.max_images < 1:
-            raise CganError(f"max_images={cfg.max_images}: expected a number of images from 1")
+        check_whole("max_images", cfg.max_images, 1)
         return cfg.max_images
     if cfg.budget is None:
         return None
