@@ -55,7 +55,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) -
         if network == "StyleGenerator":
             generator.mean_w.normal_()
             save_generator(generator, folder / "styled.cgan")
-        web.export_site(generator.eval().requires_grad_(False), folder / spec.name, runtime)
+        web.export_site(generator.eval().requires_grad_(False), folder / spec.name, runtime, f"hf://me/{spec.name}")
     return folder
 
 
@@ -206,7 +206,8 @@ def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Pat
     page.get_by_label("Class", exact=True).select_option("animal 12")
     expect(page.get_by_role("button", name="animal 12, seed 2.")).to_be_visible()
     expect(page.get_by_label("Number", exact=True)).to_be_hidden()
-    expect(page.locator("#command")).to_have_text("cgan sample 'classes=animal 12' n=1 seed=2 truncation=0.7")
+    command = "cgan sample 'classes=animal 12' n=1 seed=2 truncation=0.7 ckpt=hf://me/colours"
+    expect(page.locator("#command")).to_have_text(command)
     page = opened("one")
     expect(page.get_by_role("radio")).to_have_count(0)
     expect(page.get_by_role("button", name="thing, seed 43")).to_be_visible()

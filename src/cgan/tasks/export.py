@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.hub import PREFIX
 from cgan.networks import Generator
 from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
@@ -54,7 +55,8 @@ def run(cfg: DictConfig) -> Path:
     if cfg.format == "onnx":
         export_onnx(generator, out)
     elif cfg.format == "web":
-        export_site(generator, out, runtime)
+        public = str(cfg.ckpt).startswith(("pretrained", PREFIX))  # a path is known here alone
+        export_site(generator, out, runtime, str(cfg.ckpt) if public else None)
     else:
         licences = Licences(str(cfg.license), str(cfg.data_license or "not stated"))
         export_folder(generator, out, origin_of(found, generator), evaluation, licences, half=cfg.half)

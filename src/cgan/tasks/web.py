@@ -51,13 +51,14 @@ class Blending(nn.Module):
         return self.generator.paint(mean + truncation.unsqueeze(2) * (self.generator.map(z, embedding) - mean))
 
 
-def export_site(generator: Generator, out: Path, runtime: dict[str, bytes]) -> None:
+def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt: str | None = None) -> None:
     """Write the page, which draws without a network once it is loaded; any static host serves it.
 
     Args:
         generator: With its spec, in eval mode.
         out: A folder, made if needed.
         runtime: See :func:`web_runtime`.
+        ckpt: What others type after ``ckpt=`` to draw the same; the page's command names it.
 
     Raises:
         CganError: The ONNX exporter is not installed, onnxruntime draws other pictures, or ``out`` cannot be written.
@@ -70,7 +71,8 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes]) -> N
         "truncation": torch.rand(64, 1),
     }
     model = _small(to_onnx(Blending(generator).eval(), example), example)
-    about = {**generator.spec.to_dict(), "name": data_title(generator.spec.name), "z_dim": generator.z_dim}
+    known = {"name": data_title(generator.spec.name), "z_dim": generator.z_dim, "ckpt": ckpt}
+    about = generator.spec.to_dict() | known
     files = {
         **{path.name: path.read_bytes() for path in PAGE.iterdir()},
         "onnxruntime.mjs": runtime["ort.wasm.bundle.min.mjs"],

@@ -94,7 +94,8 @@ function command() {
   const chosen = `classes=${state.class}`;
   const quoted = /^[\w=.-]+$/.test(chosen) ? chosen : `'${chosen.replaceAll("'", "'\\''")}'`;
   const truncation = state.truncation === 1 ? [] : [`truncation=${state.truncation}`];
-  return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation].join(" ");
+  const ckpt = about.ckpt ? [`ckpt=${about.ckpt}`] : [];
+  return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation, ...ckpt].join(" ");
 }
 
 const parts = {
