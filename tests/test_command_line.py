@@ -9,7 +9,7 @@ from processes import ROOT, start
 
 from cgan.archive import to_bytes
 from cgan.cli.overrides import plain_words
-from cgan.commands import command
+from cgan.commands import command, installed
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.tasks.resume import resumed_arguments
@@ -210,6 +210,14 @@ def test_a_printed_command_names_what_runs(monkeypatch, started, expected):
     monkeypatch.setenv("PATH", "/nowhere")
     line = expected.format(python=sys.executable, cgan=Path(sys.executable).with_name("cgan"))
     assert command("sample", "classes=all", "ckpt=a b") == line.replace(f"{ROOT}/", "")
+
+
+@pytest.mark.parametrize(("path", "typed"), [("/nowhere", None), (None, "tensorboard")])
+def test_a_program_installed_beside_is_named_as_the_shell_finds_it(monkeypatch, path, typed):
+    monkeypatch.chdir("/")
+    beside = Path(sys.executable).with_name("tensorboard")
+    monkeypatch.setenv("PATH", path or str(beside.parent))
+    assert installed("tensorboard", "--logdir", "a b") == f"{typed or os.path.relpath(beside)} --logdir 'a b'"
 
 
 def test_a_pasted_command_finds_its_run(monkeypatch, tmp_path):

@@ -18,6 +18,11 @@ def command(name: str, *arguments: str) -> str:
     return shlex.join([*_program(name), *arguments])
 
 
+def installed(name: str, *arguments: str) -> str:
+    """Return a command of a program that was installed with this one, such as ``tensorboard``, for the same shell."""
+    return shlex.join([_typed(Path(sys.executable).with_name(name), name), *arguments])
+
+
 def _program(name: str) -> list[str]:
     started = Path(sys.argv[0])
     if started.name == "cgan":

@@ -29,7 +29,7 @@ from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
 from cgan.checkpoint import load_generator, read_description
 from cgan.checkpoint_io import CheckpointFiles
-from cgan.commands import command
+from cgan.commands import command, installed
 from cgan.data.datamodule import ImageData
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
@@ -342,7 +342,7 @@ def closing_message(result: Run, plugins: list[str]) -> str:
             *([f"Evaluating: {result.quality_share:.1%} of the time"] if values else []),
             f"Pictures:   {folder}/samples, {folder}/curves.png",
             f"Draw:       {draw}",
-            f"Curves:     tensorboard --logdir {folder}",
+            f"Curves:     {installed('tensorboard', '--logdir', str(result.folder))}",
         ]
     )
 
