@@ -1,5 +1,6 @@
 """The scripts in processes of their own, forked from one server that has imported torch already."""
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -88,6 +89,16 @@ def error_line(run: Run, jobs: int = 0) -> str:
     assert "Traceback" not in run.words()
     assert "unexpected" not in lines[-1]
     return lines[-1]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            if int(place.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(place.parent.name))
+    return found
 
 
 def _script(command: list[str], cwd: Path, streams: list[Path], env: dict[str, str], limits: dict[int, int]) -> None:

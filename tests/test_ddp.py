@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from processes import ROOT, TINY, error_line, start, train
+from processes import ROOT, TINY, children, error_line, start, train
 
 # No batch norm, no dropout, and a large eps: where gradients are small, Adam else magnifies rounding.
 STEADY = [f"+optimizer.{side}.eps=0.1" for side in "dg"] + [f"optimizer.{side}.lr=0.02" for side in "dg"]
@@ -81,6 +81,38 @@ def test_torchrun_makes_one_folder_and_resumes(one_process: Path, tmp_path: Path
     assert 0 < steps < 36
     train("ckpt=last", "trainer=cpu", "data.batch_size=8", cwd=tmp_path)
     assert_same_curves(folder, one_process)
+
+
+def test_a_worker_killed_on_one_of_two_nodes_costs_no_more_than_the_last_checkpoint(tmp_path: Path) -> None:
+    """Two agents of torchrun, as on two nodes; one of them restarts its own worker and the other's."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=1", "--local-addr=127.0.0.1"]
+    meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test"]
+    arguments = [*PLAIN, "trainer=ddp_cpu", "trainer.num_nodes=2", "trainer.devices=1", "data.batch_size=4"]
+    command = [sys.executable, "-m", "torch.distributed.run", *nodes, *meeting, str(ROOT / "train.py"), *arguments]
+    folder, files = tmp_path / "run", [tmp_path / f"{node}.txt" for node in range(2)]
+    agents = []
+    for file in files:
+        with file.open("w") as output:
+            agents.append(
+                subprocess.Popen(
+                    [*command, "checkpoint.every_n_batches=4", f"hydra.run.dir={folder}"],
+                    cwd=tmp_path,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
+                )
+            )
+    while not (folder / "checkpoints" / "last.ckpt").exists():
+        time.sleep(0.01)
+        assert [agent.poll() for agent in agents] == [None, None], files[0].read_text()
+    (worker,) = children(agents[1].pid)
+    os.kill(worker, signal.SIGKILL)
+    assert [agent.wait(600) for agent in agents] == [0, 0], files[0].read_text()
+    assert sum("Continuing from" in file.read_text() for file in files) == 1, "rank 0 says so"
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["cgan"]["steps"] == 36
 
 
 def test_sweeps_are_for_one_device(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class RunFolder(Callback):
                     config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))
             if self.owned and is_first_process():
                 folder = Path(config.hydra.run.dir)
-                claim(folder, folder / "checkpoints" if started_again(folder) else config.ckpt)
+                claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the sweep's folder, or refuse one that holds a sweep."""

@@ -58,17 +58,13 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     return [*flags, *kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
 
 
-def started_again(folder: Path) -> bool:
-    """Whether SLURM or torchrun started this process again after an end that was not its own, training in ``folder``.
+def started_again() -> bool:
+    """Whether this process may have been started again after an end that was not its own: by SLURM or torchrun.
 
-    torchrun's own count is that of one node: after a process has died the other nodes' stays 0. So all processes
-    compare the checkpoints with those at the first start.
+    torchrun does not tell a first start from a later one (its count is that of one node), and expects a script to go on
+    from the checkpoint that it finds.
     """
-    if not _has_torchruns_store():
-        counts = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
-        return any(os.environ.get(name, "0") != "0" for name in counts)
-    newest = str(max((path.stat().st_mtime_ns for path in folder.glob("checkpoints/*.ckpt")), default=0))
-    return _agreed_on("cgan_checkpoint_at_first", newest) != newest
+    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0" or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def requeue_until_training() -> None:
@@ -137,15 +133,13 @@ def _common_folder(arguments: list[str], runs: Path) -> list[str]:
     if "SLURM_JOB_ID" in os.environ:
         command = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]  # a job may train more than once
         name = f"slurm_{os.environ['SLURM_JOB_ID']}_{command}"
-    elif _has_torchruns_store():
+    elif os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         name = _agreed_on("cgan_run_folder", time.strftime("%Y-%m-%d_%H-%M-%S"))
+    elif "TORCHELASTIC_RUN_ID" in os.environ:
+        raise CganError("torchrun's processes have no store to agree on a run folder: type hydra.run.dir=FOLDER")
     else:
         return []
     return [f"hydra.run.dir={quoted((runs / 'runs' / name).absolute())}"]
-
-
-def _has_torchruns_store() -> bool:
-    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _agreed_on(key: str, value: str) -> str:

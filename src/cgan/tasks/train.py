@@ -103,7 +103,7 @@ def run(cfg: DictConfig) -> Run:
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
     folder = Path(cfg.trainer.default_root_dir)
-    checkpoint = cfg.ckpt or (newest_good(folder) if started_again(folder) else None)
+    checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
     choices = None
     if checkpoint and (before := read_run(folder)):
