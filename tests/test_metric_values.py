@@ -25,7 +25,7 @@ from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.suite import Suite
-from cgan.metrics.values import Description, describe
+from cgan.metrics.values import Description, beside_real, describe, short
 from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio
 
 
@@ -245,6 +245,12 @@ def test_every_value_is_described_for_people_once():
         assert (about.target is not None) == (about.direction == "near"), name
     assert describe("kid").needs == "1,000 samples"
     assert describe("label_agreement").advice == "higher is better"
+
+
+def test_numbers_keep_all_digits_before_the_point():
+    numbers = (1000.0, 12345.6, 999.9, 0.02561, -0.5)
+    assert [short(value) for value in numbers] == ["1,000", "12,346", "1,000", "0.0256", "-0.5"]
+    assert beside_real("modes", 1000.0, 999.0) == "Modes 1,000 (real images 999)"
 
 
 def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):

@@ -88,7 +88,12 @@ def describe(name: str) -> Description:
     return _REGISTRY.get(name) or Description(name, name)
 
 
+def short(value: float) -> str:
+    """Write a number with three significant digits, and all those before the point."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
 def beside_real(name: str, value: float, real: float | None) -> str:
     """Write a value for a line of text: its title, and that of real images where there is one."""
-    known = "" if real is None else f" (real images {real:.3g})"
-    return f"{describe(name).title} {value:.3g}{known}"
+    known = "" if real is None else f" (real images {short(real)})"
+    return f"{describe(name).title} {short(value)}{known}"

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgan.metrics.values import Description
+from cgan.metrics.values import Description, short
 from cgan.records.evaluation import EvaluationRecord
 from cgan.reporting.table import MAX_CLASSES, columns, shown
 
@@ -63,10 +63,10 @@ def _bars(axes: Axes, description: Description, record: EvaluationRecord) -> Non
     )
     axes.axvline(real, color="black", linestyle="--", linewidth=1)
     axes.set_title(
-        f"{description.title}\n{', '.join(filter(None, [description.advice, f'real {real:.3g}']))}", fontsize=9
+        f"{description.title}\n{', '.join(filter(None, [description.advice, f'real {short(real)}']))}", fontsize=9
     )
     for place, value in enumerate(values):
-        axes.text(1.02, place, f"{value:.3g}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        axes.text(1.02, place, short(value), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.locator_params(axis="x", nbins=4)
     if not any(values) and not real:
         axes.set_xlim(0, 0.01)  # nothing to show: the usual range would reach below zero

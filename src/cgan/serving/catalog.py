@@ -13,6 +13,7 @@ from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.config import model_name
 from cgan.errors import CganError
 from cgan.files import changed_at
+from cgan.metrics.values import short
 from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
 from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
@@ -39,7 +40,7 @@ class Value:
     @property
     def text(self) -> str:
         """The number, beside that of real images."""
-        return f"{self.value:.3g}" if self.real is None else f"{self.value:.3g} (real images {self.real:.3g})"
+        return short(self.value) if self.real is None else f"{short(self.value)} (real images {short(self.real)})"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cgan.commands import command
 from cgan.errors import CganError
+from cgan.metrics.values import short
 from cgan.serving.share import locked
 from cgan.serving.training import MAX_EPOCHS, Trainings, Watched
 from cgan.serving.ui.parts import MODEL, fragment, trainings
@@ -139,8 +140,8 @@ def _values(seen: Watched) -> None:
             record, entry = seen.evaluation
             for name, value in entry.values.items():
                 about, real = record.describe(name), record.real.values.get(name)
-                beside = "" if real is None else f" Real images: {real:.3g}."
-                st.metric(about.title, f"{value:.3g}", help=f"{about.sentence} {about.advice.capitalize()}.{beside}")
+                beside = "" if real is None else f" Real images: {short(real)}."
+                st.metric(about.title, short(value), help=f"{about.sentence} {about.advice.capitalize()}.{beside}")
         for tag, title in (("loss/d", "D loss"), ("loss/g", "G loss")):
             if (loss := seen.latest(tag)) is not None:
                 st.metric(title, f"{loss:.3f}")
