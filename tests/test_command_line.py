@@ -8,9 +8,10 @@ import yaml
 from processes import ROOT, start
 
 from cgan.archive import to_bytes
+from cgan.cli.help import keys
 from cgan.cli.overrides import plain_words
 from cgan.commands import command, installed
-from cgan.config import quoted
+from cgan.config import CONF, quoted
 from cgan.errors import CganError
 from cgan.tasks.resume import resumed_arguments
 
@@ -89,6 +90,13 @@ def test_help_shows_the_groups_within_the_chosen_model():
     assert "  light_wide *" in done.stdout
     assert "model.generator.width=64" in done.stdout
     assert "model.discriminator.hidden=256" in done.stdout
+
+
+def test_help_shows_the_keys_of_a_choice_and_of_its_bases():
+    found = {key.name: key.default for key in keys(CONF / "data" / "emnist_letters.yaml", "data.")}
+    assert found["data.source.dataset"] == "EMNIST"  # its own
+    assert found["data.source.img_shape"] == "[1, 28, 28]"  # that of its base
+    assert {"name", "revision", "size", "batch_size"} < {key.name for key in keys(CONF / "data" / "hub.yaml")}
 
 
 def test_the_overview_has_one_sentence_for_every_command():

@@ -108,10 +108,22 @@ def _default(option: Any) -> str:
 
 
 def keys(path: Path, prefix: str = "") -> list[Key]:
-    """Return the keys of a YAML file with the comments behind them; ``defaults`` and ``hydra`` are left out."""
+    """Return the keys of a YAML file and of its bases with their comments; ``defaults`` and ``hydra`` are left out."""
     text = path.read_text()
     root = yaml.compose(text)
-    return list(_keys(root, text.splitlines(), prefix)) if isinstance(root, yaml.MappingNode) else []
+    if not isinstance(root, yaml.MappingNode):
+        return []
+    own = list(_keys(root, text.splitlines(), prefix))
+    names = {key.name for key in own}
+    return own + [key for base in _bases(path) for key in keys(base, prefix) if key.name not in names]
+
+
+def _bases(path: Path) -> list[Path]:
+    """Return the files of the same group that a YAML file starts from."""
+    entries = yaml.safe_load(path.read_text()).get("defaults", [])
+    names = [entry.removesuffix("@_here_") for entry in entries if isinstance(entry, str) and entry != "_self_"]
+    files = (path.parent / f"{name}.yaml" for name in names)
+    return [file for file in files if file.exists()]  # a base of one's own YAML may be a packaged one
 
 
 def _keys(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key]:
