@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from cgan.cli.overrides import plain_words
 from cgan.networks import GENERATORS
 from cgan.records.evaluation import REAL, Entry, EvaluationRecord
 from cgan.reporting.plots import confusion_matrices
+from cgan.sampling import grids
 from cgan.sampling.grids import image_grid
 from cgan.serving.api import create_app
 from cgan.serving.service import Service
@@ -90,6 +92,40 @@ def test_grids_write_names_of_many_scripts_and_cut_long_ones():
     assert header("long" * 25).shape[1] == 60
     grid = image_grid(torch.zeros(1, 3, 28, 28, dtype=torch.uint8), 1, row_names=["long" * 25])
     assert 300 < grid.width < 380
+
+
+@pytest.fixture
+def system_fonts(monkeypatch):
+    """Choose which fonts are installed, beside the bundled one."""
+
+    def choose(*names: str) -> None:
+        monkeypatch.setattr(grids, "SYSTEM_FONTS", names)
+        grids.font_of.cache_clear()
+
+    yield choose
+    monkeypatch.undo()
+    grids.font_of.cache_clear()
+
+
+def test_a_class_whose_letters_no_font_has_is_shown_by_its_number(system_fonts):
+    names = ("red cat", "長", "قط", "👩‍🚀", "Ⓜ")
+    system_fonts()
+    assert grids.drawable(names) == ["red cat", "#1", "قط", "#3", "#4"]
+    circled = Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf")
+    system_fonts("not-installed.ttf", str(circled))
+    assert grids.drawable(names) == ["red cat", "#1", "قط", "#3", "Ⓜ"]
+    blank = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
+    drawn, box = (np.array(image_grid(blank, 1, row_names=[name])).tobytes() for name in ("Ⓜ", "\uffff"))
+    assert drawn != box
+
+
+def test_figures_show_the_number_as_well(system_fonts):
+    system_fonts()
+    shown, expected = (
+        confusion_matrices(EvaluationRecord(None, Entry(REAL, confusion=[[2, 0], [1, 1]]), [], {}, [name, "Ж"]))
+        for name in ("長", "#0")
+    )
+    assert shown == expected
 
 
 def test_figures_write_names_as_they_are():

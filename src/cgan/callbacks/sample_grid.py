@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cgan.callbacks.protocol import gan
 from cgan.errors import check_whole
 from cgan.sampling.draw import render
-from cgan.sampling.grids import image_grid
+from cgan.sampling.grids import drawable, image_grid
 from cgan.sampling.noise import fixed_latents
 from cgan.tracking import log_image
 
@@ -40,7 +40,8 @@ class SampleGrid(pl.Callback):
             self.names, self.labels = None, torch.zeros(self.rows**2, dtype=torch.int64)
             self.z = fixed_latents(self.rows**2, z_dim, self.seed)
         else:
-            self.names = [spec.class_names[label] for label in shown]
+            names = drawable(spec.class_names)
+            self.names = [names[label] for label in shown]
             self.z = fixed_latents(self.rows, z_dim, self.seed).repeat_interleave(len(shown), dim=0)
             self.labels = torch.tensor(shown).repeat(self.rows)
         if len(shown) < spec.num_classes:

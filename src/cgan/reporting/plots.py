@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from cgan.metrics.values import Description, short
 from cgan.records.evaluation import EvaluationRecord
 from cgan.reporting.table import MAX_CLASSES, columns, shown
+from cgan.sampling.grids import drawable, font_of
 
 BARS_PER_LINE = 4
 
@@ -41,17 +43,18 @@ def confusion_matrices(record: EvaluationRecord) -> bytes | None:
         return None
     across = min(len(tables), 3)
     down = -(-len(tables) // across)
+    names = drawable(record.class_names)
     figure = Figure(figsize=(5.2 * across, 5.2 * down), layout="constrained")
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for unused in panels[len(tables) :]:
         unused.set_axis_off()
-    for axes, (name, table) in zip(panels, tables.items(), strict=False):
+    for axes, (title, table) in zip(panels, tables.items(), strict=False):
         counts = np.array(table)
         share = 100 * counts / counts.sum(1, keepdims=True).clip(min=1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-        _ticks(axes, record.class_names, record.class_names, upright=sum(map(len, record.class_names)) > 40)
+        _ticks(axes, names, names, upright=sum(map(len, names)) > 40)
         _write_cells(axes, share, dark=share > 50, form="{:.1f}")
-        axes.set(title=f"{name}, percent", xlabel="read as", ylabel="requested class")
+        axes.set(title=f"{title}, percent", xlabel="read as", ylabel="requested class")
     return figure_png(figure)
 
 
@@ -82,7 +85,7 @@ def _class_map(axes: Axes, description: Description, record: EvaluationRecord) -
         table[row, : len(values)] = [np.nan if value is None else value for value in values]
     badness = np.log(np.maximum(table, 1e-6)) if description.direction == "lower" else -table
     axes.imshow(badness, cmap="YlOrRd", aspect="auto")
-    _ticks(axes, record.class_names, list(sides), letters=max(3, 150 // classes))
+    _ticks(axes, drawable(record.class_names), list(sides), letters=max(3, 150 // classes))
     spread = np.nanmax(badness) - np.nanmin(badness)
     _write_cells(axes, table, dark=badness - np.nanmin(badness) > 0.6 * spread, form="{:.3g}")
     axes.set_title(f"{description.title}, dark is bad", fontsize=10)
@@ -92,6 +95,8 @@ def _ticks(axes: Axes, across: list[str], down: list[str], *, letters: int = 20,
     across, down = ([_cut(name, letters) for name in names] for names in (across, down))
     axes.set_xticks(range(len(across)), across, rotation=90 if upright else 0, parse_math=False)
     axes.set_yticks(range(len(down)), down, parse_math=False)
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_fontproperties(Path(str(font_of(label.get_text()).path)))
 
 
 def _cut(name: str, letters: int) -> str:
@@ -107,7 +112,7 @@ def _write_cells(axes: Axes, values: np.ndarray, *, dark: np.ndarray, form: str)
 def figure_png(figure: Figure, dpi: int = 90) -> bytes:
     """Return a figure as PNG."""
     out = io.BytesIO()
-    with warnings.catch_warnings():  # of class names in scripts that the font lacks: boxes are drawn
+    with warnings.catch_warnings():  # of run names in scripts that the font lacks: boxes are drawn
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(out, format="png", dpi=dpi)
     return out.getvalue()

@@ -1,7 +1,8 @@
 """Image grids with names, as PIL images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,9 +11,18 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 WHITE, INK = 255, "#3c3c3c"
-_GAP, _NAME_HEIGHT = 2, 20
+_GAP, _NAME_HEIGHT, _FONT_SIZE = 2, 20, 13
 LONGEST = 300
 """Pixels of a row's name."""
+SYSTEM_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "wqy-zenhei.ttc",
+    "Arial Unicode.ttf",
+    "msyh.ttc",
+    "NotoEmoji-Regular.ttf",
+    "seguiemj.ttf",
+)
+"""Where Linux, macOS and Windows have letters that the bundled font lacks, such as Chinese ones and emoji."""
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -42,9 +52,9 @@ def image_grid(
     """
     count, _, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
-    rows, font = -(-count // columns), _font()
+    rows = -(-count // columns)
     row_names = [_cut(name, LONGEST) for name in row_names or []]
-    left = 8 + max(int(font.getlength(name)) for name in row_names) if row_names else _GAP
+    left = 8 + max(int(font_of(name).getlength(name)) for name in row_names) if row_names else _GAP
     top = _GAP + (_NAME_HEIGHT if column_names else 0)
     above = _NAME_HEIGHT if names else 0
     cell_h, cell_w = height * scale + _GAP + above, width * scale + _GAP
@@ -57,7 +67,8 @@ def image_grid(
     pen = ImageDraw.Draw(figure)
 
     def write(text: str, column: float, y: float) -> None:
-        pen.text((left + (column + 0.5) * cell_w, y), _cut(text, cell_w - 4), fill=INK, font=font, anchor="mm")
+        place = (left + (column + 0.5) * cell_w, y)
+        pen.text(place, _cut(text, cell_w - 4), fill=INK, font=font_of(text), anchor="mm")
 
     for place, name in enumerate(names or []):
         row, column = divmod(place, columns)
@@ -65,23 +76,56 @@ def image_grid(
     for column, name in enumerate(column_names or []):
         write(name, column, top / 2)
     for row, name in enumerate(row_names):
-        pen.text((left - 4, top + row * cell_h + (cell_h + above) / 2), name, fill=INK, font=font, anchor="rm")
+        middle = top + row * cell_h + (cell_h + above) / 2
+        pen.text((left - 4, middle), name, fill=INK, font=font_of(name), anchor="rm")
     return figure
 
 
+def drawable(class_names: Sequence[str]) -> list[str]:
+    """Return what figures call the classes: their names, or, where no font has the letters, numbers such as ``#3``.
+
+    A class may be requested by this number as well: see :meth:`cgan.spec.DataSpec.label_of`.
+    """
+    return [name if _has_letters(font_of(name), name) else f"#{label}" for label, name in enumerate(class_names)]
+
+
 @cache
-def _font() -> ImageFont.FreeTypeFont:
+def font_of(text: str) -> ImageFont.FreeTypeFont:
+    """Return the first font that has all letters of a text, at 13 pixels; of none, the bundled one."""
+    return next((font for font in _fonts() if _has_letters(font, text)), _bundled_font())
+
+
+def _fonts() -> Iterator[ImageFont.FreeTypeFont]:
+    yield _bundled_font()
+    for name in SYSTEM_FONTS:
+        with suppress(OSError):  # not installed
+            yield ImageFont.truetype(name, _FONT_SIZE)
+
+
+def _has_letters(font: ImageFont.FreeTypeFont, text: str) -> bool:
+    missing = _shape(font, "\uffff")  # which is no letter of any font
+    return all(_shape(font, letter) != missing for letter in set(text))
+
+
+@cache
+def _shape(font: ImageFont.FreeTypeFont, letter: str) -> bytes:
+    return bytes(font.getmask(letter))
+
+
+@cache
+def _bundled_font() -> ImageFont.FreeTypeFont:
     """Return the font that Matplotlib carries: it has the letters of many scripts, Pillow's own lacks even umlauts."""
     found = find_spec("matplotlib")
     assert found is not None
     assert found.origin is not None
-    return ImageFont.truetype(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", 13)
+    path = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(path, _FONT_SIZE)
 
 
 def _cut(name: str, width: int) -> str:
     """Shorten a name until it is no wider than ``width`` pixels."""
-    letters = len(name)
-    while letters > 1 and _font().getlength(name) > width:
+    letters, font = len(name), font_of(name)
+    while letters > 1 and font.getlength(name) > width:
         letters -= 1
         name = f"{name[:letters]}…"
     return name

@@ -16,7 +16,7 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import printable
 from cgan.files import write_file
 from cgan.sampling.formats import png, safe_name
-from cgan.sampling.grids import image_grid
+from cgan.sampling.grids import drawable, image_grid
 
 COLUMNS, ROWS = 10, 10
 OVERVIEW_CLASSES = 40
@@ -100,7 +100,7 @@ def write_grids(folder: Path, split: Split, names: Sequence[str]) -> None:
         write_file(folder / f"{label:0{digits}d}_{safe_name(name)}.png", png(grid))
         if len(rows) < OVERVIEW_CLASSES:
             rows.append(_row(images))
-    overview = image_grid(torch.cat(rows), COLUMNS, row_names=names[: len(rows)], scale=scale)
+    overview = image_grid(torch.cat(rows), COLUMNS, row_names=drawable(names)[: len(rows)], scale=scale)
     write_file(folder / "overview.png", png(overview))
 
 

@@ -38,6 +38,7 @@ from cgan.reporting.plots import confusion_matrices, overview
 from cgan.reporting.table import csv_table, text_table
 from cgan.sampling import formats
 from cgan.sampling.draw import render
+from cgan.sampling.grids import drawable
 from cgan.sampling.noise import latents
 from cgan.spec import DataSpec
 from cgan.tasks.candidates import Candidate, collect, folder_as_data
@@ -182,7 +183,8 @@ def _grids(
     candidate: Candidate, samples: Features, reference: Features, cfg: DictConfig, spec: DataSpec
 ) -> dict[str, bytes]:
     """Draw the image grids that explain the values of one candidate, by file name."""
-    names = {label: spec.class_names[label] for label in spec.shown_labels()}
+    every = drawable(spec.class_names)
+    names = {label: every[label] for label in spec.shown_labels()}
     grids = {"neighbours.png": neighbours_grid(samples, reference, names)}
     if samples.logits.shape[1] == spec.num_classes:
         grids["extremes.png"] = extremes_grid(samples, names)

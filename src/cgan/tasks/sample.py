@@ -25,7 +25,7 @@ from cgan.records.summary import log_summary
 from cgan.sampling import formats
 from cgan.sampling.decode import decode_image
 from cgan.sampling.draw import check_truncation, draw, render
-from cgan.sampling.grids import image_grid
+from cgan.sampling.grids import drawable, image_grid
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import Inversion, centre, invert, like
 from cgan.sampling.noise import latents
@@ -129,7 +129,8 @@ def draw_requested(cfg: DictConfig, n: int, generator: Generator, spec: DataSpec
     if cfg.interpolate is not None:
         return _interpolate(cfg, generator, spec)
     classes = requested_labels(cfg.classes if cfg.digits is None else cfg.digits, spec)
-    names = [spec.class_names[label] for label in classes]
+    every = drawable(spec.class_names)
+    names = [every[label] for label in classes]
     if cfg.style is not None:
         found = _invert(Path(cfg.style).expanduser(), generator, spec)
         images = render(generator, like(generator, found, torch.tensor(classes)), torch.tensor(classes))
@@ -154,7 +155,8 @@ def _interpolate(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple
     start, end = latents(torch.tensor([first, last]), generator.z_dim, cfg.seed)
     images = morph(generator, (start, end), (first, last), cfg.n, cfg.truncation)
     labels = torch.where(torch.arange(cfg.n) * 2 < cfg.n, first, last)
-    return images.unsqueeze(0), labels.unsqueeze(0), [f"{spec.class_names[first]} - {spec.class_names[last]}"]
+    names = drawable(spec.class_names)
+    return images.unsqueeze(0), labels.unsqueeze(0), [f"{names[first]} - {names[last]}"]
 
 
 def _invert(path: Path, generator: Generator, spec: DataSpec) -> Inversion:

@@ -40,7 +40,7 @@ from cgan.networks.base import Generator
 from cgan.plugins import load_plugins, typed_plugins
 from cgan.records.run import RunRecord, read_run
 from cgan.sampling.draw import draw
-from cgan.sampling.grids import image_grid
+from cgan.sampling.grids import drawable, image_grid
 from cgan.seeding import mix
 from cgan.spec import DataSpec
 from cgan.tasks.by_number import choose_by_number
@@ -87,8 +87,8 @@ class Run:
         spec = self.generator.spec
         assert spec is not None
         labels = torch.tensor(shown := spec.shown_labels()).repeat_interleave(n)
-        names = [spec.class_names[label] for label in shown]
-        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=names)
+        every = drawable(spec.class_names)
+        return image_grid(draw(self.generator, labels, seed=seed), n, row_names=[every[label] for label in shown])
 
 
 def run(cfg: DictConfig) -> Run:
