@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 from servers import PATIENCE, chromium, serving
 
 from cgan.checkpoint import load_generator, save_generator
@@ -74,11 +74,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser, address: str) -> Iterator[Open]:
-    """Open a page as a new visitor whose network reaches its host alone."""
+    """Open a page as a new visitor whose network reaches its host alone; ``held`` gets the runtime's requests."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_page(name: str = "digits", fragment: str = "", width: int = 1280) -> Page:
+    def open_page(name: str = "digits", fragment: str = "", width: int = 1280, held: list[Route] | None = None) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
@@ -86,9 +86,12 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else wrong.append(sent.url))
+        if held is not None:
+            page.route("**/onnxruntime.bin", lambda route: held.append(route))
         page.goto(f"{address}/{name}/{fragment}")
-        settled(page)
-        context.set_offline(True)
+        if held is None:
+            settled(page)
+            context.set_offline(True)
         return page
 
     yield open_page
@@ -129,6 +132,32 @@ def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) 
     page.get_by_role("slider", name="Variety").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#command")).to_contain_text("truncation=0.75")
+
+
+@pytest.mark.parametrize(("name", "label", "channels"), [("colours", 7, 3), ("one", 0, 1)])
+def test_the_first_view_is_there_before_the_runtime(
+    opened: Open, sites: Path, name: str, label: int, channels: int
+) -> None:
+    held: list[Route] = []
+    page = opened(name, held=held)
+    pictures = page.locator("#pictures canvas")
+    expect(pictures).to_have_count(8)
+    about = json.loads((sites / name / "generator.json").read_text())
+    z = latents_by_seed([label] * 8, list(range(43, 51)), about["z_dim"])
+    expected = drawn(sites / name, z, one_hot([label] * 8, len(about["class_names"])))
+    shown = np.stack([pixels(canvas, channels) for canvas in pictures.all()])
+    assert np.abs(shown.astype(int) - expected).max() <= 1
+    seed = page.get_by_label("Seed", exact=True)
+    seed.fill("44")
+    expect(pictures).to_have_count(0)
+    seed.fill("43")
+    expect(pictures).to_have_count(8)
+    page.get_by_role("button", name="New pictures").click()
+    expect(pictures).to_have_count(0)
+    for route in held:
+        route.continue_()
+    settled(page)
+    expect(page.locator("#pictures small").first).to_have_text("seed 51")
 
 
 def test_a_number_is_written_in_one_style_per_seed(opened: Open, sites: Path) -> None:

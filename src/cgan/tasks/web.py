@@ -13,12 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.networks import Generator
 from cgan.networks.base import StyleBased
 from cgan.records.summary import data_title
+from cgan.sampling.formats import png
+from cgan.sampling.noise import latents_by_seed
+from cgan.spec import to_uint8
 from cgan.tasks.onnx import compressed, run_onnx, to_onnx
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,10 @@ SHA256 = {
 """What the page needs of the runtime's ``dist`` folder."""
 LARGEST = 2**26
 """Bytes of one of them; they have 13 million at most."""
+COUNT = 8
+"""Pictures that the page shows, as page.js has it."""
+SEED, TRUNCATION = 43, 0.7
+"""Of the first of them, before anything is chosen."""
 
 
 class Blending(nn.Module):
@@ -71,7 +79,9 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt
         "truncation": torch.rand(64, 1),
     }
     model = _small(to_onnx(Blending(generator).eval(), example), example)
-    known = {"name": data_title(generator.spec.name), "z_dim": generator.z_dim, "ckpt": ckpt}
+    label = min(7, generator.num_classes - 1)
+    view = {"class": generator.spec.class_names[label], "seed": SEED, "truncation": TRUNCATION}
+    known = {"name": data_title(generator.spec.name), "z_dim": generator.z_dim, "ckpt": ckpt, "first": view}
     about = generator.spec.to_dict() | known
     files = {
         **{path.name: path.read_bytes() for path in PAGE.iterdir()},
@@ -79,9 +89,21 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt
         "onnxruntime.bin": gzip.compress(runtime["ort-wasm-simd-threaded.wasm"], mtime=0),
         "generator.onnx": model.SerializeToString(),
         "generator.json": json.dumps(about).encode(),
+        "first.png": _first_pictures(model, generator, label),
     }
     for name, content in files.items():
         write_file(out / name, content)
+
+
+def _first_pictures(model: Any, generator: Generator, label: int) -> bytes:
+    """Draw what the page shows first, side by side: it is seen before a browser has started the runtime."""
+    labels = torch.full((COUNT,), label)
+    inputs = {
+        "z": latents_by_seed(labels.tolist(), list(range(SEED, SEED + COUNT)), generator.z_dim),
+        "classes": one_hot(labels, generator.num_classes).float(),
+        "truncation": torch.full((COUNT, 1), TRUNCATION),
+    }
+    return png(to_uint8(run_onnx(model, inputs)).movedim(0, 2).flatten(2))
 
 
 def _small(model: Any, example: dict[str, Tensor]) -> Any:

@@ -1,7 +1,6 @@
 /* Draws in the browser what `cgan sample` draws in a terminal: see cgan/sampling for the same steps in Python. */
 
 import { standardNormal } from "./noise.js";
-import * as ort from "./onnxruntime.mjs";
 
 const COUNT = 8;
 const STYLES = 4;
@@ -15,7 +14,8 @@ const make = (tag, values, ...children) => {
 };
 
 let about; // generator.json
-let session;
+let ready; // a promise of the runtime and its session
+let first; // pictures of the first view, until the generator can draw
 const state = {};
 
 /* --- Pictures ------------------------------------------------------------------------------------------------- */
@@ -27,6 +27,7 @@ const oneClass = (label) => Float32Array.from(about.class_names, (_, index) => N
 
 /** Draw N images: latents (N, Z) and shares of the classes (N, K) -> N ImageData. */
 async function render(latents, shares) {
+  const { ort, session } = await ready;
   const batch = (rows) => new ort.Tensor("float32", rows.flatMap((row) => [...row]), [rows.length, rows[0].length]);
   const truncation = batch(latents.map(() => [state.truncation]));
   const { images } = await session.run({ z: batch(latents), classes: batch(shares), truncation });
@@ -98,21 +99,34 @@ function command() {
   return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation, ...ckpt].join(" ");
 }
 
+const seedsFrom = (seed, count) => Array.from({ length: count }, (_, index) => seed + index);
+
+/** Show one picture of the class for each of these seeds. */
+function showPictures(images, seeds) {
+  const strips = images.map((image, index) => ({
+    images: [image], name: `${state.class}, seed ${seeds[index]}`, caption: `seed ${seeds[index]}`,
+  }));
+  show(element("pictures"), strips);
+  element("command").textContent = command();
+  element("status").textContent = `${COUNT} pictures of ${state.class}, seeds ${seeds[0]} to ${seeds.at(-1)}`;
+}
+
+/** Until the generator can draw: the first view as the export drew it, and no pictures for any other. */
+function showFirst() {
+  const same = Object.entries(about.first).every(([name, value]) => state[name] === value);
+  if (same) showPictures(first, seedsFrom(state.seed, COUNT));
+  else show(element("pictures"), []);
+}
+
 const parts = {
   async pictures() {
-    const seeds = Array.from({ length: COUNT }, (_, index) => state.seed + index);
+    const seeds = seedsFrom(state.seed, COUNT);
     const label = about.class_names.indexOf(state.class);
-    const images = await render(seeds.map((seed) => latent([seed, label])), seeds.map(() => oneClass(label)));
-    const strips = images.map((image, index) => ({
-      images: [image], name: `${state.class}, seed ${seeds[index]}`, caption: `seed ${seeds[index]}`,
-    }));
-    show(element("pictures"), strips);
-    element("command").textContent = command();
-    element("status").textContent = `${COUNT} pictures of ${state.class}, seeds ${seeds[0]} to ${seeds.at(-1)}`;
+    showPictures(await render(seeds.map((seed) => latent([seed, label])), seeds.map(() => oneClass(label))), seeds);
   },
 
   async numbers() {
-    const seeds = Array.from({ length: STYLES }, (_, index) => state.seed + index);
+    const seeds = seedsFrom(state.seed, STYLES);
     const labels = [...state.number].map((digit) => about.class_names.indexOf(digit));
     const latents = seeds.flatMap((seed) => labels.map(() => latent([seed])));
     const images = await render(latents, seeds.flatMap(() => labels.map(oneClass)));
@@ -142,6 +156,13 @@ const parts = {
   },
 };
 
+const busy = (value) => document.querySelector("main").setAttribute("aria-busy", value);
+
+function fail(error) {
+  busy(false);
+  element("failure").textContent = `The generator cannot be started: ${error.message}`;
+}
+
 const pending = new Set();
 let drawing = false;
 
@@ -149,14 +170,19 @@ let drawing = false;
 async function draw(...names) {
   names.forEach((name) => pending.add(name));
   remember();
+  if (first) showFirst();
   if (drawing) return;
   drawing = true;
   try {
+    await ready;
+    first = null;
     for (const name of pending) {
       pending.delete(name);
       await parts[name]();
-      document.querySelector("main").setAttribute("aria-busy", pending.size > 0);
+      busy(pending.size > 0);
     }
+  } catch (error) {
+    fail(error);
   } finally {
     drawing = false;
   }
@@ -185,7 +211,7 @@ function defaults() {
   const last = about.class_names.length - 1;
   const name = (label) => about.class_names[Math.min(label, last)];
   const number = [..."2026"].every(isClass) ? "2026" : name(0);
-  return { class: name(7), seed: 43, truncation: 0.7, number, from: name(last > 3 ? 3 : 0), to: name(8), at: 0.5 };
+  return { ...about.first, number, from: name(last > 3 ? 3 : 0), to: name(8), at: 0.5 };
 }
 
 /** Take what the address says after its #, where that makes sense. */
@@ -295,20 +321,31 @@ async function unpacked(name) {
   return new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
-async function start() {
+/** Start the runtime, in a thread of its own: it takes about a second. */
+async function startRuntime() {
   const model = fetched("generator.onnx").then((answer) => answer.arrayBuffer());
-  const described = fetched("generator.json").then((answer) => answer.json());
+  const [ort, wasmBinary] = await Promise.all([import("./onnxruntime.mjs"), unpacked("onnxruntime.bin")]);
+  Object.assign(ort.env.wasm, { wasmBinary, proxy: true });
   ort.env.wasm.numThreads = 1; // more threads need headers that a plain host does not send
-  ort.env.wasm.wasmBinary = await unpacked("onnxruntime.bin");
-  about = await described;
-  session = await ort.InferenceSession.create(await model, { executionProviders: ["wasm"] });
+  return { ort, session: await ort.InferenceSession.create(await model, { executionProviders: ["wasm"] }) };
+}
+
+/** The first view's pictures, which lie side by side in a file: COUNT ImageData. */
+async function firstPictures() {
+  const strip = await createImageBitmap(await (await fetched("first.png")).blob());
+  const [width, height] = [strip.width / COUNT, strip.height];
+  const context = make("canvas", { width: strip.width, height }).getContext("2d");
+  context.drawImage(strip, 0, 0);
+  return seedsFrom(0, COUNT).map((place) => context.getImageData(place * width, 0, width, height));
+}
+
+async function start() {
+  [about, first] = await Promise.all([fetched("generator.json").then((answer) => answer.json()), firstPictures()]);
   connect();
   recall();
   fill();
+  ready = startRuntime();
   await drawAll();
 }
 
-start().catch((error) => {
-  document.querySelector("main").setAttribute("aria-busy", "false");
-  element("failure").textContent = `The generator cannot be started: ${error.message}`;
-});
+start().catch(fail);
