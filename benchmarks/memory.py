@@ -35,9 +35,11 @@ def main() -> None:
             row("import lightning.pytorch", [lightning], "MB"),
             row("needed: import torch + data + weights and Adam state", [needed], "MB"),
             row(
-                "least of any loop with torch's optimisers over what is needed", [(plain_optimizer + own) / needed], "x"
+                "smallest of any loop with torch's optimisers over what is needed",
+                [(plain_optimizer + own) / needed],
+                "x",
             ),
-            row("least of any loop with Lightning over what is needed", [(lightning + own) / needed], "x"),
+            row("smallest of any loop with Lightning over what is needed", [(lightning + own) / needed], "x"),
             row("mlp training, quality=none", [plain], "MB"),
             row("mlp training over what is needed, quality=none", [plain / needed], "x", at_most=1.3),
             row("mlp training with quality at defaults", [evaluated], "MB"),

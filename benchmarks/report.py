@@ -1,6 +1,7 @@
 """Write docs/performance.md and its plot from docs/performance.json: `python benchmarks/report.py`."""
 
 import json
+import re
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,26 +11,33 @@ from common import RESULTS, Row
 
 PAGE, PLOT = RESULTS.with_suffix(".md"), RESULTS.with_suffix(".png")
 Results = dict[str, dict[str, Any]]
+LAYOUTS = {
+    "training": r"(?P<column>\w+): (?P<row>.+)",
+    "backbones": r"(?P<row>\w+), (?P<column>[^;]+); weights .+",
+    "sampling": r"mlp: (?P<column>draw[^,]*), (?P<row>batch \d+)",
+    "quality_cost": r"(?P<column>\w+): (?P<row>.+)",
+    "pictures": r"(?P<row>\w+, [^:]+): (?P<column>.+)",
+    "growth": r"mlp: (?:(?P<column>time per image), )?(?P<row>\w+ \d+)(?: over \d+)?",
+}
+"""Sections whose rows are the cells of a table: how a row's words name the line and the column of its cell."""
 SECTIONS = {
     "training": (
         "Training",
-        "Blocks of training steps at batch 128, in turns, in one process. *Ours* is what `train.py` runs on "
-        "MNIST inside an epoch, with its callbacks and loggers. *The best plain loop* trains the same pair "
-        "with data in memory, fused Adam, one batch of fakes for both sides, real and fake discriminated at once, "
-        "and the averaged generator. *The tutorial loop* reads a torchvision data set through a `DataLoader`, "
-        "draws fresh fakes for each side, uses default Adam, `nn.Dropout` and torch's settings as they come, and calls "
-        "`.item()` twice per step (`benchmarks/loops.py`). Ratios are of speed: above 1, ours is faster. The roofline: "
-        "FLOPs per real image by PyTorch's counter, over the rate of a 2048 x 2048 float32 matrix product on this "
-        "machine.",
+        "Blocks of training steps at batch 128 on MNIST, in turns, in one process. *Ours* is what `train.py` runs with "
+        "its callbacks and loggers. *The best plain loop* trains the same pair by hand, with all that makes it fast: "
+        "data in memory, fused Adam, one batch of fakes for both sides. *The tutorial loop* is written as most "
+        "tutorials are: a `DataLoader`, default Adam, fresh fakes for each side, `.item()` in every step "
+        "(`benchmarks/loops.py`). Ratios are of speed: above 1, the first is faster. The last line: arithmetic per "
+        "second over that of a 2048 x 2048 float32 matrix product.",
     ),
     "backbones": (
         "Backbones and sizes",
         "Real images per second of processor time through a whole training step (relativistic loss, R1 + R2) at batch "
-        "16, without the optimisers' updates; weights of generator + discriminator.",
+        "16, without the optimisers' updates.",
     ),
     "sampling": (
         "Sampling",
-        "`draw` makes latents, runs the generator and rounds to uint8; the forward pass gets its latents for nothing.",
+        "`draw` of the MLP makes latents, runs the generator and rounds to uint8; the forward pass has its latents.",
     ),
     "startup": ("Start-up", "Whole processes, in turns, from the start of Python to its end."),
     "quality_cost": (
@@ -45,16 +53,15 @@ SECTIONS = {
         "Pictures from files",
         "50,000 JPEGs in folders of classes, of CIFAR-10 and enlarged to 64x64: `python benchmarks/data.py FILE.zip`. "
         "CPU seconds of a process and its workers, each process once, for the machine did other work as well. A start "
-        "reaches the first batch of 64, with everything imported; then one epoch. Peak memory is of the process "
-        "without workers, above that after the imports; what is mapped from the cache counts, and is given back when "
-        "others need it. *ImageFolder*: "
+        "reaches the first batch of 64; the rate is of the epoch after it. Peak memory is above that after imports, "
+        "without workers; what is mapped from the cache counts, and is given back when others need it. *ImageFolder*: "
         "torchvision's, with a `DataLoader`, as in its tutorials.",
     ),
     "memory": (
         "Memory",
         "Largest resident memory of a whole process (`VmHWM`). Needed: `import torch`, MNIST's pixels, weights, "
-        "gradients and Adam's state. torch's optimisers import its compiler, and Lightning imports torchmetrics, which "
-        "imports torchvision and SciPy: with these alone the target is out of reach.",
+        "gradients and Adam's state. The imports alone miss the target: Lightning imports torchmetrics, which imports "
+        "torchvision and SciPy.",
     ),
     "serve": (
         "Serving",
@@ -88,27 +95,49 @@ def page(results: Results) -> str:
         "# Performance",
         "**Question.** Is training as fast as a loop that somebody writes by hand, and what do drawing, starting, "
         "measuring and growing cost?",
-        "**Protocol.** What is compared runs in turns in one process, or as whole processes; values are medians with "
-        "quartiles. Each section names its hardware and the load beside it. Written by `python benchmarks/run.py` from "
-        "[performance.json](performance.json); one part alone: `python benchmarks/training.py`, then "
-        "`python benchmarks/report.py`.",
+        "**Protocol.** What is compared runs in turns in one process, or as whole processes; values are medians, with "
+        "quartiles in brackets. Each section names its hardware and the load beside it. Written by "
+        "`python benchmarks/run.py` from [performance.json](performance.json); one part alone: "
+        "`python benchmarks/training.py`, then `python benchmarks/report.py`.",
         conclusion(results),
-        f"![Ratios and growth]({PLOT.name})",
+        targets(results),
+        f"![Ratios beside their targets, and time per image over batch, width and data]({PLOT.name})",
     ]
     for key, (title, words) in SECTIONS.items():
         if key in results:
-            parts += [f"## {title}", words, hardware_line(results[key]["hardware"]), table(rows_of(results[key]))]
+            rows = rows_of(results[key])
+            parts += [f"## {title}", words, hardware_line(results[key]["hardware"]), *tables(rows, LAYOUTS.get(key))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def conclusion(results: Results) -> str:
-    """Say which targets hold."""
-    rows = [row for section in results.values() for row in rows_of(section) if row.holds is not None]
-    missed = [row.what for row in rows if not row.holds]
-    words = f"**Conclusion.** {len(rows) - len(missed)} of {len(rows)} targets hold"
-    words += f"; not: {', '.join(missed)}." if missed else "."
+    """Say how many targets hold, and how fast training is beside loops written by hand."""
+    holds = [row.holds for _, row in with_targets(results)]
+    words = f"**Conclusion.** {sum(holds)} of {len(holds)} targets hold."
+    training = rows_of(results["training"]) if "training" in results else []
+    speeds = []
+    for other in ("the best plain loop", "the tutorial loop"):
+        ratios = [row.value for row in training if row.what.endswith(f": ours over {other}")]
+        speeds += [f"{min(ratios):.2f} to {max(ratios):.2f} times that of {other}"] if ratios else []
+    words += f" The speed of training is {' and '.join(speeds)}." if speeds else ""
     gpu = any(section["hardware"]["gpu"] for section in results.values())
     return words if gpu else f"{words} No part of this page was run on a GPU."
+
+
+def targets(results: Results) -> str:
+    """Lay the rows that have a target out as a Markdown table."""
+    lines = ["| | | median (quartiles) | target | |", "| --- | --- | --- | --- | --- |"]
+    for title, row in with_targets(results):
+        target = f">= {row.at_least:g}" if row.at_least is not None else f"<= {row.at_most:g}"
+        verdict = "holds" if row.holds else "**missed**"
+        lines.append(f"| {title} | {row.what} | {cell(row, row.unit)} | {target} | {verdict} |")
+    return "\n".join(lines)
+
+
+def with_targets(results: Results) -> list[tuple[str, Row]]:
+    """Return all rows that have a target, each with the title of its section."""
+    sections = [(title, results[key]) for key, (title, _) in SECTIONS.items() if key in results]
+    return [(title, row) for title, section in sections for row in rows_of(section) if row.holds is not None]
 
 
 def hardware_line(hardware: dict[str, Any]) -> str:
@@ -121,16 +150,43 @@ def hardware_line(hardware: dict[str, Any]) -> str:
     )
 
 
-def table(rows: list[Row]) -> str:
-    """Lay rows out as a Markdown table."""
-    lines = ["| what | median | quartiles | target | |", "| --- | --- | --- | --- | --- |"]
+def tables(rows: list[Row], layout: str | None) -> list[str]:
+    """Lay rows out as Markdown tables: those that the layout takes as cells of one, the others as a list of values.
+
+    Args:
+        rows: What was measured.
+        layout: A pattern with the groups ``row`` and, unless it is that of the first column, ``column``.
+    """
+    cells: dict[str, dict[str, Row]] = {}
+    others = []
     for row in rows:
-        at_least = f">= {row.at_least:g}" if row.at_least is not None else ""
-        at_most = f"<= {row.at_most:g}" if row.at_most is not None else ""
-        verdict = {True: "holds", False: "**does not hold**", None: ""}[row.holds]
-        spread = f"{number(row.low)} to {number(row.high)}" if row.low != row.high else ""
-        lines.append(f"| {row.what} | {number(row.value)} {row.unit} | {spread} | {at_least}{at_most} | {verdict} |")
+        found = re.fullmatch(layout, row.what) if layout else None
+        if found:
+            cells.setdefault(found["row"], {})[found["column"] or row.unit] = row
+        else:
+            others.append(row)
+    listed = {row.what: {"median (quartiles)": row} for row in others}
+    return [table(part) for part in (cells, listed) if part]
+
+
+def table(cells: dict[str, dict[str, Row]]) -> str:
+    """Lay cells out as a Markdown table; a unit that all share stands above them."""
+    columns = dict.fromkeys(column for line in cells.values() for column in line)
+    units = {row.unit for line in cells.values() for row in line.values()}
+    shared = units.pop() if len(units) == 1 else None
+    lines = [f"| {shared or ''} | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
+    for name, line in cells.items():
+        texts = [
+            cell(line[column], "" if shared else line[column].unit) if column in line else "" for column in columns
+        ]
+        lines.append(f"| {name} | {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+def cell(row: Row, unit: str) -> str:
+    """Write a value with its unit, and its quartiles in brackets."""
+    spread = f" ({number(row.low)} to {number(row.high)})" if row.low != row.high else ""
+    return f"{number(row.value)} {unit}".strip() + spread
 
 
 def number(value: float) -> str:
@@ -140,14 +196,14 @@ def number(value: float) -> str:
 
 def plot(results: Results) -> None:
     """Draw ratios with their targets, and time per image over batch, width and data."""
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
     parts = 2 if "growth" in results else 1
-    left, *right = figure.subplots(1, parts, squeeze=False, width_ratios=[3, 2][:parts])[0]
-    ratios = [row for section in results.values() for row in rows_of(section) if row.unit == "x"]
+    left, *right = figure.subplots(1, parts, squeeze=False)[0]
+    ratios = [row for _, row in with_targets(results) if row.unit == "x"]
     draw_ratios(left, [row for row in ratios if "time per image" not in row.what][::-1])
     for axes in right:
         draw_growth(axes, rows_of(results["growth"]))
-    figure.savefig(PLOT, dpi=80)
+    figure.savefig(PLOT, dpi=110)
 
 
 def draw_ratios(axes: Axes, rows: list[Row]) -> None:

@@ -18,7 +18,7 @@ def main(rounds: int = 3) -> None:
         seconds = interleave(
             {
                 "torch": lambda: start("-c", "import torch"),
-                "picture": lambda: start("sample.py", "digits=7", "ckpt=pretrained", place),
+                "picture": lambda: start("sample.py", "classes=7", "ckpt=pretrained", place),
                 "step": lambda: start(*step, "quality=none"),
                 "quality": lambda: start(*step),
             },
@@ -30,10 +30,10 @@ def main(rounds: int = 3) -> None:
         "startup",
         [
             row("python -c 'import torch'", seconds["torch"], "s"),
-            row("sample.py digits=7, start to picture", seconds["picture"], "s"),
+            row("sample.py classes=7, start to picture", seconds["picture"], "s"),
             row("sample.py over (1.5 x import torch + 1 s)", shares, "x", at_most=1),
             row("train.py, one step and its checkpoint, quality=none", seconds["step"], "s"),
-            row("train.py, the same and a look at all real images for quality", seconds["quality"], "s"),
+            row("train.py, the same and the features of all real images", seconds["quality"], "s"),
         ],
     )
 

@@ -22,7 +22,7 @@ def test_the_site_builds_without_a_dead_link(tmp_path):
 
 
 def test_links_of_the_readme_lead_somewhere():
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    links = re.findall(r"(?:\]\(|src=\")([^)#:\"]+)", (ROOT / "README.md").read_text())
     assert len(links) > 20
     assert [link for link in links if not (ROOT / link).exists()] == []
 

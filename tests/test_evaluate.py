@@ -114,10 +114,10 @@ def test_generators_and_real_images_side_by_side(composed, tmp_path, monkeypatch
     folder = tmp_path / "evaluations"
     write_evaluation(folder / "x.json", record)
     text = write_baselines(folder, tmp_path / "baselines.md")
-    names = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+    names = [name.strip() for name in text[text.index("| ") :].splitlines()[0].split("|")[2:-1]]
     ordered = sorted(record.entries[:2], key=lambda entry: entry.values["fid"])
     assert names == ["real_digits", *(entry.name for entry in ordered), "real images"]
-    assert "Intra-class distance, worst class" in text
+    assert "| Intra-class distance, worst class (lower is better) |" in text
     assert "1.5 min" in text
     assert (tmp_path / "baselines.md").read_text() == text
     other = replace(record, real=replace(record.real, values={"fid": record.real.values["fid"] + 1}))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.metrics.values import Protocol
+from cgan.metrics.values import Description, Protocol
 from cgan.records.evaluation import Entry, EvaluationRecord, read_evaluation
 from cgan.reporting.table import markdown_table, number
 
@@ -15,13 +15,13 @@ HEAD = """# Baselines
 
 **Question.** How near do this project's own generators come to real images, and after how long?
 
-**Protocol.** Rows of one table share data, features and number of samples; the last row has the values of real images
-in the role of the samples. Time to train counts training alone, up to the checkpoint that was evaluated. Written by
-`python tools/baselines.py` from the records of `evaluate.py` in `{folder}`; do not edit by hand.
+**Protocol.** Columns of one table share data, features and number of samples; the last one has the values of real
+images in the role of the samples. Time to train counts training alone, up to the checkpoint that was evaluated. What
+each value means: [Metrics](metrics.md). Written by `python tools/baselines.py` from the records of `evaluate.py` in
+`{folder}`; do not edit by hand.
 """
-CONCLUSION = (
-    "**Conclusion.** In the order of the rows, by Fréchet distance; no row is expected below that of real images."
-)
+CONCLUSION = "**Conclusion.** `{}` is nearest to real images: Fréchet distance {}, theirs {}. It orders the columns."
+ORIGIN = ("Network", "Parameters", "Images seen", "Time to train", "Hardware")
 SHOWN = (
     "fid",
     "label_agreement",
@@ -71,17 +71,18 @@ def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
         _refuse_other_reference(real, record.real, protocol)
     entries = sorted((entry for record in group for entry in record.entries), key=_distance)
     shown = [group[0].describe(name) for name in SHOWN if name in real.values]
-    head = ["", "Network", "Parameters", "Images seen", "Time to train", "Hardware"]
-    rows = [[*head, *(entry.title for entry in shown)]]
-    rows += [[*_origin(entry), *(number(entry.values.get(one.name)) for one in shown)] for entry in [*entries, real]]
+    sides = [_side(entry, shown) for entry in [*entries, real]]
+    titles = [f"{entry.title} ({entry.advice})" if entry.advice else entry.title for entry in shown]
+    rows = list(zip(["", *ORIGIN, *titles], *sides, strict=True))
     commands = [f"- {entry.name}: `{entry.command}`" for entry in entries if entry.command]
     how = (
         f"Reference: the {protocol.reference} split; seed {protocol.seed}, {protocol.weights} weights, features "
         f"{protocol.features_hash}."
     )
-    meanings = [f"- *{entry.title}* ({entry.advice}): {entry.sentence}" for entry in shown]
+    nearest = entries[0]
+    end = CONCLUSION.format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))
     title = f"## {protocol.data}, {protocol.features} features, {protocol.n:,} samples"
-    return "\n".join([title, "", how, "", markdown_table(rows), "", CONCLUSION, "", *meanings, "", *commands, ""])
+    return "\n".join([title, "", how, "", markdown_table(rows), "", end, "", *commands, ""])
 
 
 def _refuse_other_reference(real: Entry, other: Entry, protocol: Protocol) -> None:
@@ -98,14 +99,16 @@ def _distance(entry: Entry) -> float:
     return entry.values.get("fid", math.inf)
 
 
-def _origin(entry: Entry) -> list[str]:
+def _side(entry: Entry, shown: list[Description]) -> list[str]:
+    """Return a column of the table: where a generator comes from, then its values."""
     return [
         entry.name,
-        entry.network or "-",
+        (entry.network or "-").removesuffix("Generator"),
         f"{entry.parameters:,}" if entry.parameters else "-",
         f"{entry.images_seen:,}" if entry.images_seen else "-",
         f"{entry.seconds / 60:.1f} min" if entry.seconds else "-",
         entry.hardware or "-",
+        *(number(entry.values.get(one.name)) for one in shown),
     ]
 
 

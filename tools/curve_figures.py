@@ -1,6 +1,6 @@
 """Curves and pictures of healthy, collapsed and diverged runs: ``python tools/curve_figures.py [docs/images/curves]``.
 
-Trains them on the bundled digits, in a few minutes on two CPU cores, and draws each with the project's own plots.
+Trains them on the bundled digits, in about four minutes of one CPU core, and draws each with the project's own plots.
 """
 
 import sys
@@ -14,12 +14,12 @@ from cgan import train
 SHORT = ("data.source.test_per_class=400", "penalty=none", "trainer.max_epochs=8")
 RUNS = {
     "healthy": ("trainer.max_epochs=20",),
-    "collapsed": (*SHORT, "loss=bce", "optimizer.lr=1e-1"),
+    "collapsed": (*SHORT, "model=mlp", "loss=bce", "optimizer.lr=1e-2"),
     "diverged": (*SHORT, "loss=wgan", "optimizer.lr=2e-2"),
 }
-"""Overrides of ``experiment=quickstart``; the last two have 1,000 digits, large steps and no penalty."""
+"""Overrides of ``experiment=quickstart``; the last two have 1,000 digits, large learning rates and no penalty."""
 MEASURED = ("quality.every_n_epochs=1", "quality.max_share=1", "quality.n=500", "metrics=[fid,label_agreement]")
-COMPARED = {"healthy": (1, 4, 12), "collapsed": (1, 4, 8), "diverged": (1, 4, 8)}
+COMPARED = {"healthy": (1, 5, 20), "collapsed": (1, 4, 8), "diverged": (1, 4, 8)}
 """Epochs whose pictures are shown side by side."""
 
 

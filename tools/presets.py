@@ -65,7 +65,7 @@ def by_command(entries: list[Entry]) -> Runs:
 
 
 def medians(runs: Runs, record: EvaluationRecord) -> str:
-    """Lay groups out as a Markdown table: medians, and the range in brackets where there are several seeds."""
+    """Lay groups out as columns of a Markdown table: medians, and in brackets the range of several seeds."""
     rows = [["", "Seeds", "Minutes", "Images", *(record.describe(name).title for name in SHOWN)]]
     for command, entries in runs.items():
         minutes = [entry.curve[-1].seconds / 60 for entry in entries if entry.curve and entry.curve[-1].seconds]
@@ -74,7 +74,8 @@ def medians(runs: Runs, record: EvaluationRecord) -> str:
         seen = f"{statistics.median(images):,.0f}" if images else "-"
         rows.append([f"`{command}`", str(len(entries)), _spread(minutes, "{:.1f}"), seen, *values])
     real = [_spread(_values([record.real], name), form) for name, form in SHOWN.items()]
-    return markdown_table([*rows, ["real images of the other split", "-", "-", "-", *real]])
+    rows.append(["real images", "-", "-", "-", *real])
+    return markdown_table(list(zip(*rows, strict=True)))
 
 
 def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: float | None) -> bytes:

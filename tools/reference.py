@@ -101,14 +101,19 @@ def _group(group: str, default: str) -> Iterator[str]:
     for file in files:
         own = [line for line in _keys(file, f"{group}.", "    ") if line not in shown]
         shown.update(own)
-        yield "\n".join([f"- `{group}={file.stem}`: {summary(file)}", *own])
+        yield "\n".join([f"- `{group}={file.stem}`: {_prose(summary(file))}", *own])
     yield ""
 
 
 def _keys(path: Path, prefix: str, indent: str = "") -> list[str]:
     own = keys(path, prefix.replace("/", "."))
     told = [key for key in own if key.meaning and key.name not in FIXED]
-    return [f"{indent}- `{key.name}={key.default}`: {key.meaning}" for key in told]
+    return [f"{indent}- `{key.name}={key.default}`: {_prose(key.meaning)}" for key in told]
+
+
+def _prose(comment: str) -> str:
+    """Return a comment as Markdown: its stars are no emphasis."""
+    return comment.replace("*", "\\*")
 
 
 def printed(function: Callable[[list[str]], Any]) -> str:

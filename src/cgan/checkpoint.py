@@ -48,8 +48,8 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
 
     Args:
         requested: A ``.ckpt`` file, a run folder, an exported folder, ``pretrained`` (or ``pretrained/NAME``), or
-            ``hf://USER/NAME@REVISION``, which is downloaded (:mod:`cgan.hub`); None takes that of the best finished
-            run under ``logs`` (:func:`cgan.records.best_run.best_run`), else the pretrained generator.
+            ``hf://USER/NAME@REVISION``, which is downloaded (``cgan.hub``); None takes that of the best finished
+            run under ``logs`` (``cgan.records.best_run.best_run``), else the pretrained generator.
         logs: Where runs lie.
 
     Raises:
@@ -89,13 +89,13 @@ def load_generator(
     """Load a generator, ready to draw: in eval mode, without gradients, its data set in ``generator.spec``.
 
     Args:
-        path: See :func:`find_generator`.
+        path: See ``find_generator``.
         weights: ``ema`` (averaged) or ``raw``; an exported folder holds one set only.
         device: Where to put it.
 
     Raises:
         CganError: The file is missing, damaged, too large for what it claims, or not of this project; or its class is
-            not registered (see :mod:`cgan.plugins`).
+            not registered (see ``cgan.plugins``).
     """
     check_choice("weights", weights, _PREFIX)
     found = find_generator(path).path
@@ -108,7 +108,7 @@ def load_generator(
 def read_description(path: Path) -> dict[str, Any]:
     """Return what a ``.ckpt`` or an exported folder says of itself; the file may be untrusted.
 
-    What :func:`describe` gives, and of the training ``images_seen``, ``images_total`` (None: without an end),
+    What ``describe`` gives, and of the training ``images_seen``, ``images_total`` (None: without an end),
     ``seconds``, ``hardware``, and ``steps`` (of a ``.ckpt``) or ``command`` (of a folder): plain numbers from 0 and
     words that can be printed; None: not known.
 
@@ -150,7 +150,7 @@ def describe(generator: Generator, spec: DataSpec) -> dict[str, Any]:
 
 
 def refuse_unreadable(generator: Generator, spec: DataSpec) -> None:
-    """Refuse a generator that :func:`load_generator` could not rebuild from its checkpoints.
+    """Refuse a generator that ``load_generator`` could not rebuild from its checkpoints.
 
     Raises:
         CganError: With the reason: its class is not registered, a constructor argument is no plain value, or what is
@@ -169,7 +169,7 @@ def refuse_unreadable(generator: Generator, spec: DataSpec) -> None:
 def save_generator(
     generator: Generator, folder: Path, extra: Mapping[str, Any] | None = None, *, half: bool = False
 ) -> None:
-    """Write ``config.json`` and ``model.safetensors``; :func:`load_generator` reads the folder back.
+    """Write ``config.json`` and ``model.safetensors``; ``load_generator`` reads the folder back.
 
     Args:
         generator: Its ``spec`` must be set.

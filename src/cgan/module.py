@@ -38,10 +38,11 @@ class ConditionalGAN(pl.LightningModule):
     Every random number of a step follows from ``(seed, step)``: a step gives the same result in a resumed run, in
     chunks of any length, and whatever callbacks draw in between.
 
-    >>> data = ImageData(Mnist5k())  # doctest: +SKIP
-    >>> sizes = {"num_classes": 10, "img_shape": (1, 28, 28)}  # doctest: +SKIP
-    >>> gan = ConditionalGAN(LightGenerator(**sizes), LightDiscriminator(**sizes), data.spec)  # doctest: +SKIP
-    >>> Trainer(max_epochs=5).fit(gan, data)  # doctest: +SKIP
+    Examples:
+        >>> data = ImageData(Mnist5k())  # doctest: +SKIP
+        >>> sizes = {"num_classes": 10, "img_shape": (1, 28, 28)}  # doctest: +SKIP
+        >>> gan = ConditionalGAN(LightGenerator(**sizes), LightDiscriminator(**sizes), data.spec)  # doctest: +SKIP
+        >>> Trainer(max_epochs=5).fit(gan, data)  # doctest: +SKIP
 
     Args:
         generator: Draws images of given classes.

@@ -66,7 +66,7 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, values: Any) -> "DataSpec":
-        """Rebuild a spec from what :meth:`to_dict` gave; the values may come from an untrusted file.
+        """Rebuild a spec from what ``to_dict`` gave; the values may come from an untrusted file.
 
         Raises:
             CganError: A key is missing or a value is not of the expected kind.

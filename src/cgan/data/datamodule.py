@@ -22,7 +22,7 @@ class ImageData(pl.LightningDataModule):
     Args:
         source: The data set.
         batch_size: Images per step and device.
-        steps_per_batch: Training steps that share one call of the trainer; see :class:`Batches`.
+        steps_per_batch: Training steps that share one call of the trainer; see ``Batches``.
         seed: Of the order of the images.
         flip: Mirror half of the images, chosen anew in each epoch.
         balance: Show each class equally often.

@@ -25,7 +25,7 @@ class Extractor(nn.Module):
         """Raise a CganError if it cannot read the images of ``spec``; the default reads all."""
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> "Extractor":
-        """Return the extractor for a data set, on ``device``; by default itself, for all that :meth:`check` lets by.
+        """Return the extractor for a data set, on ``device``; by default itself, for all that ``check`` lets by.
 
         From ``test``, the held-out split, nothing may be learnt.
         """

@@ -50,7 +50,7 @@ class RealImages:
 class Metric(ABC):
     """One or more numbers that compare samples with reference images. Defining a subclass registers its values.
 
-    A metric of your own: set :attr:`values`, write :meth:`compute`, and name the class by ``_target_`` in a YAML of the
+    A metric of your own: set ``values``, write ``compute``, and name the class by ``_target_`` in a YAML of the
     config group ``metrics``, under a key of its own: ``my_metric: {_target_: my_module.MyMetric}``.
     """
 
@@ -76,7 +76,7 @@ class Metric(ABC):
         """
 
     def prepare(self, real: RealImages) -> None:
-        """Compute once what every call of :meth:`compute` needs of the real images; the default needs nothing."""
+        """Compute once what every call of ``compute`` needs of the real images; the default needs nothing."""
         return
 
     def of_real(self, real: RealImages) -> Computed:

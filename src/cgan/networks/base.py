@@ -87,7 +87,7 @@ class StyleBased(Generator):
     Args:
         w_dim: Length W of the style of a layer.
         style_layers: Number of layers L that take a style, the coarsest first.
-        sizes: As for :class:`Generator`.
+        sizes: As for ``Generator``.
 
     Attributes:
         mean_w: (K, W), the mean style of each class.
@@ -116,7 +116,7 @@ class StyleBased(Generator):
 class Discriminator(_Described):
     """Tell real from generated images of given classes: ``head(features([image, label]), label)``.
 
-    A subclass sets the three parts, or defines ``forward`` itself; see :mod:`cgan.networks.conditioning`.
+    A subclass sets the three parts, or defines ``forward`` itself; see ``cgan.networks.conditioning``.
 
     Attributes:
         label: Puts the class beside the image; None where only the head reads it.
@@ -137,7 +137,7 @@ class Discriminator(_Described):
 def base_grid(img_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the smallest map of a convolutional network, ``(h, w)`` of 4 to 8 pixels a side, and its doublings n.
 
-    ``h * 2**n`` and ``w * 2**n`` are the image's size or the next larger one, to be cut by :class:`CentreCrop`: 28x28
+    ``h * 2**n`` and ``w * 2**n`` are the image's size or the next larger one, to be cut by ``CentreCrop``: 28x28
     is 7x7 doubled twice. Sides below 16 start from fewer pixels, the longer side of an elongated image from more.
     """
     _, height, width = img_shape

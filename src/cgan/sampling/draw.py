@@ -29,15 +29,16 @@ def draw(
 ) -> Tensor:
     """Draw one image per requested class.
 
-    >>> from cgan import draw, load_generator
-    >>> draw(load_generator("pretrained"), ["7", 2]).shape
-    torch.Size([2, 1, 28, 28])
+    Examples:
+        >>> from cgan import draw, load_generator
+        >>> draw(load_generator("pretrained"), ["7", 2]).shape
+        torch.Size([2, 1, 28, 28])
 
     Args:
         generator: In eval mode, so that no image depends on the others of its batch.
         labels: A class or N classes, each a label or a name; the k-th occurrence of a class is its image k.
         seed: Image k of a class at a seed is always the same; from 0.
-        truncation: From 0; below 1 images are neater and less varied; see :func:`cgan.sampling.styles.truncate`.
+        truncation: From 0; below 1 images are neater and less varied; see ``cgan.sampling.styles.truncate``.
 
     Returns:
         (N, C, H, W) uint8 on the CPU; N is 1 for a single class.
@@ -83,7 +84,7 @@ def synthesize(generator: Generator, latents: Tensor, labels: Tensor) -> Tensor:
 
 
 def to_labels(classes: Any, generator: Generator) -> Tensor:
-    """Convert what :func:`draw` takes as ``labels`` to (N,) int64 on the CPU.
+    """Convert what ``draw`` takes as ``labels`` to (N,) int64 on the CPU.
 
     Raises:
         CganError: A class does not exist, or is no label and no name.

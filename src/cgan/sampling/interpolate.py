@@ -62,7 +62,7 @@ def morph(
         z: The latents of both ends, (z_dim,) each.
         labels: The classes of both ends.
         frames: Number of images, at least 2.
-        truncation: See :func:`cgan.sampling.styles.truncate`.
+        truncation: See ``cgan.sampling.styles.truncate``.
 
     Returns:
         (frames, C, H, W) uint8 on the CPU.

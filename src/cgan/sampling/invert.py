@@ -96,7 +96,7 @@ def invert(
 
     Args:
         generator: In eval mode.
-        target: (C, H, W) uint8, in the form that the generator draws; see :func:`centre`.
+        target: (C, H, W) uint8, in the form that the generator draws; see ``centre``.
         label: The class, if known.
         steps: Steps of Adam.
         progress: Called after every step.
@@ -122,7 +122,7 @@ def invert(
 
 
 def like(generator: Generator, found: Inversion, labels: Tensor) -> Tensor:
-    """Return latents that draw classes (N,) in the style of what was found; see :func:`cgan.sampling.draw.render`."""
+    """Return latents that draw classes (N,) in the style of what was found; see ``cgan.sampling.draw.render``."""
     latents = truncate(generator, found.z.expand(len(labels), -1), labels, 1.0)
     return latents if found.shift is None else latents + found.shift.to(latents)
 

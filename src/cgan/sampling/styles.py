@@ -30,7 +30,7 @@ def truncate(generator: Generator, z: Tensor, labels: Tensor, truncation: float)
         truncation: The share of the distance that is left.
 
     Returns:
-        What :func:`cgan.sampling.draw.render` draws: (N, z_dim), or styles (N, L, W).
+        What ``cgan.sampling.draw.render`` draws: (N, z_dim), or styles (N, L, W).
     """
     if not isinstance(generator, StyleBased):
         return z * truncation
@@ -54,10 +54,10 @@ def mix(
         fine: (N, z_dim) latents.
         labels: (N,) classes, of both.
         crossover: The first fine layer, from 1 to L - 1; None: the middle one.
-        truncation: See :func:`truncate`.
+        truncation: See ``truncate``.
 
     Returns:
-        (N, L, W) styles, which :func:`cgan.sampling.draw.render` draws.
+        (N, L, W) styles, which ``cgan.sampling.draw.render`` draws.
 
     Raises:
         CganError: The generator has no styles, or not this layer.
