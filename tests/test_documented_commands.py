@@ -113,7 +113,7 @@ def check(*words: str) -> None:
     elif program.startswith("python") and not rest[0].startswith("-"):
         assert (ROOT / rest[0]).is_file(), words
     else:
-        assert program in (".", "curl", "tensorboard", "pytest", "pre-commit", "python", "python3"), words
+        assert program in (".", "curl", "export", "tensorboard", "pytest", "pre-commit", "python", "python3"), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
