@@ -112,7 +112,7 @@ def page(results: Results) -> str:
 
 def conclusion(results: Results) -> str:
     """Say how many targets hold, and how fast training is beside loops written by hand."""
-    holds = [row.holds for _, row in with_targets(results)]
+    holds = [bool(row.holds) for _, row in with_targets(results)]
     words = f"**Conclusion.** {sum(holds)} of {len(holds)} targets hold."
     training = rows_of(results["training"]) if "training" in results else []
     speeds = []

@@ -20,7 +20,7 @@ images in the role of the samples. Time to train counts training alone, up to th
 each value means: [Metrics](metrics.md). Written by `python tools/baselines.py` from the records of `evaluate.py` in
 `{folder}`; do not edit by hand.
 """
-CONCLUSION = "**Conclusion.** `{}` is nearest to real images: Fréchet distance {}, theirs {}. It orders the table."
+CONCLUSION = "**Conclusion.** `{}` is nearest to real images: Fréchet distance {}, theirs {}. Columns are sorted by it."
 ORIGIN = ("Network", "Parameters", "Images seen", "Time to train", "Hardware")
 SHOWN = (
     "fid",
