@@ -6,6 +6,7 @@ import hashlib
 import io
 import pickle
 import shutil
+import socket
 import struct
 
 import numpy as np
@@ -292,7 +293,31 @@ def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
         build(cfg, label="sort")
 
 
-def test_a_data_set_that_is_not_there_is_one_clear_line(composed, tmp_path):
+@pytest.fixture
+def no_network(monkeypatch):
+    """The hub's address is a closed port of this computer."""
     pytest.importorskip("datasets")
-    with pytest.raises(CganError, match=r"^data.name=.*: cannot load it .*USER/NAME"):
-        build(composed("train", "data=hub", f"data.name={tmp_path / 'nothing'}"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", address)
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("name", ["/nowhere/nothing", "me/nothing"])
+def test_a_data_set_that_is_not_there_is_one_clear_line(composed, caplog, name):
+    caplog.set_level("INFO")
+    with pytest.raises(CganError, match=rf"^data.name={name}: cannot load it .*127.0.0.1.* reached.*USER/NAME"):
+        build(composed("train", "data=hub", f"data.name={name}"))
+    assert "Retrying" not in caplog.text
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_a_network_what_was_loaded_before_is_read(composed, hub_folder, caplog):
+    build(composed("train", "data=hub", f"data.name={hub_folder}", "data.cache=none"))
+    (hub_folder.parent / "cache" / "insects").rename(hub_folder.parent / "cache" / "me___insects")
+    caplog.set_level("INFO")
+    insects = build(composed("train", "data=hub", "data.name=me/insects", "data.cache=none"))
+    assert insects.load("train").labels.tolist() == [0, 0, 1, 2]
+    assert "me/insects is the newest copy in the cache" in caplog.text

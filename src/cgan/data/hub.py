@@ -1,8 +1,10 @@
 """Labelled pictures of the Hugging Face hub, or of a folder in the hub's layout."""
 
-import contextlib
+import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,10 @@ from cgan.spec import is_name
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+log = logging.getLogger(__name__)
+PATIENCE = 5
+"""Seconds that the hub has to answer."""
 
 
 class HubTree:
@@ -101,18 +107,51 @@ def _load(name: str, config: str | None, revision: str | None) -> "dict[str, Dat
         import datasets
     except ImportError as error:
         raise CganError("data=hub: install the library datasets: pip install 'cgan[hub]'") from error
+    unreachable = None if Path(name).exists() else _unreachable()
     try:
-        with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):  # its own progress bars
+        with _quiet(), _offline(unreachable is not None):
             found = datasets.load_dataset(name, config, revision=revision)
     except Exception as error:  # of the network, of the hub, of damaged files: each library below has its own
         raise CganError(
-            f"data.name={name}: cannot load it ({' '.join(str(error).split())[:200]}); expected USER/NAME of the hub "
-            "and a network, or a folder with data/train-*.parquet"
+            f"data.name={name}: cannot load it ({' '.join((unreachable or str(error)).split())[:200]}); expected "
+            "USER/NAME of the hub and a network, or a folder with data/train-*.parquet"
         ) from error
+    if unreachable:
+        log.info("%s; %s is the newest copy in the cache", unreachable, name)
     splits = {SPLITS[split]: rows for split, rows in found.items() if split in SPLITS}
     if "train" not in splits:
         raise CganError(f"data.name={name}: expected a split called train, found {', '.join(map(str, found))}")
     return splits
+
+
+def _unreachable() -> str | None:
+    """Say that the hub cannot be reached; None if it can. Its library would try for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception as error:  # of the library below, which its versions change, or of HF_HUB_OFFLINE
+        return f"{constants.ENDPOINT} cannot be reached: {error}"
+    return None
+
+
+@contextmanager
+def _offline(offline: bool) -> Iterator[None]:
+    """Let the library look in its cache alone, if it is to be ``offline``."""
+    from datasets import config
+
+    before, config.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE, offline
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's progress bars from the terminal."""
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        yield
 
 
 def _column(
