@@ -234,11 +234,12 @@ def test_classes_of_celeba_are_combinations_of_attributes(source):
     assert faces.spec.class_names == ("not_Smiling+not_Male", "not_Smiling+Male", "Smiling+not_Male", "Smiling+Male")
     assert faces.spec.factors == (2, 2)
     train, test = faces.load("train"), faces.load("test")
-    assert train.labels.tolist() == [2, 1, 3, 0]
+    assert train.labels.tolist() == [0, 1, 2, 3]
     assert test.labels.tolist() == [1]
     assert train.images.shape == (4, 3, 16, 16)
     assert (train.images[1].float().mean((1, 2)) - torch.tensor([80.0, 80.0, 0.0])).abs().max() < 3  # no grey rim
-    assert "1 pictures of the validation split" in "".join(faces.report)
+    assert "1 to test with (the official split)" in faces.report[0]
+    assert "1 pictures of the validation split" in faces.report[2]
     with pytest.raises(CganError, match=r"data.attributes: 'Smilling' is none of Smiling, Bald, Male"):
         source("celeba", attributes=["Smilling"], cache="none")
     assert source("celeba", attributes=[], cache="none").spec.num_classes == 1

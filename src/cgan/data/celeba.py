@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from cgan.data.decoded import DecodedSource
-from cgan.data.layout import Layout
+from cgan.data.layout import Found
 from cgan.data.trees import Tree, open_tree
 from cgan.errors import CganError
 from cgan.spec import combine_names
 
 _TABLES = ("list_attr_celeba.txt", "list_eval_partition.txt")
-_TRAIN, _TEST = "0", "2"
+_PARTS = {"0": "train", "1": "val", "2": "test"}
+_ANY = "face"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -50,44 +51,37 @@ class CelebaSource(DecodedSource):
         self.tables = tuple((folder / table).read_text("utf-8", errors="replace") for table in _TABLES)
         return "celeba", open_tree(pictures)
 
-    def _find_layout(self) -> Layout:
-        return _layout(self.tree, self.attributes, *self.tables)
+    def _find(self) -> Found:
+        classes, parts = self._classes(), self._parts()
+        splits: dict[str, dict[str, str]] = {part: {} for part in _PARTS.values()}
+        for file in self.tree.names:
+            name = PurePosixPath(file).name
+            if name in classes:
+                splits[parts.get(name, "val")][file] = classes[name]
+        if not splits["train"] or not splits["test"]:
+            raise CganError(
+                f"{self.tree.shown}: expected pictures of both splits as {_TABLES[1]} names them, found "
+                f"{len(splits['train'])} to train on and {len(splits['test'])} to test with"
+            )
+        left_out = Counter({"pictures of the validation split": len(splits.pop("val"))})
+        names = combine_names(*[(f"not_{attribute}", attribute) for attribute in self.attributes])
+        names, factors = names if self.attributes else (_ANY,), (2,) * len(self.attributes)
+        return Found(splits, left_out, names, factors, "the official split")
 
+    def _classes(self) -> dict[str, str]:
+        """Read the class of each file by the table of attributes, which are 1 or -1."""
+        _, *lines = self.tables[0].splitlines() or [""]  # the number of files comes first
+        known = lines[0].split() if len(lines) > 1 else []
+        if unknown := [name for name in self.attributes if name not in known]:
+            raise CganError(f"data.attributes: {unknown[0]!r} is none of {', '.join(known) or 'an empty table'}")
+        columns = [(attribute, known.index(attribute) + 1) for attribute in self.attributes]
+        rows = [row for line in lines[1:] if len(row := line.split()) == len(known) + 1]
+        return {
+            row[0]: "+".join(name if row[column] == "1" else f"not_{name}" for name, column in columns) or _ANY
+            for row in rows
+        }
 
-def _layout(tree: Tree, attributes: list[str], attribute_table: str, partition_table: str) -> Layout:
-    lines = attribute_table.splitlines()
-    columns = _columns(lines, attributes)
-    rows = (line.split() for line in lines[2:])
-    labels = {row[0]: _label(row, columns) for row in rows if len(row) == len(lines[1].split()) + 1}
-    part_of = dict(line.split() for line in partition_table.splitlines() if len(line.split()) == 2)
-    parts: dict[str, list[tuple[str, int]]] = {}
-    for file in tree.names:
-        name = PurePosixPath(file).name
-        if name in labels:
-            parts.setdefault(part_of.get(name, ""), []).append((file, labels[name]))
-    train, test = parts.pop(_TRAIN, []), parts.pop(_TEST, [])
-    if not train or not test:
-        raise CganError(
-            f"{tree.path_of('')}: expected pictures of both splits as {_TABLES[1]} names them, found {len(train)} to "
-            f"train on and {len(test)} to test with"
-        )
-    names = combine_names(*[(f"not_{attribute}", attribute) for attribute in attributes])
-    left_out = Counter({"pictures of the validation split": sum(map(len, parts.values()))})
-    factors = (2,) * len(attributes)
-    return Layout(names if attributes else ("face",), train, test, +left_out, "the official split", factors)
-
-
-def _columns(lines: list[str], attributes: list[str]) -> list[int]:
-    """Return the columns of the chosen attributes; the first column has the files' names."""
-    known = lines[1].split() if len(lines) > 2 else []
-    if unknown := [name for name in attributes if name not in known]:
-        raise CganError(f"data.attributes: {unknown[0]!r} is none of {', '.join(known) or 'an empty table'}")
-    return [known.index(name) + 1 for name in attributes]
-
-
-def _label(row: list[str], columns: list[int]) -> int:
-    """Read the attributes, 1 or -1, as a binary number; the last one changes fastest."""
-    label = 0
-    for column in columns:
-        label = 2 * label + (row[column] == "1")
-    return label
+    def _parts(self) -> dict[str, str]:
+        """Read the split of each file."""
+        rows = [row for line in self.tables[1].splitlines() if len(row := line.split()) == 2]
+        return {file: _PARTS.get(part, "val") for file, part in rows}

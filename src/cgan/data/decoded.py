@@ -5,13 +5,14 @@ import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import PIL
 import torch
 
-from cgan.data.layout import Layout
+from cgan.data.layout import Found, numbered
 from cgan.data.pixels import Form
-from cgan.data.reading import Decoder, Plan, checked_size, make_plan
+from cgan.data.reading import Decoder, checked_size, choose_form
 from cgan.data.sources import Split, SplitName
 from cgan.data.store import Stored, in_memory, keep, load_stored, store_folder
 from cgan.data.trees import Tree
@@ -19,7 +20,7 @@ from cgan.errors import CganError
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
-VERSION = 3
+VERSION = 4
 """Raised when the same options give other pixels, another layout or another report."""
 
 
@@ -62,7 +63,7 @@ class DecodedSource(ABC):
         key = repr((VERSION, PIL.__version__, name, self._fingerprint, decides))
         self._store = store_folder(self.cache, hashlib.sha256(key.encode()).hexdigest()[:32])
         self._stored = load_stored(self._store)
-        about = self._stored.about if self._stored else self._plan.about()
+        about = self._stored.about if self._stored else self._decoder.kinds()
         self.spec = DataSpec(name, tuple(about["shape"]), tuple(about["class_names"]), tuple(about["factors"]))
 
     @abstractmethod
@@ -70,7 +71,7 @@ class DecodedSource(ABC):
         """Return what the data set is called, and its files."""
 
     @abstractmethod
-    def _find_layout(self) -> Layout:
+    def _find(self) -> Found:
         """Find classes and splits; called where the cache does not have them."""
 
     @property
@@ -103,25 +104,28 @@ class DecodedSource(ABC):
         return Split(images[chosen], labels[chosen])
 
     @cached_property
-    def _plan(self) -> Plan:
-        form = self.size, self.channels, self.fit, self.background
-        return make_plan(self.tree, self._find_layout(), *form)
+    def _decoder(self) -> Decoder:
+        layout = numbered(self._find(), self.tree.shown, self.test_share, self.split_seed)
+        size, files = checked_size(self.size), [file for file, _ in layout.train]
+        form, guessed = choose_form(self.tree, files, size, self.channels, self.fit, self.background)
+        advice = "mend or remove it, or go on without it: data.skip_unreadable=true"
+        return Decoder(self.tree, layout, form, guessed, advice, self.skip_unreadable)
 
     @cached_property
     def _read(self) -> Stored:
         if self._stored:
             return self._stored
+        decoder = self._decoder
         kept = f", kept for the next run in {self._store.parent}" if self._store else ""
-        log.info("Reading %s pictures of %s%s", f"{len(self._plan.files):,}", self.spec.name, kept)
+        log.info("Reading %s pictures of %s%s", f"{len(decoder.files):,}", self.spec.name, kept)
         if self._store:
             try:
-                decoder = self._decoder()
-                keep(self._store, decoder.chunks(), decoder.about)
+                keep(self._store, decoder.chunks(), self._about)
             except OSError as error:
                 log.info("Not kept for the next run: %s; name another folder with data.cache=FOLDER", error)
-        decoder = self._decoder()
-        return load_stored(self._store) or in_memory(decoder.chunks(), decoder.about, decoder.shape)
+        return load_stored(self._store) or in_memory(decoder.chunks(), self._about, decoder.shape)
 
-    def _decoder(self) -> Decoder:
-        advice = "mend or remove it, or go on without it: data.skip_unreadable=true"
-        return Decoder(self.tree, self._plan, advice, self._fingerprint, self.skip_unreadable)
+    def _about(self) -> dict[str, Any]:
+        if self.tree.fingerprint() != self._fingerprint:
+            raise CganError(f"{self.tree.shown}: its files changed while they were read; start again")
+        return self._decoder.about()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgan.data.decoded import DecodedSource
-from cgan.data.layout import Layout, find_layout
+from cgan.data.layout import Found, find_layout
 from cgan.data.trees import Tree, open_tree
 from cgan.errors import CganError
 from cgan.spec import is_name
@@ -25,20 +25,12 @@ class FolderSource(DecodedSource):
 
     def _open(self) -> tuple[str, Tree]:
         root = Path(self.root).expanduser()
-        if self.cache not in (None, "auto", "none") and _within(Path(self.cache).expanduser(), root):
+        cache = None if self.cache in (None, "auto", "none") else Path(self.cache).expanduser().resolve()
+        if cache and cache.is_relative_to(root.resolve()):
             raise CganError(f"data.cache={self.cache}: expected a folder outside of data.root={self.root}")
-        return _name(root), open_tree(root)
+        name = root.resolve().stem if root.is_file() else root.resolve().name
+        self._name = name if is_name(name) else "pictures"
+        return self._name, open_tree(root)
 
-    def _find_layout(self) -> Layout:
-        name = _name(Path(self.root).expanduser())
-        return find_layout(self.tree, name, self.root, self.test_share, self.split_seed)
-
-
-def _name(root: Path) -> str:
-    """Return what the data set is called: the folder's name, or the zip's without its ending."""
-    name = root.resolve().stem if root.is_file() else root.resolve().name
-    return name if is_name(name) else "pictures"
-
-
-def _within(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+    def _find(self) -> Found:
+        return find_layout(self.tree, self._name)

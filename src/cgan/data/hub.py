@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgan.data.decoded import DecodedSource
-from cgan.data.layout import SPLITS, Layout, assembled
+from cgan.data.layout import SPLITS, Found
 from cgan.data.trees import Tree
 from cgan.errors import CganError
 from cgan.spec import is_name
@@ -35,7 +35,7 @@ class HubTree:
     def __init__(self, name: str, splits: "dict[str, Dataset]", column: str) -> None:
         from datasets import Image
 
-        self.name = name
+        self.shown = f"data.name={name}"
         self.column = column
         self.splits = {split: rows.cast_column(column, Image(decode=False)) for split, rows in splits.items()}
 
@@ -58,7 +58,7 @@ class HubTree:
 
     def path_of(self, name: str) -> str:
         """Return the data set, split and row."""
-        return f"{self.name}/{name}".rstrip("/")
+        return f"{self.shown}/{name}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -90,15 +90,13 @@ class HubSource(DecodedSource):
         features = next(iter(self._splits.values())).features
         image = _column(self.name, "image", self.image, features, ("Image",))
         self._label = _column(self.name, "label", self.label, features, ("ClassLabel",), optional=True)
-        return self._called, HubTree(self.name, self._splits, image)
+        short = Path(self.name).name
+        self._name = short if is_name(short) else "hub"
+        return self._name, HubTree(self.name, self._splits, image)
 
-    @property
-    def _called(self) -> str:
-        return Path(self.name).name if is_name(Path(self.name).name) else "hub"
-
-    def _find_layout(self) -> Layout:
-        classes = {split: _classes(rows, split, self._label, self._called) for split, rows in self._splits.items()}
-        return assembled(classes, Counter(), f"data.name={self.name}", self.test_share, self.split_seed)
+    def _find(self) -> Found:
+        classes = {split: _classes(rows, split, self._label, self._name) for split, rows in self._splits.items()}
+        return Found(classes, Counter())
 
 
 def _load(name: str, config: str | None, revision: str | None) -> "dict[str, Dataset]":

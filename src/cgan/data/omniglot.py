@@ -7,7 +7,7 @@ from pathlib import Path
 import torchvision
 
 from cgan.data.decoded import DecodedSource
-from cgan.data.layout import Layout, assembled
+from cgan.data.layout import Found
 from cgan.data.trees import FolderTree, Tree
 from cgan.errors import CganError
 
@@ -37,16 +37,16 @@ class OmniglotSource(DecodedSource):
             raise CganError(f"data.classes={self.classes}: expected alphabet or character")
         folder = Path(self.root).expanduser() / "omniglot-py"
         _download(folder)
-        return f"omniglot_{self.classes}s", FolderTree(folder)
+        return f"omniglot_{self.classes}s", FolderTree(folder, f"data.root={self.root}")
 
-    def _find_layout(self) -> Layout:
+    def _find(self) -> Found:
         """Read ``PART/ALPHABET/characterNN/FILE.png``."""
         found = {}
         for name in self.tree.names:
             parts = name.split("/")
             if len(parts) == 4 and parts[0] in _PARTS and parts[3].endswith(".png"):
                 found[name] = parts[1] if self.classes == "alphabet" else f"{parts[1]} {parts[2]}"
-        return assembled({"train": found}, Counter(), self.tree.path_of(""), self.test_share, self.split_seed)
+        return Found({"train": found}, Counter())
 
 
 def _download(folder: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cgan.data.layout import Layout, find_classes
 from cgan.data.pixels import Form
-from cgan.data.reading import Decoder, Plan
+from cgan.data.reading import Decoder
 from cgan.data.sources import Split
 from cgan.data.store import in_memory
 from cgan.data.trees import MAX_BYTES, open_tree
@@ -144,15 +144,14 @@ def _channels_first(images: np.ndarray, spec: DataSpec, path: Path) -> np.ndarra
 
 def _read_folder(path: Path, spec: DataSpec) -> tuple[Tensor, Tensor]:
     tree, one = open_tree(path, "images"), spec.num_classes == 1
-    classes, left_out = find_classes(tree, spec.class_names[0] if one else "", f"images={path}")
+    classes, left_out = find_classes(tree, spec.class_names[0] if one else "")
     labels = {name: label for label, name in enumerate(spec.class_names)}
     if not one and (unknown := sorted(set(classes.values()) - set(labels))):
         found = f"{unknown[0]!r} is no class" if unknown[0] else "the pictures lie in no folder of a class"
-        raise CganError(f"images={path}: {found}; expected {spec.classes}")
+        raise CganError(f"{tree.shown}: {found}; expected {spec.classes}")
     files = sorted(((file, labels.get(name, 0)) for file, name in classes.items()), key=lambda file: (file[1], file[0]))
     channels, height, width = spec.img_shape
-    plan = Plan(Layout(spec.class_names, files, [], left_out, ""), Form(channels, (height, width)), [])
-    decoder = Decoder(tree, plan, "mend or remove it")
+    decoder = Decoder(tree, Layout(files, [], "", spec.class_names, left_out), Form(channels, (height, width)))
     images = in_memory(decoder.chunks(), dict, decoder.shape).images
-    log.info("images=%s: %s pictures, used as %s", path, f"{len(images):,}", decoder.made())
+    log.info("%s: %s pictures, used as %s", tree.shown, f"{len(images):,}", decoder.made())
     return images, torch.tensor([label for _, label in files])

@@ -1,10 +1,9 @@
 """Reading the pictures of a folder or a zip: what is to be read, and its decoding by several threads."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from statistics import median
 from typing import Any
 
@@ -24,48 +23,16 @@ _SAMPLED = 64
 _CHUNK_BYTES = 2**22
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be read and how.
-
-    Attributes:
-        layout: The files with their classes and splits.
-        form: What they are brought to.
-        guessed: Which parts of the form were chosen by the pictures: ``size``, ``channels``.
-    """
-
-    layout: Layout
-    form: Form
-    guessed: list[str]
-
-    @cached_property
-    def files(self) -> list[tuple[str, int]]:
-        """Names of files and their labels, those to train on first."""
-        return self.layout.train + self.layout.test
-
-    def about(self) -> dict[str, Any]:
-        """Return the shape, the names of the classes and their factors."""
-        return {"shape": self.shape, "class_names": self.layout.class_names, "factors": self.layout.factors}
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        assert self.form.size is not None
-        return self.form.channels, *self.form.size
-
-
-def make_plan(
-    tree: Tree, layout: Layout, size: int | list[int] | None, channels: int | None, fit: str, background: str
-) -> Plan:
-    """Choose the size and channels that are None by a sample of the pictures."""
+def choose_form(
+    tree: Tree, files: Sequence[str], size: tuple[int, int] | None, channels: int | None, fit: str, background: str
+) -> tuple[Form, list[str]]:
+    """Return what pictures are brought to, and which of ``size`` and ``channels`` were None: a sample decides them."""
     guessed = [word for word, value in (("size", size), ("channels", channels)) if value is None]
-    chosen = checked_size(size)
     if guessed:
-        sizes, grey = _sampled(tree, [file for file, _ in layout.train])
-        chosen = chosen or guessed_size(sizes)
-        channels = channels or (1 if grey else 3)
+        sizes, grey = _sampled(tree, files)
+        size, channels = size or guessed_size(sizes), channels or (1 if grey else 3)
     assert channels is not None
-    return Plan(layout, Form(channels, chosen, fit, background), guessed)
+    return Form(channels, size, fit, background), guessed
 
 
 def checked_size(size: Any) -> tuple[int, int] | None:
@@ -110,107 +77,103 @@ def _sampled(tree: Tree, files: Sequence[str]) -> tuple[list[tuple[int, int]], b
 
 
 class Decoder:
-    """Decode the pictures of a plan, once.
+    """Decode the pictures of a layout, those to train on first.
 
     Args:
         tree: Their files.
-        plan: What is read.
+        layout: Their names, labels and splits.
+        form: What they are brought to; it has a size.
+        guessed: Which parts of the form were chosen by the pictures: ``size``, ``channels``.
         advice: What errors say of a file that cannot be read.
-        fingerprint: Of the tree when the plan was made.
         skip_unreadable: Leave out what cannot be read.
     """
 
     def __init__(
-        self, tree: Tree, plan: Plan, advice: str, fingerprint: str = "", skip_unreadable: bool = False
+        self,
+        tree: Tree,
+        layout: Layout,
+        form: Form,
+        guessed: Sequence[str] = (),
+        advice: str = "mend or remove it",
+        skip_unreadable: bool = False,
     ) -> None:
+        assert form.size is not None
         self.tree = tree
-        self.plan = plan
+        self.layout = layout
+        self.form = form
+        self.guessed = guessed
         self.advice = advice
-        self.fingerprint = fingerprint
         self.skip_unreadable = skip_unreadable
-        self.shape = (len(plan.files), *plan.shape)
-        self._tally = Tally(plan.form)
-        self._kept: list[tuple[str, int]] = []
-        self._kept_to_train = 0
+        self.files = [file for file, _ in layout.train + layout.test]
+        self.shape = (len(self.files), form.channels, *form.size)
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """Yield arrays (n, C, H, W) uint8 in the order of the plan.
+        """Yield arrays (n, C, H, W) uint8 in the order of the layout.
 
         Raises:
             CganError: A file cannot be read, and that is not to be skipped; or all pixels are 0 and 1, as in masks.
         """
-        brightest = 0
-        files = self.plan.files
-        count = max(1, min(64, _CHUNK_BYTES // int(np.prod(self.plan.shape))))
-        parts = [files[start : start + count] for start in range(0, len(files), count)]
+        self._tally, brightest = Tally(self.form), 0
+        count = max(1, min(64, _CHUNK_BYTES // math.prod(self.shape[1:])))
+        parts = [self.files[start : start + count] for start in range(0, len(self.files), count)]
         for part, read in zip(parts, _ahead(self._read_all, parts), strict=True):
-            pictures = [self._counted(*entry, picture) for entry, picture in zip(part, read, strict=True)]
-            if sound := [picture.pixels for picture in pictures if picture is not None]:
+            if sound := [picture.pixels for picture in map(self._counted, part, read) if picture is not None]:
                 chunk = np.stack(sound)
                 brightest = max(brightest, int(chunk.max()))
                 yield chunk
         if brightest == 1:
-            raise CganError(f"{self.tree.path_of('')}: expected pixels in 0..255, found only 0 and 1")
+            raise CganError(f"{self.tree.shown}: expected pixels in 0..255, found only 0 and 1")
 
     def about(self) -> dict[str, Any]:
-        """Describe what was read, after the last chunk.
+        """Describe the data set: its shape and classes and, after the last chunk, what was read.
 
         Raises:
-            CganError: A class has no readable picture to train on, or the files changed meanwhile.
+            CganError: A class has no readable picture to train on.
         """
-        if self.tree.fingerprint() != self.fingerprint:
-            raise CganError(f"{self.tree.path_of('')}: its files changed while they were read; start again")
-        files, labels = [file for file, _ in self._kept], np.array([label for _, label in self._kept], dtype=np.int64)
-        names, train = self.plan.layout.class_names, self._kept_to_train
-        counts = np.bincount(labels[:train], minlength=len(names))
-        if not counts.all():
-            raise CganError(
-                f"{self.tree.path_of('')}: class {names[counts.argmin()]!r} has no picture that can be read"
-            )
-        return {
-            **self.plan.about(),
-            "files": files,
-            "labels": labels.tolist(),
-            "train": train,
-            "report": self._report(labels[:train], len(labels) - train),
-        }
-
-    def _report(self, train_labels: np.ndarray, tested: int) -> list[str]:
-        layout = self.plan.layout
-        return [
-            f"Pictures: {len(train_labels):,} to train on, {tested:,} to test with ({layout.test_note}); "
-            f"{per_class(train_labels, layout.class_names)}",
+        names, unreadable = self.layout.class_names, set(self._tally.unreadable)
+        train, test = ([entry for entry in part if entry[0] not in unreadable] for part in self.layout[:2])
+        labels = [label for _, label in train + test]
+        train_labels = np.array(labels[: len(train)], dtype=np.int64)
+        if not (counts := np.bincount(train_labels, minlength=len(names))).all():
+            raise CganError(f"{self.tree.shown}: class {names[counts.argmin()]!r} has no picture that can be read")
+        report = [
+            f"Pictures: {len(train):,} to train on, {len(test):,} to test with ({self.layout.test_note}); "
+            f"{per_class(train_labels, names)}",
             f"Found:    {self._tally.found()}",
             f"Used as:  {self.made()}",
         ]
+        files = [file for file, _ in train + test]
+        return {**self.kinds(), "files": files, "labels": labels, "train": len(train), "report": report}
+
+    def kinds(self) -> dict[str, Any]:
+        """Return the shape, the names of the classes and their factors, known before anything is decoded."""
+        layout = self.layout
+        return {"shape": self.shape[1:], "class_names": layout.class_names, "factors": layout.factors}
 
     def made(self) -> str:
         """Say what was made of the pictures, and what was left out, after the last chunk."""
-        left_out = describe_left_out(self.plan.layout.left_out, self._tally.unreadable)
-        return f"{self._tally.made(self.plan.guessed)}{left_out}"
+        return self._tally.made(self.guessed) + describe_left_out(self.layout.left_out, self._tally.unreadable)
 
-    def _read_all(self, files: list[tuple[str, int]]) -> list[Picture | UnreadablePictureError]:
-        return [self._read(file) for file, _ in files]
+    def _read_all(self, files: list[str]) -> list[Picture | UnreadablePictureError]:
+        return [self._read(file) for file in files]
 
     def _read(self, file: str) -> Picture | UnreadablePictureError:
         try:
-            return read_picture(self.tree.read(file), self.plan.form, file)
+            return read_picture(self.tree.read(file), self.form, file)
         except UnreadablePictureError as error:
             return error
         except Exception as error:  # a damaged zip, a file without permission
             return UnreadablePictureError(file, f"a file that cannot be read ({error})")
 
-    def _counted(self, file: str, label: int, picture: Picture | UnreadablePictureError) -> Picture | None:
-        if isinstance(picture, UnreadablePictureError):
-            if not self.skip_unreadable:
-                where = UnreadablePictureError(self.tree.path_of(file), picture.found)
-                raise CganError(f"{where}; {self.advice}") from picture
-            self._tally.unreadable.append(file)
-            return None
-        self._tally.add(picture)
-        self._kept_to_train += len(self._kept) + len(self._tally.unreadable) < len(self.plan.layout.train)
-        self._kept.append((file, label))
-        return picture
+    def _counted(self, file: str, picture: Picture | UnreadablePictureError) -> Picture | None:
+        if isinstance(picture, Picture):
+            self._tally.add(picture)
+            return picture
+        if not self.skip_unreadable:
+            where = UnreadablePictureError(self.tree.path_of(file), picture.found)
+            raise CganError(f"{where}; {self.advice}") from picture
+        self._tally.unreadable.append(file)
+        return None
 
 
 def _ahead(work: Any, parts: Sequence[Any]) -> Iterator[Any]:

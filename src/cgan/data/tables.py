@@ -15,30 +15,28 @@ FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id", 
 CLASS_COLUMNS = ("class", "class_name", "label", "target", "category")
 
 
-def read_table(tree: Tree, table: str, where: str) -> dict[str, str] | None:
-    """Read the class of each file that a table names, by the file's path from the table's folder.
+def read_table(tree: Tree, table: str, paths: list[str], only_class: str) -> dict[str, str]:
+    """Read the class of each of some pictures that a table names.
 
     Args:
         tree: The files.
         table: The table's path in it.
-        where: What errors call it.
-
-    Returns:
-        None where a ``dataset.json`` says that there are no classes.
+        paths: The pictures' paths from the table's folder; the table's names may lack their ending.
+        only_class: The class of all, where a ``dataset.json`` says that there are no classes.
 
     Raises:
-        CganError: The table is damaged or of another form.
+        CganError: The table is damaged, of another form, or names a file that is not there.
     """
     try:
         text = tree.read(table).decode("utf-8-sig")
         rows = _json_rows(text) if table.endswith(".json") else _csv_rows(text)
+        return dict.fromkeys(paths, only_class) if rows is None else _matched(rows, paths)
     except CganError as error:
-        raise CganError(f"{where}: {error}") from error
+        raise CganError(f"{tree.shown}: {table}: {error}") from error
     except Exception as error:  # an untrusted file can fail in any way
         raise CganError(
-            f"{where}: expected a table of files and classes, found something unreadable ({error})"
+            f"{tree.shown}: {table}: expected a table of files and classes, found something unreadable ({error})"
         ) from error
-    return rows
 
 
 def _csv_rows(text: str) -> dict[str, str]:
@@ -71,16 +69,12 @@ def _path(name: str) -> str:
     return str(PurePosixPath(name.replace("\\", "/")))
 
 
-def matched(rows: Mapping[str, str], paths: list[str], where: str) -> dict[str, str]:
-    """Return the class of each of ``paths`` that a table names; its names may lack the ending.
-
-    Raises:
-        CganError: The table names a file that is not there.
-    """
+def _matched(rows: Mapping[str, str], paths: list[str]) -> dict[str, str]:
+    """Return the class of each path that a table names, with its ending or, where that is clear, without."""
     stems: dict[str, list[str]] = {}
     for path in paths:
         stems.setdefault(str(PurePosixPath(path).with_suffix("")), []).append(path)
     known = dict.fromkeys(paths) | {stem: found[0] for stem, found in stems.items() if len(found) == 1}
     if missing := [row for row in rows if row not in known]:
-        raise CganError(f"{where}: it names {len(missing)} files that are not there, such as {missing[0]!r:.100}")
+        raise CganError(f"it names {len(missing)} files that are not there, such as {missing[0]!r:.100}")
     return {known[row] or row: name for row, name in rows.items()}

@@ -20,24 +20,31 @@ def open_tree(root: Path, key: str = "data.root") -> "FolderTree | ZipTree":
 
     Args:
         root: Its path.
-        key: What errors call the setting that names it.
+        key: The setting that names it.
 
     Raises:
         CganError: There is none, or it is neither.
     """
+    shown = f"{key}={root}"
     if root.is_dir():
-        return FolderTree(root)
+        return FolderTree(root, shown)
     if not root.exists():
-        raise CganError(f"{key}={root}: no such folder or zip ({root.absolute()})")
+        raise CganError(f"{shown}: no such folder or zip ({root.absolute()})")
     if not zipfile.is_zipfile(root):
         if root.suffix.lower() == ".zip":
-            raise CganError(f"{key}={root}: a zip that is cut off or damaged; copy or download it again")
-        raise CganError(f"{key}={root}: expected a folder or a .zip of pictures; unpack other archives first")
-    return ZipTree(root, key)
+            raise CganError(f"{shown}: a zip that is cut off or damaged; copy or download it again")
+        raise CganError(f"{shown}: expected a folder or a .zip of pictures; unpack other archives first")
+    return ZipTree(root, shown)
 
 
 class Tree(Protocol):
-    """Files that can be read by name."""
+    """Files that can be read by name.
+
+    Attributes:
+        shown: What errors call all of it, such as ``data.root=PATH``.
+    """
+
+    shown: str
 
     @property
     def names(self) -> list[str]:
@@ -50,14 +57,15 @@ class Tree(Protocol):
         """Return a file's content."""
 
     def path_of(self, name: str) -> str:
-        """Return what errors call a file; of the empty name, the tree."""
+        """Return what errors call a file."""
 
 
 class FolderTree:
     """The files below a folder, through symbolic links as well."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shown: str) -> None:
         self.root = root
+        self.shown = shown
 
     @cached_property
     def names(self) -> list[str]:
@@ -66,8 +74,8 @@ class FolderTree:
 
     def fingerprint(self) -> str:
         """Return a hash that changes with any file's name, size or time of change."""
-        files = [(name, s) for name, s in sorted(self._stats().items()) if not name.endswith("/")]
-        return _hash_of([(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in files])
+        files = [(name, status) for name, status in sorted(self._stats().items()) if not name.endswith("/")]
+        return _hash_of([(name, *_state(status)) for name, status in files])
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
@@ -104,9 +112,9 @@ class ZipTree:
         CganError: The zip is damaged, encrypted, or holds a path that leads out of it.
     """
 
-    def __init__(self, root: Path, key: str = "data.root") -> None:
+    def __init__(self, root: Path, shown: str) -> None:
         self.root = root
-        self._shown = f"{key}={root}"
+        self.shown = shown
 
     @cached_property
     def names(self) -> list[str]:
@@ -115,7 +123,7 @@ class ZipTree:
 
     def fingerprint(self) -> str:
         """Return a hash that changes with the zip's size or time of change."""
-        return _hash_of(_state(self.root))
+        return _hash_of(_state(self.root.stat()))
 
     def read(self, name: str) -> bytes:
         """Return a file's content.
@@ -137,26 +145,22 @@ class ZipTree:
         try:
             return zipfile.ZipFile(self.root)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise CganError(f"{self._shown}: a damaged zip ({error}); copy or download it again") from error
+            raise CganError(f"{self.shown}: a damaged zip ({error}); copy or download it again") from error
 
     @cached_property
     def _infos(self) -> dict[str, zipfile.ZipInfo]:
-        infos = {info.filename.replace("\\", "/"): info for info in self._archive.infolist() if not _is_link(info)}
+        entries = [info for info in self._archive.infolist() if not stat.S_ISLNK(info.external_attr >> 16)]
+        infos = {info.filename.replace("\\", "/"): info for info in entries}
         for name, info in infos.items():
             if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:3] == ":/":
-                raise CganError(f"{self._shown}: it holds the path {name!r:.200}, which leads out of it")
+                raise CganError(f"{self.shown}: it holds the path {name!r:.200}, which leads out of it")
             if info.flag_bits & 1:
-                raise CganError(f"{self._shown}: it is encrypted ({name:.200}); unpack it and name the folder")
+                raise CganError(f"{self.shown}: it is encrypted ({name:.200}); unpack it and name the folder")
         return infos
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
+def _state(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _is_link(info: zipfile.ZipInfo) -> bool:
-    return stat.S_ISLNK(info.external_attr >> 16)
 
 
 def _hash_of(state: object) -> str:

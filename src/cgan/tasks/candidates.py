@@ -67,7 +67,7 @@ def folder_as_data(root: str) -> FolderSource:
         CganError: As :class:`cgan.data.folder.FolderSource`.
     """
     tree = open_tree(Path(root), "images2")
-    first = min(find_classes(tree, "pictures", f"images2={root}")[0])
+    first = min(find_classes(tree, "pictures")[0])
     width, height = read_picture(tree.read(first), Form(3), f"images2: {first}").size
     return FolderSource(root, size=[height, width], test_share=0.5)
 
