@@ -4,9 +4,12 @@ import glob
 import json
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from cgan.errors import CganError
 
@@ -37,6 +40,21 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
         raise CganError(
             f"cannot write {path.absolute()}: {error.strerror}; free space or choose another place"
         ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Make other processes that are about to write ``path`` wait; without a place to write, nobody waits."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def part_of(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Seeded batches from tensors in memory: no worker processes and no Python work per image."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,23 +12,23 @@ from cgan.seeding import torch_stream
 from cgan.spec import to_float
 
 
+@dataclass(eq=False)
 class EpochOrder:
     """The order of an epoch: a permutation that follows from ``(seed, epoch)`` alone.
 
     Lightning calls :meth:`set_epoch` on a loader's ``sampler`` before each epoch.
 
-    Args:
+    Attributes:
         size: The number of images.
         seed: Names the orders.
         balanced_by: (size,) labels whose classes are to come equally often; an epoch then leaves out images of large
             classes and repeats those of small ones.
     """
 
-    def __init__(self, size: int, seed: int, balanced_by: Tensor | None = None) -> None:
-        self.size = size
-        self.seed = seed
-        self.balanced_by = balanced_by
-        self.epoch = 0
+    size: int
+    seed: int
+    balanced_by: Tensor | None = None
+    epoch: int = field(default=0, init=False)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, counted from 0."""

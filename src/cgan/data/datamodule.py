@@ -1,6 +1,7 @@
 """The one data module: a source behind seeded in-memory batches."""
 
 import logging
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import lightning.pytorch as pl
@@ -10,16 +11,17 @@ from torch import Tensor
 from cgan.data.batches import Batches
 from cgan.data.report import imbalance
 from cgan.data.sources import Source, Split
-from cgan.errors import CganError
+from cgan.errors import check_choice, check_whole
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class ImageData(pl.LightningDataModule):
     """Serve a source's training split in batches; keep its test split apart as the metrics' reference.
 
-    Args:
+    Attributes:
         source: The data set.
         batch_size: Images per step and device.
         steps_per_batch: Training steps that share one call of the trainer; see ``Batches``.
@@ -28,39 +30,26 @@ class ImageData(pl.LightningDataModule):
         balance: Show each class equally often.
         device: Where the images lie: ``auto`` is the device that trains, if they fit into half of its free memory,
             else ``cpu``.
-
-    Attributes:
         steps_per_epoch: Steps after which an epoch ends, before all images are seen; None: all.
 
     Raises:
         CganError: An option has no such value.
     """
 
-    steps_per_epoch: int | None = None
+    source: Source
+    batch_size: int = 64
+    steps_per_batch: int = 1
+    seed: int = 1
+    flip: bool = False
+    balance: bool = False
+    device: str = "auto"
+    steps_per_epoch: int | None = field(default=None, init=False)
 
-    def __init__(
-        self,
-        source: Source,
-        batch_size: int = 64,
-        steps_per_batch: int = 1,
-        seed: int = 1,
-        flip: bool = False,
-        balance: bool = False,
-        device: str = "auto",
-    ) -> None:
+    def __post_init__(self) -> None:
         super().__init__()
-        if device not in ("auto", "cpu"):
-            raise CganError(f"data.device={device}: expected auto or cpu")
-        for name, count in (("batch_size", batch_size), ("steps_per_batch", steps_per_batch)):
-            if type(count) is not int or count < 1:
-                raise CganError(f"data.{name}={count}: expected a whole number from 1")
-        self.source = source
-        self.batch_size = batch_size
-        self.steps_per_batch = steps_per_batch
-        self.seed = seed
-        self.flip = flip
-        self.balance = balance
-        self.device = device
+        check_choice("data.device", self.device, ("auto", "cpu"))
+        check_whole("data.batch_size", self.batch_size, 1)
+        check_whole("data.steps_per_batch", self.steps_per_batch, 1)
 
     @property
     def spec(self) -> DataSpec:

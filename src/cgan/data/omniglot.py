@@ -9,7 +9,7 @@ import torchvision
 from cgan.data.decoded import DecodedSource
 from cgan.data.layout import Found
 from cgan.data.trees import FolderTree, Tree
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice
 
 _PARTS = ("images_background", "images_evaluation")
 
@@ -33,8 +33,7 @@ class OmniglotSource(DecodedSource):
     channels: int | None = 1
 
     def _open(self) -> tuple[str, Tree]:
-        if self.classes not in ("alphabet", "character"):
-            raise CganError(f"data.classes={self.classes}: expected alphabet or character")
+        check_choice("data.classes", self.classes, ("alphabet", "character"))
         folder = Path(self.root).expanduser() / "omniglot-py"
         _download(folder)
         return f"omniglot_{self.classes}s", FolderTree(folder, f"data.root={self.root}")

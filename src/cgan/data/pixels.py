@@ -9,30 +9,19 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from cgan.errors import CganError
+from cgan.errors import CganError, check_choice
 
 FITS = ("crop", "pad", "stretch", "random_crop")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode by the number of channels."""
 MAX_PIXELS = 2**26
 """A small file can claim any number of pixels, and all of them are unpacked before they are scaled."""
-_ENDINGS = {
-    "AVIF": ".avif",
-    "BMP": ".bmp .dib",
-    "GIF": ".gif",
-    "JPEG": ".jpg .jpeg .jpe .jfif",
-    "JPEG2000": ".jp2 .j2k",
-    "MPO": ".mpo",
-    "PNG": ".png .apng",
-    "PPM": ".ppm .pgm .pbm .pnm",
-    "TIFF": ".tif .tiff",
-    "WEBP": ".webp",
-}
 Image.init()
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit above is lower
-FORMATS = tuple(name for name in _ENDINGS if name in Image.OPEN)
+_KNOWN = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = tuple(name for name in _KNOWN if name in Image.OPEN)
 """What is read, by content and not by name; formats that run programs (EPS) are not among them."""
-ENDINGS = frozenset(ending for name in FORMATS for ending in _ENDINGS[name].split())
+ENDINGS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
 """What the names of pictures end in."""
 
 
@@ -69,8 +58,7 @@ class Form:
     def __post_init__(self) -> None:
         if self.channels not in MODES:
             raise CganError(f"data.channels={self.channels}: expected 1 (grey), 3 (colour) or 4 (colour and alpha)")
-        if self.fit not in FITS:
-            raise CganError(f"data.fit={self.fit}: expected one of {', '.join(FITS)}")
+        check_choice("data.fit", self.fit, FITS)
         if self.background != "mean":
             try:
                 ImageColor.getrgb(self.background)

@@ -3,7 +3,7 @@
 import torch
 
 from cgan.data.sources import Source, Split, SplitName
-from cgan.errors import CganError
+from cgan.errors import CganError, check_whole
 from cgan.seeding import torch_stream
 from cgan.spec import DataSpec, combine_names
 
@@ -32,8 +32,7 @@ class StackedSource:
         if spec.img_shape[0] != 1:
             raise CganError(f"stacks: expected grey images of one channel, {spec.name} has {spec.img_shape[0]}")
         for name, count in (("train", train), ("test", test)):
-            if type(count) is not int or count < 1:
-                raise CganError(f"data.source.{name}={count}: expected a number of stacks from 1")
+            check_whole(f"data.source.{name}", count, 1)
         self.digits = digits
         self.counts: dict[SplitName, int] = {"train": train, "test": test}
         self.seed = seed

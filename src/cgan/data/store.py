@@ -4,7 +4,6 @@ A folder holds ``about.json`` and the pixels, whose file is named by a checksum 
 and renamed, so it is whole or not there. Those used longest ago are removed when all beside each other take too much.
 """
 
-import fcntl
 import json
 import logging
 import math
@@ -12,7 +11,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgan.files import cache_folder, changed_at
+from cgan.files import cache_folder, changed_at, locked
 
 log = logging.getLogger(__name__)
 _ABOUT = "about.json"
@@ -114,8 +113,7 @@ def keep(folder: Path, chunks: Iterable[np.ndarray], about: Callable[[], dict[st
     Raises:
         OSError: The folder cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")):
+    with locked(folder):
         if load_stored(folder) is not None:
             return
         part = folder.with_suffix(".part")
@@ -153,11 +151,3 @@ def _write(folder: Path, chunks: Iterable[np.ndarray], about: Callable[[], dict[
     content = json.dumps(about() | {"count": count}).encode()
     (folder / _ABOUT).write_bytes(content)
     os.rename(folder / "part", folder / f"{zlib.crc32(content, value):08x}.uint8")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is within this block for the same path."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

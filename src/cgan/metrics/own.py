@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cgan.errors import CganError
-from cgan.files import cache_folder
-from cgan.metrics.cache import keep, locked, sealed, unsealed
+from cgan.files import cache_folder, locked
+from cgan.metrics.cache import keep, sealed, unsealed
 from cgan.metrics.classifier import accuracy, fit_classifier, fused, jitter, mirror, nesterov, shift
 from cgan.metrics.features import Extractor, Labelled, hash_of
 from cgan.metrics.picture_net import PictureNet
