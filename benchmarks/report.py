@@ -96,7 +96,8 @@ def page(results: Results) -> str:
         "**Question.** Is training as fast as a loop that somebody writes by hand, and what do drawing, starting, "
         "measuring and growing cost?",
         "**Protocol.** What is compared runs in turns in one process, or as whole processes; values are medians, with "
-        "quartiles in brackets. Each section names its hardware and the load beside it. Written by "
+        "quartiles in brackets. Targets are what this project set itself. Each section names its hardware and the load "
+        "beside it. Written by "
         "`python benchmarks/run.py` from [performance.json](performance.json); one part alone: "
         "`python benchmarks/training.py`, then `python benchmarks/report.py`.",
         conclusion(results),
@@ -163,7 +164,7 @@ def tables(rows: list[Row], layout: str | None) -> list[str]:
         found = re.fullmatch(layout, row.what) if layout else None
         if found:
             cells.setdefault(found["row"], {})[found["column"] or row.unit] = row
-        else:
+        elif not layout or row.holds is None:  # targets have a table of their own
             others.append(row)
     listed = {row.what: {"median (quartiles)": row} for row in others}
     return [table(part) for part in (cells, listed) if part]
