@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -387,32 +388,49 @@ def test_a_request_has_a_time_limit(logs):
 
 
 def test_the_search_of_a_disconnected_client_stops(logs):
-    shares, running = [], set()
+    searches: list[list[float]] = []
 
     class Watched(Service):
         def invert(self, model, picture, label=None, progress=None):
-            running.add(model)
-            try:
-                return super().invert(model, picture, label, lambda share: (shares.append(share), progress(share)))
-            finally:
-                running.remove(model)
+            searches.append([])
+            return super().invert(model, picture, label, lambda share: (searches[-1].append(share), progress(share)))
 
     async def leave_early() -> None:
         service = Watched(logs)
         picture = draw(load_generator("pretrained"), [7])[0, 0].numpy()
         queue = InversionQueue(service, capacity=1)
         search = asyncio.create_task(queue.invert("mine", picture, None))
-        while not shares:
+        while not (searches and searches[0]):
             await asyncio.sleep(0.01)
         with pytest.raises(BusyError):
             await queue.invert("mine", picture, None)
         search.cancel()
         await asyncio.gather(search, return_exceptions=True)
         assert queue.free == 1
-        assert not running, "the next search would share the cores with this one"
+        following = asyncio.create_task(queue.invert("mine", picture, None))
+        while len(searches) < 2:
+            await asyncio.sleep(0.01)
+        following.cancel()
 
-    asyncio.run(leave_early())  # waits for its threads at the end
-    assert shares[-1] < 1
+    asyncio.run(leave_early())
+    assert searches[0][-1] < 1, "searches run one at a time: the second waits for the end of the first"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts memory as Linux does")
+def test_freed_memory_goes_back_to_the_system(logs):
+    def used() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    Service(logs)
+    large = torch.ones(7 * 2**20)  # 28 MB: glibc would keep smaller blocks from now on
+    del large
+    before = used()
+    blocks = [torch.ones(2**20) for _ in range(20)]
+    last = blocks.pop()
+    assert used() - before > 70e6
+    blocks.clear()
+    assert used() - before < 20e6, "memory below a block that is still used"
+    assert last.sum() == 2**20
 
 
 def test_metrics_name_routes_and_not_paths(client):

@@ -16,6 +16,8 @@ from cgan.sampling.noise import latents
 from cgan.sampling.styles import truncate
 from cgan.spec import DataSpec, to_uint8
 
+BATCH = 128
+"""Images at a time: more are slower on a CPU, whose cache their activations leave, and take more memory."""
 Label = SupportsIndex | str
 """A class: its label from 0 to K - 1 (a Python, NumPy or torch integer) or its name."""
 
@@ -55,7 +57,7 @@ def draw(
 
 
 @torch.no_grad()
-def render(generator: Generator, latents: Tensor, labels: Tensor, batch_size: int = 500) -> Tensor:
+def render(generator: Generator, latents: Tensor, labels: Tensor, batch_size: int = BATCH) -> Tensor:
     """Draw given latents, ``batch_size`` at a time.
 
     Args:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from cgan.networks.base import Generator, StyleBased
-from cgan.sampling.draw import render
+from cgan.sampling.draw import BATCH, render
 from cgan.sampling.styles import truncate
 from cgan.spec import to_uint8
 
@@ -49,7 +49,8 @@ def blend(generator: Generator, z: Tensor, weights: Tensor) -> Tensor:
     weight = next(generator.parameters())
     embeddings = generator.embed(torch.arange(generator.num_classes, device=weight.device))
     shares = (weights / weights.sum(1, keepdim=True)).to(weight)
-    return to_uint8(generator.synthesize(z.to(weight), shares @ embeddings)).cpu()
+    parts = zip(z.to(weight).split(BATCH), (shares @ embeddings).split(BATCH), strict=True)
+    return torch.cat([to_uint8(generator.synthesize(some, mixed)).cpu() for some, mixed in parts])
 
 
 def morph(

@@ -53,7 +53,7 @@ def create_app(
         app.state.inversion = InversionQueue(service, max(1, capacity // 8))
         QUEUED.set_function(app.state.drawing.queue.qsize)
         with suppress(CganError):  # without a model every request gets the error
-            await asyncio.to_thread(lambda: service.draw(service.default_model(), [0], [0]))
+            await app.state.drawing.run(lambda: service.draw(service.default_model(), [0], [0]))
         worker = asyncio.create_task(app.state.drawing.work())
         yield
         worker.cancel()

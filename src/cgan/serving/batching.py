@@ -1,9 +1,14 @@
-"""Queues: concurrent requests share one forward pass, and a full queue refuses at once."""
+"""Queues: concurrent requests share one forward pass, and a full queue refuses at once.
+
+Networks run in one thread, searches in another: what a thread of torch has used, glibc keeps for that thread, so that
+memory would grow with the threads, and each would start as many threads of its own as there are cores.
+"""
 
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +18,8 @@ from cgan.errors import CganError
 from cgan.sampling.draw import render
 from cgan.sampling.invert import Inversion
 from cgan.serving.service import MAX_IMAGES, Service
+
+Result = TypeVar("Result")
 
 
 class BusyError(Exception):
@@ -47,6 +54,11 @@ class DrawQueue:
         self.service = service
         self.on_batch = on_batch
         self.queue: asyncio.Queue[_Job] = asyncio.Queue(capacity)
+        self._thread = ThreadPoolExecutor(1, "draw")
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Let networks do other work in the same thread, in turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def draw(self, request: DrawRequest) -> Tensor:
         """Return the images, (N, C, H, W) uint8.
@@ -68,7 +80,7 @@ class DrawQueue:
             while not self.queue.empty() and sum(len(job.request.labels) for job in jobs) < MAX_IMAGES:
                 jobs.append(self.queue.get_nowait())
             jobs = [job for job in jobs if not job.result.done()]  # done: the client has gone or the time is over
-            results = await asyncio.to_thread(self._draw_together, [job.request for job in jobs])
+            results = await self.run(self._draw_together, [job.request for job in jobs])
             for job, result in zip(jobs, results, strict=True):
                 if job.result.done():
                     continue
@@ -104,7 +116,7 @@ class InversionQueue:
     def __init__(self, service: Service, capacity: int) -> None:
         self.service = service
         self.free = capacity
-        self.turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "invert")
 
     async def invert(self, model: str, picture: np.ndarray, label: int | None) -> Inversion:
         """Search; see :meth:`Service.invert`.
@@ -122,14 +134,9 @@ class InversionQueue:
                 raise _CancelledError
 
         try:
-            async with self.turn:
-                search = asyncio.create_task(
-                    asyncio.to_thread(self.service.invert, model, picture, label, stop_if_cancelled)
-                )
-                try:
-                    return await asyncio.shield(search)
-                finally:  # the turn ends when the thread has stopped, not when its client has gone
-                    cancelled.set()
-                    await asyncio.gather(search, return_exceptions=True)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self.service.invert, model, picture, label, stop_if_cancelled
+            )
         finally:
+            cancelled.set()
             self.free += 1

@@ -98,12 +98,12 @@ class Call(NamedTuple):
         return await self.respond(work(), {})
 
     async def draw(self, labels: list[int], images: Callable[[], Tensor], seed: int = NO_SEED) -> Response:
-        """Draw images of these labels in a thread of their own, and respond."""
+        """Draw images of these labels, and respond."""
 
         def work() -> LabelledImages:
             return LabelledImages(images(), torch.tensor(labels), torch.full((len(labels),), seed))
 
-        return await self.respond(asyncio.to_thread(work), {})
+        return await self.respond(self.request.app.state.drawing.run(work), {})
 
     async def respond(self, work: Coroutine[Any, Any, LabelledImages], fields: dict[str, Any]) -> Response:
         """Encode what is drawn within the time limit; ``fields``, which the work may add to, are shown in JSON."""
@@ -207,7 +207,7 @@ async def draw_given_style(
         found = await call.request.app.state.inversion.invert(call.model, pixels, known)
         fields.update(read_as=call.spec.class_names[found.label], error=found.error)
         labels = call.labels([])
-        images = await asyncio.to_thread(call.service.like, call.model, found, labels)
+        images = await call.request.app.state.drawing.run(call.service.like, call.model, found, labels)
         return LabelledImages(images, torch.tensor(labels), torch.full((len(labels),), NO_SEED))
 
     return await call.respond(work(), fields)
