@@ -127,7 +127,7 @@ def test_a_shell_completes_commands_and_groups():
 def test_the_pretrained_generator_draws_at_once(tmp_path):
     done = typed("sample.py", "classes=7", "n=25", "out=sevens", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "pretrained" in done.stdout
+    assert "Generator: pretrained: light_wide on MNIST" in done.stdout
     assert len(list((tmp_path / "sevens").glob("7_0_*.png"))) == 25
     assert len(list(tmp_path.glob("logs/sample/runs/*/grid.png"))) == 1
 

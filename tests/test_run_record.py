@@ -14,6 +14,7 @@ from processes import TINY, error_line, start, train
 
 from cgan.errors import CganError
 from cgan.records.run import RunRecord, claim, is_locked, new_folder, read_run, release, write_run
+from cgan.tasks.candidates import training_command
 from cgan.tasks.train import run as train_here
 
 QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none", "~callbacks.curves"]
@@ -161,3 +162,11 @@ def test_a_sweep_typed_twice_is_refused(tmp_path: Path) -> None:
     arguments = ["-m", *QUIET, "seed=1,2", "trainer.max_epochs=1", "hydra.sweep.dir=sweep"]
     train(*arguments, cwd=tmp_path)
     assert "sweep: this folder holds a sweep; name another" in error_line(start(*arguments, cwd=tmp_path))
+
+
+def test_the_command_for_others_names_a_folder_of_pictures_and_no_place(tmp_path):
+    private = ["data.root=/home/me/my hands.zip", "hydra.run.dir=/home/me/run", "run_name=x", "seed=2"]
+    write_run(tmp_path, replace(RECORD, data="folder", overrides=["data=folder", *private]))
+    assert training_command(tmp_path) == "python train.py data=folder seed=2 'data.root=my hands.zip'"
+    write_run(tmp_path, replace(RECORD, overrides=["model=light", *private]))
+    assert training_command(tmp_path) == "python train.py model=light seed=2"

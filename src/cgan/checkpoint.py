@@ -83,6 +83,13 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
     return Found(path, "checkpoint")
 
 
+def name_of(path: Path) -> str:
+    """Return what a user types after ``ckpt=``: the name of a bundled generator, the path of any other."""
+    if path.parent != PRETRAINED:
+        return str(path)
+    return "pretrained" if path.name == DEFAULT_PRETRAINED else f"pretrained/{path.name}"
+
+
 def load_generator(
     path: str | os.PathLike[str] | None = None, *, weights: WeightSet = "ema", device: str | torch.device = "cpu"
 ) -> Generator:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cgan.checkpoint import read_description
+from cgan.checkpoint import name_of, read_description
 from cgan.config import model_name
 from cgan.records.evaluation import find_evaluation
 from cgan.records.run import read_run
@@ -77,7 +77,7 @@ def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
 def log_summary(path: Path, logs: Path = Path("logs")) -> None:
     """Log the summary of a generator that is about to be used, and a warning where it was hardly trained."""
     summary = summarise(path, logs)
-    log.info("Generator: %s: %s", path, summary)
+    log.info("Generator: %s: %s", name_of(path), summary)
     if summary.warning:
         log.warning("Warning: %s", summary.warning)
 

@@ -1,6 +1,7 @@
 """What is to be evaluated: generators and images made elsewhere, found and checked before any long work."""
 
 import logging
+import shlex
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +25,9 @@ from cgan.records.summary import log_summary
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
-PRIVATE = ("hydra", "ckpt", "data.root", "run_name")
+PRIVATE = ("hydra", "ckpt", "run_name")
 """Overrides that say where a run was made and not what it is."""
+ROOT = "data.root="
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,13 @@ def _own(folder: Path) -> Entry:
 
 
 def training_command(run: Path) -> str | None:
-    """Return the command that made a run, without the places it was made in."""
+    """Return the command that made a run, without the places it was made in; a folder of pictures keeps its name."""
     record = read_run(run)
     if record is None:
         return None
-    kept = [str(entry) for entry in record.overrides if not str(entry).lstrip("+~").startswith(PRIVATE)]
+    kept = [entry for entry in map(str, record.overrides) if not entry.lstrip("+~").startswith((*PRIVATE, ROOT))]
+    roots = [Path(entry.removeprefix(ROOT).strip("'\"")) for entry in record.overrides if entry.startswith(ROOT)]
+    kept += [shlex.quote(ROOT + root.name) for root in roots if record.data == "folder"]
     return " ".join(["python train.py", *kept])
 
 
