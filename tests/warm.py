@@ -9,5 +9,6 @@ import cgan.callbacks.curves
 import cgan.callbacks.guard
 import cgan.callbacks.progress
 import cgan.callbacks.sample_grid
+import cgan.callbacks.statistics
 import cgan.callbacks.throughput
 import cgan.tasks.train  # noqa: F401

@@ -1,51 +1,19 @@
-"""Losses, logits, gradient norms and learning rates as curves: TensorBoard, metrics.jsonl, curves.png."""
+"""Losses, logits and quality as curves, in one picture: curves.png."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
-import torch
+from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-from torch import Tensor
 
-from cgan.callbacks.protocol import gan
+from cgan.callbacks.statistics import PANELS
 from cgan.files import read_lines
 from cgan.records.evaluation import FILE, read_evaluation
 from cgan.reporting.plots import figure_png
-from cgan.tracking import log_charts, log_values
 
-TAGS = {
-    "d_loss": "loss/d",
-    "g_loss": "loss/g",
-    "penalty": "loss/penalty",
-    "regulariser": "loss/regulariser",
-    "d_real": "training/logits_real",
-    "d_fake": "training/logits_fake",
-    "d_mismatched": "training/logits_mismatched",
-    "d_overfitting": "training/overfitting",
-    "augment_strength": "training/augment_strength",
-    "d_grad_norm": "training/gradient_norm_d",
-    "g_grad_norm": "training/gradient_norm_g",
-}
-"""Tags of the statistics of a step; by their names TensorBoard opens on losses and quality."""
-PANELS = {
-    "Losses": {
-        "loss/d": "discriminator",
-        "loss/g": "generator",
-        "loss/penalty": "penalty",
-        "loss/regulariser": "regulariser",
-    },
-    "Mean logits of the discriminator": {
-        "training/logits_real": "real images",
-        "training/logits_fake": "generated images",
-        "training/logits_mismatched": "real images, wrong label",
-    },
-    "Adaptive augmentation": {"training/overfitting": "overfitting", "training/augment_strength": "strength"},
-    "Gradient norms": {"training/gradient_norm_d": "discriminator", "training/gradient_norm_g": "generator"},
-    "Learning rates": {"training/learning_rate_d": "discriminator", "training/learning_rate_g": "generator"},
-}
 COLORS = {
     "discriminator": "#c0392b",
     "generator": "#2f55c8",
@@ -61,50 +29,14 @@ COLORS = {
 
 
 class Curves(pl.Callback):
-    """Log the mean of every training number about every ``every_n_images`` and draw ``curves.png`` at epoch ends."""
+    """Draw ``curves.png`` at epoch ends."""
 
-    def __init__(self, folder: str, every_n_images: int) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.every_n_images = every_n_images
-        self._since_last: list[dict[str, Tensor | float]] = []
-        self._last_logged = 0
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        log_charts(pl_module, "Training", {title: list(lines) for title, lines in PANELS.items()})
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Collect the mean over all ranks, each of which saw its share of the batch; log when enough have passed."""
-        values = trainer.strategy.reduce(torch.stack(list(outputs.values())), reduce_op="mean")
-        self._since_last.append({name: value for name, value in zip(outputs, values, strict=True) if name in TAGS})
-        if gan(pl_module).images_seen - self._last_logged >= self.every_n_images:
-            self._log(trainer, pl_module)
-
+    @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._since_last:
-            self._log(trainer, pl_module)
-        if trainer.is_global_zero:
-            (self.folder / "curves.png").write_bytes(draw_curves(self.folder))
-
-    def _log(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        names = {name for chunk in self._since_last for name in chunk}
-        values = {
-            TAGS[name]: float(torch.tensor([float(chunk[name]) for chunk in self._since_last if name in chunk]).mean())
-            for name in sorted(names)
-        }
-        for side, optimizer in zip("dg", trainer.optimizers, strict=True):
-            values[f"training/learning_rate_{side}"] = optimizer.param_groups[0]["lr"]
-        log_values(module, values)
-        self._since_last, self._last_logged = [], gan(module).images_seen
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what is not logged yet, so that a run resumed within an epoch, on any device, logs the same points."""
-        since_last = [{name: float(value) for name, value in chunk.items()} for chunk in self._since_last]
-        return {"since_last": since_last, "last_logged": self._last_logged}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._since_last, self._last_logged = list(state_dict["since_last"]), state_dict["last_logged"]
+        (self.folder / "curves.png").write_bytes(draw_curves(self.folder))
 
 
 def draw_curves(folder: Path) -> bytes:
@@ -116,8 +48,10 @@ def draw_curves(folder: Path) -> bytes:
     ]
     panels += _quality_panels(folder / FILE) if (folder / FILE).is_file() else []
     down = -(-len(panels) // 2)
-    figure = Figure(figsize=(11, 3.2 * down), layout="constrained")
+    height = 3.2 * down
+    figure = Figure(figsize=(11, height))  # margins by number: a layout that is computed takes as long as the drawing
     spaces = list(figure.subplots(down, 2, squeeze=False).flat)
+    figure.subplots_adjust(0.055, 0.55 / height, 0.985, 1 - 0.35 / height, wspace=0.14, hspace=0.4)
     for axes, panel in zip(spaces, panels, strict=False):
         _draw_panel(axes, panel)
     for unused in spaces[len(panels) :]:
