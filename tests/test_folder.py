@@ -280,6 +280,13 @@ def test_an_unreadable_file_is_named_or_skipped(tmp_path, content, found):
     assert "2 unreadable (train/ant/bad.png, test/bee/bad.png)" in source.report[2]
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    root = tree(tmp_path / "x", SPLIT)
+    os.mkfifo(root / "train" / "ant" / "pipe.png")
+    with pytest.raises(CganError, match=r"pipe\.png: expected a picture, found a file that cannot be read \(a pipe"):
+        FolderSource(str(root)).prepare()
+
+
 def test_a_class_without_a_readable_picture_is_refused(tmp_path):
     with pytest.raises(CganError, match="'wasp' has no picture that can be read"):
         FolderSource(str(tree(tmp_path / "x", {**SPLIT, "train/wasp/a.png": b""})), skip_unreadable=True).prepare()
@@ -316,6 +323,12 @@ def test_a_size_may_be_one_number_or_two(tmp_path):
         ({"size": 0}, r"data\.size=0"),
         ({"size": "64x64"}, r"data\.size=64x64"),
         ({"channels": 2}, r"data\.channels=2: expected 1 .*3 .*4"),
+        ({"channels": 0}, r"data\.channels=0"),
+        ({"channels": True}, r"data\.channels=True"),
+        ({"channels": 3.0}, r"data\.channels=3\.0"),
+        ({"background": None}, r"data\.background=None"),
+        ({"split_seed": "x"}, r"data\.split_seed=x: expected a whole number from 0"),
+        ({"cache": True}, r"data\.cache=True: expected auto, none or a folder"),
         ({"fit": "squash"}, r"data\.fit=squash: expected one of crop, pad, stretch, random_crop"),
         ({"background": "blanc"}, r"data\.background=blanc: expected white, black, mean or .*#rrggbb"),
         ({"test_share": 1}, r"data\.test_share=1"),

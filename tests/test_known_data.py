@@ -17,6 +17,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 
+from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 
 SPLITS = ("train", "test")
@@ -203,6 +204,12 @@ def test_a_damaged_file_is_named(source, tmp_path):
         source("mnist").load("train")
 
 
+@pytest.mark.parametrize("typed", ["data=mnist data.root=null", "data=folder data.root=5", "data=hub data.name=[a]"])
+def test_a_place_that_is_no_text_is_named(composed, typed):
+    with pytest.raises(CganError, match=r"data\.\w+=.*: expected a path or a name"):
+        build_source(composed("train", *typed.split()).data)
+
+
 def jpeg(level: int) -> bytes:
     """A picture of CelebA's size: a square in the middle, grey around it."""
     image = Image.new("RGB", (178, 218), (128, 128, 128))
@@ -243,6 +250,7 @@ def test_classes_of_celeba_are_combinations_of_attributes(source):
     with pytest.raises(CganError, match=r"data.attributes: 'Smilling' is none of Smiling, Bald, Male"):
         source("celeba", attributes=["Smilling"], cache="none")
     assert source("celeba", attributes=[], cache="none").spec.num_classes == 1
+    assert source("celeba", attributes="Male", cache="none").spec.class_names == ("not_Male", "Male")
 
 
 def test_missing_files_of_celeba_are_named(source):
@@ -273,8 +281,8 @@ def hub_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     names = ["cat", "ant", "bee"]
     features = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=names)})
-    for split, labels in (("train", [2, 0, 1, 1]), ("validation", [1, 0])):
-        pictures = [Image.new("RGB", (20, 12), (10 * label, 0, 200)) for label in labels]
+    for split, labels in (("train", [2, 0, 1, 1, None]), ("validation", [1, 0])):
+        pictures = [Image.new("RGB", (20, 12), (10 * (label or 0), 0, 200)) for label in labels]
         rows = datasets.Dataset.from_dict({"picture": pictures, "kind": labels}, features=features)
         rows.to_parquet(str(tmp_path / f"insects/data/{split}-00000-of-00001.parquet"))
     return tmp_path / "insects"
@@ -290,6 +298,7 @@ def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
     assert train.labels.tolist() == [0, 0, 1, 2]
     assert train.images[:, 0, 0, 0].tolist() == [10, 10, 20, 0]
     assert test.labels.tolist() == [0, 2]
+    assert "1 rows without a label" in insects.report[2]
     with pytest.raises(CganError, match=r"data.label=sort: .* has the columns picture, kind"):
         build(cfg, label="sort")
 

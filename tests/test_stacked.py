@@ -60,6 +60,8 @@ def test_a_stack_is_named_by_its_red_green_and_blue():
 def test_stacks_follow_from_the_seed():
     same, other = (StackedSource(Plates(), train=50, seed=seed).load("train").labels for seed in (2, 3))
     assert torch.equal(StackedSource(Plates(), train=50, seed=2).load("train").labels, same)
+    with pytest.raises(CganError, match=r"data\.source\.seed=-1: expected a whole number from 0"):
+        StackedSource(Plates(), seed=-1)
     assert not torch.equal(other, same)
 
 

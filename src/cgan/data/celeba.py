@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from cgan.config import listed
 from cgan.data.decoded import DecodedSource
 from cgan.data.layout import Found
 from cgan.data.trees import Tree, open_tree
@@ -38,6 +39,7 @@ class CelebaSource(DecodedSource):
     channels: int | None = 3
 
     def _open(self) -> tuple[str, Tree]:
+        self.attributes = listed(self.attributes)
         folder = Path(self.root).expanduser()
         folder = folder / "celeba" if (folder / "celeba").is_dir() else folder
         pictures = folder / "img_align_celeba"

@@ -16,7 +16,7 @@ from cgan.data.reading import Decoder, checked_size, choose_form
 from cgan.data.sources import Split, SplitName
 from cgan.data.store import Stored, in_memory, keep, load_stored, store_folder
 from cgan.data.trees import Tree
-from cgan.errors import CganError
+from cgan.errors import CganError, check_whole
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,10 @@ class DecodedSource(ABC):
     cache: str | None = "auto"
 
     def __post_init__(self) -> None:
-        Form(self.channels or 3, checked_size(self.size), self.fit, self.background)
+        Form(3 if self.channels is None else self.channels, checked_size(self.size), self.fit, self.background)
+        check_whole("data.split_seed", self.split_seed, 0)
+        if not isinstance(self.cache, str | None):
+            raise CganError(f"data.cache={self.cache}: expected auto, none or a folder")
         if not isinstance(self.test_share, int | float) or not 0 < self.test_share < 1:
             raise CganError(f"data.test_share={self.test_share}: expected a share between 0 and 1")
         name, self.tree = self._open()

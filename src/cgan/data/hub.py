@@ -96,7 +96,8 @@ class HubSource(DecodedSource):
 
     def _find(self) -> Found:
         classes = {split: _classes(rows, split, self._label, self._name) for split, rows in self._splits.items()}
-        return Found(classes, Counter())
+        left_out = sum(map(len, self._splits.values())) - sum(map(len, classes.values()))
+        return Found(classes, Counter({"rows without a label": left_out}))
 
 
 def _load(name: str, config: str | None, revision: str | None) -> "dict[str, Dataset]":

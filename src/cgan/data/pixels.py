@@ -56,13 +56,13 @@ class Form:
     background: str = "white"
 
     def __post_init__(self) -> None:
-        if self.channels not in MODES:
+        if type(self.channels) is not int or self.channels not in MODES:
             raise CganError(f"data.channels={self.channels}: expected 1 (grey), 3 (colour) or 4 (colour and alpha)")
         check_choice("data.fit", self.fit, FITS)
         if self.background != "mean":
             try:
                 ImageColor.getrgb(self.background)
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, TypeError):
                 raise CganError(
                     f"data.background={self.background}: expected white, black, mean or a colour as #rrggbb"
                 ) from None

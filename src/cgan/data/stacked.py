@@ -33,6 +33,7 @@ class StackedSource:
             raise CganError(f"stacks: expected grey images of one channel, {spec.name} has {spec.img_shape[0]}")
         for name, count in (("train", train), ("test", test)):
             check_whole(f"data.source.{name}", count, 1)
+        check_whole("data.source.seed", seed, 0)
         self.digits = digits
         self.counts: dict[SplitName, int] = {"train": train, "test": test}
         self.seed = seed

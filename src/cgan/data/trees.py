@@ -78,8 +78,15 @@ class FolderTree:
         return _hash_of([(name, *_state(status)) for name, status in files])
 
     def read(self, name: str) -> bytes:
-        """Return a file's content."""
-        return (self.root / name).read_bytes()
+        """Return a file's content.
+
+        Raises:
+            OSError: There is none, or it is a pipe or a device, which may never end.
+        """
+        path = self.root / name
+        if path.exists() and not path.is_file():
+            raise OSError("a pipe or a device")
+        return path.read_bytes()
 
     def path_of(self, name: str) -> str:
         """Return a file's whole path."""

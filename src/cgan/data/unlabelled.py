@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgan.data.sources import Source, Split, SplitName
 from cgan.errors import CganError
 
+TEXTS = ("root", "name")
 SWITCHES = ("conditional", "flip", "balance", "skip_unreadable")
 
 
@@ -48,5 +49,7 @@ def build_source(data: DictConfig) -> Source:
             raise CganError(f"data.{key}: it has no value; add data.{key}=...")
         if key in SWITCHES and not isinstance(data[key], bool):
             raise CganError(f"data.{key}={data[key]}: expected true or false")
+        if key in TEXTS and not isinstance(data[key], str):
+            raise CganError(f"data.{key}={data[key]}: expected a path or a name")
     source: Source = instantiate(data.source, _convert_="all")
     return source if data.conditional else Unlabelled(source)
