@@ -195,13 +195,15 @@ def test_paths_and_classes_are_plain_words(monkeypatch):
         "ckpt=~/a,b=c": "ckpt='/home/me/a,b=c'",
         "ckpt=null": "ckpt=null",
         "ckpt='a b'": "ckpt='a b'",
-        "ckpt=[a,b c]": "ckpt=['a','b c']",
+        "ckpt=[a,b c]": "ckpt=[a,'b c']",
+        "ckpt=logs/run_1/last.ckpt": "ckpt=logs/run_1/last.ckpt",
+        "ckpt=NaN": "ckpt='NaN'",
         "data.root=${oc.env:HOME}": "data.root=${oc.env:HOME}",
         "n=3": "n=3",
     }.items():
         assert plain_words([word]) == [expected]
         assert plain_words([expected]) == [expected]
-    assert plain_words(["-m", "ckpt=a,b"]) == ["-m", "ckpt='a','b'"]
+    assert plain_words(["-m", "ckpt=a,b"]) == ["-m", "ckpt=a,b"]
 
 
 @pytest.mark.parametrize(

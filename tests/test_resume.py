@@ -186,7 +186,7 @@ def test_ckpt_last_falls_back_to_the_newest_good_one(
     for name in ("previous.ckpt", "last.ckpt"):
         (folder / name).write_bytes((source / name).read_bytes())
     damaged(folder / "last.ckpt", how)
-    assert resumed_arguments(["ckpt=last"], runs=tmp_path)[-1] == f"ckpt='{folder / 'previous.ckpt'}'"
+    assert resumed_arguments(["ckpt=last"], runs=tmp_path)[-1] == f"ckpt={folder / 'previous.ckpt'}"
     assert "last.ckpt: not a readable checkpoint" in capsys.readouterr().err
     with pytest.raises(CganError, match="damaged"):
         resumed_arguments_of_file(folder / "last.ckpt")

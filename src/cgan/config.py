@@ -1,5 +1,6 @@
 """The configurations in `conf/`: where they lie, and how Python composes them as the command line does."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -61,8 +62,12 @@ def search_path(config_dirs: Sequence[Path]) -> list[str]:
 
 
 def quoted(value: object) -> str:
-    """Quote a value for an override: any letters may stand in it."""
-    return QuotedString(str(value), Quote.single).with_quotes()
+    """Write a value for an override, in quotes unless it is a plain word or path: any letters may stand in it."""
+    text = str(value)
+    plain = re.fullmatch(r"[a-z/][\w./-]*", text, re.ASCII | re.IGNORECASE)
+    if plain and text.lower() not in ("null", "true", "false", "inf", "nan"):
+        return text
+    return QuotedString(text, Quote.single).with_quotes()
 
 
 def summary(path: Path) -> str:
