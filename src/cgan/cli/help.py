@@ -1,5 +1,6 @@
 """``--help``: what a command does, its keys and groups, read from the comments of the configurations."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -136,7 +137,7 @@ def _keys(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key
             continue
         line = lines[name.start_mark.line]
         end = value.end_mark.column if value.end_mark.line == name.start_mark.line else len(line)
-        default = line[value.start_mark.column : end].strip()
+        default = re.sub(r"\$\{oc\.env:\w+,(.*?)\}", r"\1", line[value.start_mark.column : end].strip())
         yield Key(key, default, line[end:].strip().removeprefix("#").strip())
 
 
