@@ -236,6 +236,12 @@ def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, tab: 
         assert pixels(panel.locator("ul img").first).shape == (24, 40, 3)
         choose(page, "Class", "animal 999")
         expect(page.get_by_role("img", name="animal 999, seed 43")).to_be_visible()
+    if tab == "Style" and model == "colours":
+        expect(panel.get_by_text("The first 100 of 1,000 classes")).to_be_visible()
+        field, pictures = panel.get_by_label("Style seed").bounding_box(), panel.locator("ul img").first.bounding_box()
+        assert field
+        assert pictures
+        assert field["y"] < pictures["y"], "a phone shows the controls before a hundred pictures"
 
 
 def test_a_poor_or_unreadable_model_says_so(opened: Open) -> None:

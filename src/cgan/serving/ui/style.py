@@ -7,6 +7,7 @@ from cgan.serving.ui.parts import chosen_model, fragment, seed_field, service, s
 
 MAX_SHIFT = 3.0
 MAX_SHOWN = 100
+MAX_BESIDE = 20  # classes; with more the controls stand above, where a phone shows them before the pictures
 
 
 @fragment
@@ -15,7 +16,10 @@ def show() -> None:
     model = chosen_model()
     spec = spec_of(model)
     names = spec.class_names[:MAX_SHOWN]
-    picture, controls = st.columns([3, 2], gap="medium")
+    if len(names) <= MAX_BESIDE:
+        picture, controls = st.columns([3, 2], gap="medium")
+    else:
+        controls, picture = st.container(), st.container()
     with controls:
         seed = seed_field("Style seed", "style.seed", 7, dice=True)
         truncation = truncation_field("style.truncation")
@@ -40,6 +44,8 @@ def show() -> None:
         shown = [Shown(image, f"{name}, style {seed}", name) for image, name in zip(images, names, strict=True)]
         file_name = f"style_{seed}_truncation_{truncation:.2g}"
         files = picture_files(images.unsqueeze(1), 5, labels, [seed] * len(labels), names, file_name)
+        if len(names) < spec.num_classes:
+            st.caption(f"The first {len(names)} of {spec.num_classes:,} classes")
         gallery(shown, key="style", columns=5, files=files)
 
 
