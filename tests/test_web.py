@@ -41,7 +41,7 @@ def runtime() -> dict[str, bytes]:
 def sites(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) -> Path:
     """Exported pages: the bundled generator, colours with 1000 classes, a single class, and styles with alpha."""
     folder = tmp_path_factory.mktemp("sites")
-    web.export_site(load_generator("pretrained"), folder / "digits", runtime)
+    web.export_site(load_generator("pretrained"), folder / "digits", runtime, "pretrained")
     names = tuple(f"animal {number}" for number in range(1000))
     made = {
         "MLPGenerator": (DataSpec("colours", (3, 24, 40), names), {"hidden": [16]}),
@@ -55,7 +55,12 @@ def sites(tmp_path_factory: pytest.TempPathFactory, runtime: dict[str, bytes]) -
         if network == "StyleGenerator":
             generator.mean_w.normal_()
             save_generator(generator, folder / "styled.cgan")
-        web.export_site(generator.eval().requires_grad_(False), folder / spec.name, runtime, f"hf://me/{spec.name}")
+        web.export_site(
+            generator.eval().requires_grad_(False),
+            folder / spec.name,
+            runtime,
+            f"hf://me/{spec.name}" if spec.name == "colours" else None,
+        )
     return folder
 
 
@@ -127,7 +132,7 @@ def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) 
     assert "seed=51" in page.url
 
     page.get_by_role("radio", name="3").check()
-    expect(page.locator("#command")).to_have_text("cgan sample classes=3 n=1 seed=51 truncation=0.7")
+    expect(page.locator("#command")).to_have_text("cgan sample classes=3 n=1 seed=51 truncation=0.7 ckpt=pretrained")
     expect(page.get_by_role("status")).to_have_text("8 pictures of 3, seeds 51 to 58")
     page.get_by_role("slider", name="Variety").focus()
     page.keyboard.press("ArrowRight")
@@ -241,6 +246,7 @@ def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Pat
     expect(page.get_by_role("radio")).to_have_count(0)
     expect(page.get_by_role("button", name="thing, seed 43")).to_be_visible()
     expect(page.get_by_role("button", name="Play")).to_be_hidden()
+    expect(page.get_by_text("in a terminal")).to_be_hidden()
 
 
 def test_styles_are_truncated_as_in_python_and_alpha_is_kept(opened: Open, sites: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from cgan.checkpoint import find_generator, load_generator, save_generator
+from cgan.checkpoint import find_generator, load_generator, name_of, save_generator
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.hub import PREFIX
@@ -55,8 +55,9 @@ def run(cfg: DictConfig) -> Path:
     if cfg.format == "onnx":
         export_onnx(generator, out)
     elif cfg.format == "web":
-        public = str(cfg.ckpt).startswith(("pretrained", PREFIX))  # a path is known here alone
-        export_site(generator, out, runtime, str(cfg.ckpt) if public else None)
+        name = name_of(found.path) if found.origin == "pretrained generator" else str(cfg.ckpt)
+        public = name.startswith(PREFIX) or found.origin == "pretrained generator"  # a path is known here alone
+        export_site(generator, out, runtime, name if public else None)
     else:
         licences = Licences(str(cfg.license), str(cfg.data_license or "not stated"))
         export_folder(generator, out, origin_of(found, generator), evaluation, licences, half=cfg.half)

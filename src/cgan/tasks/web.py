@@ -66,7 +66,7 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt
         generator: With its spec, in eval mode.
         out: A folder, made if needed.
         runtime: See :func:`web_runtime`.
-        ckpt: What others type after ``ckpt=`` to draw the same; the page's command names it.
+        ckpt: What others type after ``ckpt=`` to draw the same; the page's command names it. None: it shows no command.
 
     Raises:
         CganError: The ONNX exporter is not installed, onnxruntime draws other pictures, or ``out`` cannot be written.

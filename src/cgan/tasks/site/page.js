@@ -95,8 +95,7 @@ function command() {
   const chosen = `classes=${state.class}`;
   const quoted = /^[\w=.-]+$/.test(chosen) ? chosen : `'${chosen.replaceAll("'", "'\\''")}'`;
   const truncation = state.truncation === 1 ? [] : [`truncation=${state.truncation}`];
-  const ckpt = about.ckpt ? [`ckpt=${about.ckpt}`] : [];
-  return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation, ...ckpt].join(" ");
+  return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation, `ckpt=${about.ckpt}`].join(" ");
 }
 
 const seedsFrom = (seed, count) => Array.from({ length: count }, (_, index) => seed + index);
@@ -285,6 +284,7 @@ function connect() {
   element("class").append(classPicker());
   element("class").hidden = about.class_names.length < 2;
   for (const name of ["from", "to"]) element(name).append(...about.class_names.map((text) => new Option(text, text)));
+  element("same").hidden = !about.ckpt;
   element("number-section").hidden = !numeric();
   element("morph-section").hidden = about.class_names.length < 2;
   element("class").addEventListener("change", ({ target }) => {
