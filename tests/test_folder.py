@@ -145,6 +145,8 @@ def test_a_csv_may_name_pictures_of_both_splits(tmp_path):
         ("file,class\nz.png,cat\n", "1 files that are not there, such as 'z.png'"),
         ("file,class\na.png\n", "in its line 2"),
         ("", "columns file and class"),
+        ("file,class\n", "no picture to train on has a class; left out: 1 pictures that the table"),
+        ("file,class\na.png,cat\na.png,dog\n", r"one class per file, found 'cat' and 'dog' of a\.png"),
     ],
 )
 def test_a_csv_of_another_form_is_refused(tmp_path, table, message):
@@ -278,6 +280,11 @@ def test_an_unreadable_file_is_named_or_skipped(tmp_path, content, found):
     source = FolderSource(root, skip_unreadable=True)
     assert (levels(source, "train"), levels(source, "test")) == ([1, 2], [3, 4])
     assert "2 unreadable (train/ant/bad.png, test/bee/bad.png)" in source.report[2]
+
+
+def test_without_a_picture_to_test_with_nothing_is_trained(tmp_path):
+    with pytest.raises(CganError, match=r"data\.root=.*x: no picture is left to test with; give a class two"):
+        FolderSource(str(tree(tmp_path / "x", {"ant/a.png": 3, "bee/a.png": 4}))).prepare()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from cgan.data.pixels import ENDINGS
+from cgan.data.report import describe_left_out
 from cgan.data.tables import TABLES, read_table
 from cgan.data.trees import Tree
 from cgan.errors import CganError
@@ -133,6 +134,8 @@ def numbered(found: Found, shown: str, test_share: float, split_seed: int) -> La
     if chosen == "test":
         left_out["pictures in val/, as there is a test/"] += len(found.splits.get("val", {}))
     names = found.class_names or tuple(sorted(set(train.values()), key=_natural))
+    if not names:
+        raise CganError(f"{shown}: no picture to train on has a class{describe_left_out(left_out)}")
     if unknown := sorted(set(test.values()) - set(names), key=_natural):
         raise CganError(
             f"{shown}: class {unknown[0]!r} is in {chosen}/ ({', '.join(unknown):.80}) and not in train/; move "

@@ -128,7 +128,7 @@ class Decoder:
         """Describe the data set: its shape and classes and, after the last chunk, what was read.
 
         Raises:
-            CganError: A class has no readable picture to train on.
+            CganError: A class has no readable picture to train on, or there is none to test with.
         """
         names, unreadable = self.layout.class_names, set(self._tally.unreadable)
         train, test = ([entry for entry in part if entry[0] not in unreadable] for part in self.layout[:2])
@@ -136,6 +136,8 @@ class Decoder:
         train_labels = np.array(labels[: len(train)], dtype=np.int64)
         if not (counts := np.bincount(train_labels, minlength=len(names))).all():
             raise CganError(f"{self.tree.shown}: class {names[counts.argmin()]!r} has no picture that can be read")
+        if not test:
+            raise CganError(f"{self.tree.shown}: no picture is left to test with; give a class two or more")
         report = [
             f"Pictures: {len(train):,} to train on, {len(test):,} to test with ({self.layout.test_note}); "
             f"{per_class(train_labels, names)}",

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -51,7 +51,7 @@ def _csv_rows(text: str) -> dict[str, str]:
         raise CganError(f"expected the columns file and class in its first line, found {first.strip()!r:.80}")
     if short := next((number for number, row in enumerate(rows, 1) if len(row) <= max(file, label)), None):
         raise CganError(f"expected {len(header)} columns, found {len(rows[short - 1])} in its line {short}")
-    return {_path(row[file]): row[label] for row in rows[1:]}
+    return _by_file((row[file], row[label]) for row in rows[1:])
 
 
 def _json_rows(text: str) -> dict[str, str] | None:
@@ -59,14 +59,19 @@ def _json_rows(text: str) -> dict[str, str] | None:
     if labels is None:
         return None
     pairs = labels.items() if isinstance(labels, Mapping) else labels
-    rows = {_path(file): label for file, label in pairs}
-    if wrong := next((label for label in rows.values() if type(label) not in (int, str)), None):
-        raise CganError(f"expected one class per file, a number or a name, found {wrong!r:.80}")
-    return {file: str(label) for file, label in rows.items()}
+    return _by_file(pairs)
 
 
-def _path(name: str) -> str:
-    return str(PurePosixPath(name.replace("\\", "/")))
+def _by_file(pairs: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """Return the class of each file, which is named once or with one class."""
+    rows: dict[str, str] = {}
+    for file, label in pairs:
+        if type(label) not in (int, str):
+            raise CganError(f"expected one class per file, a number or a name, found {label!r:.80}")
+        path = str(PurePosixPath(file.replace("\\", "/")))
+        if rows.setdefault(path, str(label)) != str(label):
+            raise CganError(f"expected one class per file, found {rows[path]!r:.80} and {label!r:.80} of {path:.80}")
+    return rows
 
 
 def _matched(rows: Mapping[str, str], paths: list[str]) -> dict[str, str]:
