@@ -153,7 +153,7 @@ def run(tmp_path_factory):
 def test_a_run_from_python_is_a_run_of_the_command_line(run):
     assert run.folder.parts[-4:-1] == ("logs", "train", "runs")
     stored = yaml.safe_load((run.folder / ".hydra" / "overrides.yaml").read_text())
-    assert stored == ["experiment='quickstart'", *TINY]
+    assert stored == ["experiment=quickstart", *TINY]
     assert "Training LightGenerator" in (run.folder / "train.log").read_text()
     assert (run.folder / "checkpoints" / "best.ckpt").is_file()
     files = [getattr(handler, "baseFilename", "") for handler in logging.getLogger().handlers]
