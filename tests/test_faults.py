@@ -27,7 +27,7 @@ from cgan.metrics.manifold import ClassRecall
 from cgan.metrics.metric import RealImages
 from cgan.metrics.suite import Suite
 
-QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none", "~callbacks.curves"]
+QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none"]
 
 
 class Disk(NamedTuple):
@@ -127,7 +127,7 @@ def test_guard_skips_and_goes_on(poison: list[str], tmp_path: Path) -> None:
 
 def test_collapse_is_warned_of(tmp_path: Path) -> None:
     """A generator that never learns: its labels mean nothing and, nearly untrained, its pictures are all alike."""
-    frozen = ["optimizer.g.lr=0", "callbacks.collapse.evaluations=2", "trainer.max_epochs=3", "~callbacks.curves"]
+    frozen = ["optimizer.g.lr=0", "callbacks.collapse.evaluations=2", "trainer.max_epochs=3"]
     run = train(*TINY, *frozen, "hydra.run.dir=run", cwd=tmp_path)
     warnings = [line for line in run.words().splitlines() if "Warning:" in line]
     assert ["nearly all the same, for 2 evaluations" in line for line in warnings] == [True, False], "once, not again"

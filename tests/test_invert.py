@@ -30,14 +30,14 @@ def generator():
     return load_generator("pretrained")
 
 
-def test_twenty_real_digits_are_found_again(generator, digits):
+def test_ten_real_digits_are_found_again(generator, digits):
     """Found without being given the class; each is read as the right digit and nearer than its class's mean."""
     torch.set_num_threads(1)
     train = Mnist5k().load("train")
-    found = [invert(generator, centre(picture).unsqueeze(0), steps=80) for picture in digits]
+    found = [invert(generator, centre(picture).unsqueeze(0), steps=80) for picture in digits[::2]]
     read = DigitExtractor()(torch.stack([entry.reconstruction for entry in found]))[1].argmax(1)
-    assert (read == torch.tensor(LABELS)).sum() >= 18
-    for entry, label in zip(found, LABELS, strict=True):
+    assert (read == torch.tensor(LABELS[::2])).sum() >= 9
+    for entry, label in zip(found, LABELS[::2], strict=True):
         mean = train.images[train.labels == label].float().mean(0)
         assert entry.error < (mean - entry.target.float()).div(255).square().mean()
 

@@ -17,7 +17,7 @@ from cgan.records.run import RunRecord, claim, is_locked, new_folder, read_run, 
 from cgan.tasks.candidates import training_command
 from cgan.tasks.train import run as train_here
 
-QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none", "~callbacks.curves"]
+QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none"]
 RECORD = RunRecord(
     state="running",
     command="python train.py model=light",
