@@ -26,14 +26,14 @@ demo: .venv/installed ## Train on real digits, draw them, say where everything l
 
 site: .venv/installed ## Build the documents with demos that draw in any browser; needs npm, which fetches their runtime
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	DEMO=demo/index.html $(BIN)/mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 DEMO=demo/index.html $(BIN)/mkdocs build --strict --quiet --site-dir site
 	$(BIN)/python export.py format=web out=site/demo ckpt=pretrained
 	$(BIN)/python export.py format=web out=site/hands ckpt=pretrained/signs
 	@echo "Look at it: $(BIN)/python -m http.server -d site    and open http://localhost:8000"
 
 docs: .venv/installed ## Build the documents as a site, without a dead link: build/docs/index.html
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Look at it: build/docs/index.html"
 
 figures: .venv/installed ## Draw the documents' figures and generated pages again; trains for a few minutes

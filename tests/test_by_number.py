@@ -54,6 +54,9 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  augment=diffaugment: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
     ]
     assert (cfg.trainer.max_epochs, cfg.callbacks.sample_grid.every_n_epochs) == (400, 10)
+    short = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "max_images=640")
+    choose_by_number(short)
+    assert short.callbacks.sample_grid.every_n_epochs == 1, "40 epochs of 16 images"
     assert (cfg.data.batch_size, cfg.optimizer.d.lr, cfg.optimizer.g.lr) == (8, 7.1e-4, 7.1e-4)
     assert (cfg.penalty.gamma, cfg.gan.ema_half_life_images) == (0.3, 320)
     assert (cfg.augment is not None) == augment

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,9 +75,13 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_is_resumed_when_its_plugins_are_typed_again(project: Path) -> None:
     shutil.copytree(project / "run", project / "resumed")
-    more = ["ckpt=resumed", "trainer.max_epochs=2"]
+    more = ["ckpt=resumed", "trainer.max_epochs=1000"]
     assert "plugins=[my_gan]" in error_of(start("--config-dir", "conf", *more, cwd=project))
-    assert "Epoch 2/2" in succeeded(start(*OWN, *more, cwd=project))
+    run = start(*OWN, *more, cwd=project)
+    run.until(lambda: "Epoch 2/1000" in run.words()).signal(signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM, run.words()
+    (advice,) = [line for line in run.words().splitlines() if "Go on: " in line]
+    assert shlex.split(advice)[-4:-1] == ["--config-dir", str(project / "conf"), "plugins=[my_gan]"]
 
 
 def test_it_is_drawn_evaluated_and_exported(project: Path) -> None:

@@ -91,7 +91,9 @@ def test_a_folder_with_another_run_is_refused(tmp_path: Path) -> None:
         with pytest.raises(CganError, match=rf"holds a finished run; name another .*, or go on with ckpt={folder}"):
             claim(folder, checkpoint)
     claim(folder, folder / "checkpoints" / "last.ckpt")
+    claim(tmp_path / "run" / ".." / "run", folder / "checkpoints" / ".." / "checkpoints" / "last.ckpt")  # the same one
     release(folder)
+    assert not is_locked(folder / "run.lock")
 
 
 def test_a_run_records_its_start_and_its_end(composed: Compose, tmp_path: Path) -> None:

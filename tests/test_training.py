@@ -52,6 +52,13 @@ def finished(composed, run_folder):
     return run_folder
 
 
+def test_tests_that_share_a_run_share_a_worker(run_folder, request):
+    """Some releases of pytest and pytest-xdist know nothing of each other's groups: the suite takes twice as long."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("needs pytest -n 2 --dist loadgroup")
+    assert request.node.nodeid.endswith("@test_training")
+
+
 def test_a_short_real_training_draws_readable_digits(finished):
     """Chance is 10 %; six epochs on 4,500 real digits are enough for well above it."""
     generator = load_generator(finished / "checkpoints" / "best.ckpt")

@@ -1,4 +1,4 @@
-"""When ``last.ckpt`` is written."""
+"""When ``last.ckpt`` and ``best.ckpt`` are written."""
 
 import os
 from contextlib import suppress
@@ -6,11 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from cgan.callbacks.protocol import gan
 from cgan.errors import check_whole
 from cgan.files import part_of
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep the checkpoint with the best score, also when its run goes on in a folder that was moved or copied.
+
+    Lightning's own forgets the best score there: the next epoch, however bad, would take the best one's place.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take paths of the former folder for those of the same files in this one, if they are there."""
+        assert self.dirpath is not None
+        here = {path: str(Path(self.dirpath, Path(path).name)) for path in state_dict["best_k_models"]}
+        if here and all(map(os.path.isfile, here.values())):
+            paths = ("best_model_path", "kth_best_model_path")
+            moved = {name: here.get(state_dict[name], state_dict[name]) for name in paths}
+            scores = {here[path]: score for path, score in state_dict["best_k_models"].items()}
+            state_dict = {**state_dict, **moved, "best_k_models": scores, "dirpath": self.dirpath}
+        super().load_state_dict(state_dict)
 
 
 class LastCheckpoint(Checkpoint):

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from cgan.callbacks.statistics import PANELS
 from cgan.files import read_lines
@@ -95,6 +95,9 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     values = [value for points in lines.values() for _, value in points] + ([] if real is None else [real])
     if real is not None and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")  # short: there is no room for powers of ten
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(title=title, xlabel="real images seen")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 60k, 1.2M
     axes.grid(alpha=0.3)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -27,10 +28,15 @@ class Signals(Checkpoint):
     rank may be waiting for. On SLURM, SIGUSR1 (``sbatch --signal=USR1@120``) also puts the job back into the queue.
 
     A kind of ``Checkpoint`` because Lightning calls these after all others.
+
+    Args:
+        last: Writes the checkpoint.
+        plugins: The arguments by which the printed command finds the run's plugins.
     """
 
-    def __init__(self, last: LastCheckpoint) -> None:
+    def __init__(self, last: LastCheckpoint, plugins: Sequence[str] = ()) -> None:
         self.last = last
+        self.plugins = plugins
         self.received = 0
         self._handled = [signal.SIGTERM, signal.SIGINT]
         if "SLURM_JOB_ID" in os.environ:
@@ -83,7 +89,7 @@ class Signals(Checkpoint):
             "\nStopped by %s after step %d; nothing is lost. Go on: %s",
             signal.Signals(received).name,
             gan(module).steps,
-            command("train", f"ckpt={self.last.path.parent.parent}"),
+            command("train", *self.plugins, f"ckpt={self.last.path.parent.parent}"),
         )
         if received == signal.SIGUSR1 and trainer.is_global_zero:
             subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -92,8 +93,9 @@ class TorchvisionSource:
             raise self._unusable(str(error) or type(error).__name__) from error
 
     def _unusable(self, found: str) -> CganError:
+        said = shorten(found, 300, placeholder=" ...")
         return CganError(
-            f"{self.dataset} under {self.folder.absolute()}: {found:.200}. Place the data set's official files there "
+            f"{self.dataset} under {self.folder.absolute()}: {said}. Place the data set's official files there "
             f"({self.files}), name the folder that has them with data.root=FOLDER, or use the digits that need no "
             "download with data=mnist5k"
         )

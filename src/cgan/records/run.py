@@ -114,7 +114,7 @@ def claim(folder: Path, checkpoint: str | Path | None) -> None:
         CganError: Another process trains in the folder, it cannot be written, or it holds checkpoints and none of them
             is the ``checkpoint`` from which this one goes on.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()  # one name for each folder: a process is refused by its own lock under another
     if folder in _locks:
         return
     try:
@@ -133,7 +133,7 @@ def claim(folder: Path, checkpoint: str | Path | None) -> None:
 
 def release(folder: Path) -> None:
     """Give a run folder back."""
-    if (handle := _locks.pop(folder.absolute(), None)) is not None:
+    if (handle := _locks.pop(folder.resolve(), None)) is not None:
         os.close(handle)
 
 
@@ -149,7 +149,7 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def _refuse_other_run(folder: Path, checkpoint: str | Path | None) -> None:
-    goes_on_here = checkpoint is not None and folder in Path(checkpoint).absolute().parents
+    goes_on_here = checkpoint is not None and folder in Path(checkpoint).resolve().parents
     if goes_on_here or not any((folder / "checkpoints").glob("*.ckpt")):
         return
     record = read_run(folder)

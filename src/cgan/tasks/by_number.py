@@ -49,7 +49,8 @@ def choose_by_number(cfg: DictConfig) -> str | None:
             chosen = [start for start in chosen if start.key != "trainer.max_epochs"]
         grid = cfg.callbacks.get("sample_grid") if cfg.callbacks else None
         if grid and grid.every_n_epochs == AUTO:
-            grid.every_n_epochs = max(1, cfg.trainer.max_epochs // GRIDS)
+            epochs = math.ceil(cfg.max_images / count) if cfg.max_images else cfg.trainer.max_epochs
+            grid.every_n_epochs = max(1, epochs // GRIDS)
         if limited:
             below = cfg.augment.pop("below")
             cfg.augment = cfg.augment if count < below else None

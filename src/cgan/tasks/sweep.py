@@ -108,7 +108,7 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
         cells.append([row.name, score, measured[row.name][1], *protocol, *choices])
     head = ["run", "score", "real", *(["measured in"] if several else []), *varied]
     table = tabulate(cells, head, tablefmt="plain", disable_numparse=True)
-    log.info("%s", table)
+    log.info("\n%s", table)  # on lines of its own: the columns stand below each other
     write_file(folder / "sweep.txt", (table + "\n").encode())
     if several:
         log.info("No run is the best: their scores are of different data or features and cannot be compared")

@@ -18,12 +18,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from cgan.callbacks.checkpoints import LastCheckpoint
+from cgan.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from cgan.callbacks.quality import SCORE, Quality
 from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
@@ -131,7 +130,7 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
         log.info("Continuing from %s, after %s images", checkpoint, f"{resumed_at:,}")
     quality = optional(cfg.quality)
     last = LastCheckpoint(folder / "checkpoints", cfg.checkpoint.every_n_batches)
-    with Signals(last) as signals:
+    with Signals(last, typed_plugins(cfg.plugins)) as signals:
         loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
         if images is not None:
@@ -266,12 +265,12 @@ def optional(choice: DictConfig | None) -> Any:
     return instantiate(choice, _convert_="all") if choice and "_target_" in choice else None
 
 
-def best_checkpoint(folder: Path, quality: Quality | None) -> list[ModelCheckpoint]:
+def best_checkpoint(folder: Path, quality: Quality | None) -> list[BestCheckpoint]:
     """Keep ``best.ckpt`` by the Fréchet distance, where that is measured."""
     if quality is None or SCORE not in {entry.name for metric in quality.metrics.values() for entry in metric.values}:
         return []
     return [
-        ModelCheckpoint(
+        BestCheckpoint(
             dirpath=folder / "checkpoints",
             filename="best",
             monitor=SCORE,
@@ -301,6 +300,7 @@ def quiet_lightning() -> None:
         r"It is recommended to use `self\.log\(.*sync_dist",  # all ranks measure together and have the same values
         "torch.distributed.nn.functional.all_gather is deprecated",  # Lightning 2.6 with torch 2.14
         "The number of training batches",  # about a logging interval that this project does not use
+        "The dirpath has changed",  # a checkpoint of another run: the best of this one is still to come
         r"`ModelCheckpoint\(monitor='fid'\)` could not find",  # quality.every_n_epochs: nothing to compare this time
     ):
         warnings.filterwarnings("ignore", line)
