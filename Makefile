@@ -8,14 +8,18 @@ BIN := .venv/bin
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-.venv/installed: pyproject.toml
+.venv/base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "Installing the project: a few minutes, most of them for torch"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed: .venv/base
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: .venv/installed ## Train on real digits, draw them, say where everything lies; replaces an earlier demo
+demo: .venv/base ## Train on real digits, draw them, say where everything lies; replaces an earlier demo
 	rm -rf logs/train/runs/demo logs/sample/runs/demo
 	$(BIN)/python train.py experiment=quickstart hydra.run.dir=logs/train/runs/demo
 	$(BIN)/python sample.py classes=all n=10 ckpt=logs/train/runs/demo hydra.run.dir=logs/sample/runs/demo

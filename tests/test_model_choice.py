@@ -60,7 +60,8 @@ def test_without_numbers_the_newest_is_taken(add, tmp_path):
     assert find_generator(None, tmp_path).path == newest / "checkpoints" / "last.ckpt"
 
 
-def test_debug_and_unfinished_runs_are_used_only_when_named(add, tmp_path):
+def test_debug_and_unfinished_runs_are_used_only_when_named(add, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     for hour, state in enumerate(("running", "stopped", "failed"), 2):
         named = add(state, hour=hour, score=0.01, state=state)
     add("debug", hour=8, score=0.01, debug=True)
@@ -68,6 +69,7 @@ def test_debug_and_unfinished_runs_are_used_only_when_named(add, tmp_path):
     (tmp_path / "damaged" / "checkpoints").mkdir(parents=True)
     (tmp_path / "damaged" / "run.json").write_text("{")
     assert find_generator(None, tmp_path).path == PRETRAINED / "light"
+    assert "has come to its end: the bundled generator is taken; ckpt=FOLDER names a run" in caplog.text
     assert find_generator(named).path == named / "checkpoints" / "best.ckpt"
     finished = add("finished", hour=1, score=3.0)
     assert best_run(tmp_path) == finished

@@ -5,6 +5,7 @@ tensors are read with ``weights_only=True`` or by safetensors, and their shapes 
 """
 
 import json
+import logging
 import os
 import reprlib
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from cgan.plugins import generator_class, plugin_of, refuse_unregistered
 from cgan.records.best_run import best_run
 from cgan.spec import DataSpec
 
+log = logging.getLogger(__name__)
 PRETRAINED = Path(__file__).parent / "pretrained"
 DEFAULT_PRETRAINED = "light"
 MAX_CONFIG = 2**20
@@ -57,6 +59,8 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
     """
     if requested is None:
         run = best_run(logs)
+        if run is None and next(logs.glob("**/run.json"), None):
+            log.info("No run in %s has come to its end: the bundled generator is taken; ckpt=FOLDER names a run", logs)
         return Found(find_generator(run).path, "best finished run") if run else find_generator("pretrained")
     if str(requested).startswith(hub.PREFIX):
         return Found(hub.download(str(requested)), f"generator {requested} in")

@@ -73,6 +73,7 @@ def _bars(axes: Axes, description: Description, record: EvaluationRecord) -> Non
     axes.locator_params(axis="x", nbins=4)
     if not any(values) and not real:
         axes.set_xlim(0, 0.01)  # nothing to show: the usual range would reach below zero
+        axes.set_xticks([0])
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -92,7 +93,7 @@ def _class_map(axes: Axes, description: Description, record: EvaluationRecord) -
 
 
 def _ticks(axes: Axes, across: list[str], down: list[str], *, letters: int = 20, upright: bool = False) -> None:
-    across, down = ([_cut(name, letters) for name in names] for names in (across, down))
+    across, down = [_cut(name, letters) for name in across], [_cut(name, 30) for name in down]
     axes.set_xticks(range(len(across)), across, rotation=90 if upright else 0, parse_math=False)
     axes.set_yticks(range(len(down)), down, parse_math=False)
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cgan.checkpoint import PRETRAINED, Found, find_generator, load_generator, read_description
-from cgan.config import listed
+from cgan.config import CONF, listed
 from cgan.data.folder import FolderSource
 from cgan.data.layout import find_classes
 from cgan.data.pictures import read_pictures
@@ -128,7 +128,8 @@ def _load(source: str, found: Found, cfg: DictConfig, spec: DataSpec) -> Generat
     if not all(weight.isfinite().all() for weight in generator.state_dict().values()):
         raise CganError(f"ckpt={source}: its weights hold NaN or infinity; training diverged, name another checkpoint")
     if own.name != spec.name:
-        log.info("%s was trained on %s and is compared with %s", source, own.name, spec.name)
+        advice = f"; data={own.name} compares it with those" if (CONF / "data" / f"{own.name}.yaml").is_file() else ""
+        log.info("%s was trained on %s and is compared with %s%s", source, own.name, spec.name, advice)
     return generator
 
 

@@ -64,12 +64,14 @@ class Run:
         values: What was measured at the best epoch, by name; empty with ``quality=none``.
         real_values: The same values of held-out real images.
         quality_share: The share of the run's time that went to evaluating.
+        epoch: The best epoch, counted from 1; None with ``quality=none``.
     """
 
     folder: Path
     values: dict[str, float] = field(default_factory=dict)
     real_values: dict[str, float] = field(default_factory=dict)
     quality_share: float = 0.0
+    epoch: int | None = None
 
     @property
     def score(self) -> float | None:
@@ -319,7 +321,8 @@ def summarise(folder: Path, quality: Quality | None) -> Run:
     """Pick the best epoch's quality values."""
     if quality is None or quality.best is None:
         return Run(folder)
-    return Run(folder, quality.best.point.values, quality.suite.real.values, quality.share)
+    point = quality.best.point
+    return Run(folder, point.values, quality.suite.real.values, quality.share, point.epoch)
 
 
 def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: Run) -> None:
@@ -338,7 +341,7 @@ def closing_message(result: Run, plugins: list[str]) -> str:
     values = ", ".join(beside_real(name, value, result.real_values.get(name)) for name, value in result.values.items())
     return "\n".join(
         [
-            f"Best epoch: {values}" if values else "Quality was not measured.",
+            f"Best epoch {result.epoch}: {values}" if values else "Quality was not measured.",
             *([f"Evaluating: {result.quality_share:.1%} of the time"] if values else []),
             f"Pictures:   {folder}/samples, {folder}/curves.png",
             f"Draw:       {draw}",
