@@ -304,14 +304,26 @@ def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    """The hub's address is a closed port of this computer."""
-    pytest.importorskip("datasets")
+def closed_address():
+    """A port of this computer where nobody listens."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-    monkeypatch.setattr("datasets.config.HF_ENDPOINT", address)
+        return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
+@pytest.fixture
+def no_network(closed_address, monkeypatch):
+    """The hub's address is a closed port."""
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", closed_address)
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", closed_address)
+
+
+def test_omniglot_out_of_reach_is_one_clear_line(source, closed_address, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, closed_address)
+    with pytest.raises(CganError, match=r"^Omniglot: no .*images_background, and no download \(.*\)\. Place images_"):
+        source("omniglot")
 
 
 @pytest.mark.usefixtures("no_network")

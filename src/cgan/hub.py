@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 from cgan.errors import CganError
@@ -77,6 +78,6 @@ def _hub() -> Any:
 
 
 def _failed(address: str, error: Exception) -> CganError:
-    reason = " ".join(str(error).split())
+    reason = shorten(str(error), 160, placeholder=" ...")
     advice = "check the name and the network; private generators and uploads need `hf auth login`"
-    return CganError(f"{address}: {reason:.160}; {advice}")
+    return CganError(f"{address}: {reason}; {advice}")

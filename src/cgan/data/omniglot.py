@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import torchvision
 
@@ -54,8 +55,9 @@ def _download(folder: Path) -> None:
             try:
                 torchvision.datasets.Omniglot(str(folder.parent), background=part == _PARTS[0], download=True)
             except (RuntimeError, OSError, ValueError) as error:
+                reason = shorten(str(error), 160, placeholder=" ...")
                 raise CganError(
-                    f"Omniglot: no {(folder / part).absolute()}, and no download ({error:.160}). Place "
+                    f"Omniglot: no {(folder / part).absolute()}, and no download ({reason}). Place "
                     "images_background.zip and images_evaluation.zip there, unpacked, or name another folder with "
                     "data.root=FOLDER"
                 ) from error
