@@ -69,7 +69,7 @@ def test_debug_and_unfinished_runs_are_used_only_when_named(add, tmp_path, caplo
     (tmp_path / "damaged" / "checkpoints").mkdir(parents=True)
     (tmp_path / "damaged" / "run.json").write_text("{")
     assert find_generator(None, tmp_path).path == PRETRAINED / "light"
-    assert "has come to its end: the bundled generator is taken; ckpt=FOLDER names a run" in caplog.text
+    assert "debug runs aside: the bundled generator draws; ckpt=FOLDER names a run" in caplog.text
     assert find_generator(named).path == named / "checkpoints" / "best.ckpt"
     finished = add("finished", hour=1, score=3.0)
     assert best_run(tmp_path) == finished

@@ -53,7 +53,7 @@ def finished(composed, run_folder):
 
 
 def test_tests_that_share_a_run_share_a_worker(run_folder, request):
-    """Some releases of pytest and pytest-xdist know nothing of each other's groups: the suite takes twice as long."""
+    """Some releases of pytest and pytest-xdist know nothing of each other's groups: each worker trains its own run."""
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("needs pytest -n 2 --dist loadgroup")
     assert request.node.nodeid.endswith("@test_training")
@@ -121,11 +121,13 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(finished):
 
 def test_epochs_without_an_evaluation_cause_no_warning(composed, tmp_path):
     """Warnings are errors here."""
-    train.run(composed("train", *TINY, "trainer.max_epochs=3", "quality.every_n_epochs=2", "~callbacks.curves"))
+    cfg = composed("train", *TINY, "trainer.max_epochs=3", "quality.every_n_epochs=2", "~callbacks.curves")
+    result = train.run(cfg)
     rows = [row for row in read_lines(tmp_path / "metrics.jsonl") if "quality/fid_digits_100" in row]
     assert [row["images_seen"] for row in rows] == [768, 1152], "the second epoch and the last"
     best = min(rows, key=lambda row: row["quality/fid_digits_100"])
     assert read_description(tmp_path / "checkpoints" / "best.ckpt")["images_seen"] == best["images_seen"]
+    assert train.closing_message(result, []).startswith(f"Best epoch {best['images_seen'] // 384}: Fréchet distance ")
 
 
 def test_all_metrics_choose_a_best_epoch_too(composed, tmp_path):

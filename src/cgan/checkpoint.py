@@ -60,7 +60,9 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
     if requested is None:
         run = best_run(logs)
         if run is None and next(logs.glob("**/run.json"), None):
-            log.info("No run in %s has come to its end: the bundled generator is taken; ckpt=FOLDER names a run", logs)
+            log.info(
+                "No finished run in %s, debug runs aside: the bundled generator draws; ckpt=FOLDER names a run", logs
+            )
         return Found(find_generator(run).path, "best finished run") if run else find_generator("pretrained")
     if str(requested).startswith(hub.PREFIX):
         return Found(hub.download(str(requested)), f"generator {requested} in")
