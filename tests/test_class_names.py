@@ -19,7 +19,7 @@ from cgan import save_generator
 from cgan.cli.overrides import plain_words
 from cgan.networks import GENERATORS
 from cgan.records.evaluation import REAL, Entry, EvaluationRecord
-from cgan.reporting.plots import confusion_matrices
+from cgan.reporting.plots import confusion_matrices, overview
 from cgan.sampling import grids
 from cgan.sampling.grids import image_grid
 from cgan.serving.api import create_app
@@ -126,6 +126,20 @@ def test_figures_show_the_number_as_well(system_fonts):
         for name in ("長", "#0")
     )
     assert shown == expected
+
+
+def test_figures_name_runs_as_they_name_classes(system_fonts):
+    system_fonts()
+
+    def figures(*names: str) -> list[bytes | None]:
+        entries = [Entry(name, {"fid": 1.5}, {"class_recall": [0.5, 1]}, confusion=[[2, 0], [1, 1]]) for name in names]
+        real = Entry(REAL, {"fid": 0.5}, {"class_recall": [1, 1]})
+        record = EvaluationRecord(None, real, entries, {}, ["a", "b"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return [overview(record), confusion_matrices(record)]
+
+    assert figures("長", "$\\frac$", "Ж") == figures("#0", "$\\frac$", "Ж")
 
 
 def test_figures_write_names_as_they_are():

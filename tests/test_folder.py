@@ -617,7 +617,12 @@ def test_a_cache_within_the_pictures_is_refused(tmp_path):
         FolderSource(str(root), cache=str(root / "cache"))
 
 
-def test_runs_that_lie_in_the_folder_of_pictures_are_no_pictures(tmp_path, monkeypatch):
-    root = tree(tmp_path / "x", {**TWO, "logs/train/runs/1/samples/epoch_0001.png": 9})
+def test_runs_and_the_cache_may_lie_in_the_folder_of_pictures(tmp_path, monkeypatch):
+    root = tree(tmp_path / "x", {**TWO, "logs/train/runs/1/samples/1.png": 9, "my/run/samples/1.png": 9})
+    (root / "my" / "run" / ".hydra").mkdir()
     monkeypatch.chdir(root)
-    assert classes(FolderSource(".")) == {"ant": [1, 2], "bee": [3, 4]}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / ".cache"))
+    source = FolderSource(".")
+    (root / "my" / "run" / "train.log").write_text("a line")
+    assert classes(source) == classes(FolderSource(".")) == {"ant": [1, 2], "bee": [3, 4]}
+    assert len(stores(root / ".cache" / "cgan" / "pictures")) == 1

@@ -27,6 +27,8 @@ from cgan.metrics.neighbours import nearest
 from cgan.metrics.suite import Suite
 from cgan.metrics.values import Description, beside_real, describe, short
 from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio
+from cgan.records.summary import Summary
+from cgan.reporting.table import number
 
 
 def features_of(features=None, labels=None, logits=None, images=None) -> Features:
@@ -250,7 +252,11 @@ def test_every_value_is_described_for_people_once():
 def test_numbers_keep_all_digits_before_the_point():
     numbers = (1000.0, 12345.6, 999.9, 0.02561, -0.5)
     assert [short(value) for value in numbers] == ["1,000", "12,346", "1,000", "0.0256", "-0.5"]
+    assert [number(value) for value in (1000.0, 10000.0, 0.025614, None)] == ["1,000", "10,000", "0.02561", "-"]
     assert beside_real("modes", 1000.0, 999.0) == "Modes 1,000 (real images 999)"
+    assert str(Summary("light", "mnist", distance=0.2254, real_distance=1000)).endswith(
+        beside_real("fid", 0.2254, 1000).removeprefix("Fréchet ")
+    ), "one rounding everywhere"
 
 
 def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):

@@ -89,7 +89,7 @@ def test_hundreds_of_runs_take_a_moment(add, tmp_path):
     [
         (
             Summary("light_wide", "mnist", 1_320_000, 22.0, 0.1123, 0.0502),
-            "light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)",
+            "light_wide on MNIST, 22 epochs, distance 0.112 (real images 0.0502)",
         ),
         (Summary("mlp", "fashion_mnist", 60_000, 1.0, 12.0), "mlp on fashion MNIST, 1 epoch, distance 12"),
         (Summary("light", "emnist_letters"), "light on EMNIST letters, not evaluated"),
@@ -105,7 +105,7 @@ def test_the_bundled_generator_is_summarised_from_its_export():
     summary = summarise(PRETRAINED / "light")
     assert (summary.model, summary.data, summary.images_seen) == ("light_wide", "mnist", 8_985_600)
     assert summary.real_distance == pytest.approx(0.0503, abs=1e-4)
-    assert str(summary) == "light_wide on MNIST, 150 epochs, distance 0.072 (real images 0.05)"
+    assert str(summary) == "light_wide on MNIST, 150 epochs, distance 0.0721 (real images 0.0503)"
 
 
 @pytest.mark.parametrize(

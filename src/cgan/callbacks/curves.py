@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from cgan.callbacks.statistics import PANELS
 from cgan.files import read_lines
 from cgan.records.evaluation import FILE, read_evaluation
-from cgan.reporting.plots import figure_png
+from cgan.reporting.plots import figure_png, write_as_is
 
 COLORS = {
     "discriminator": "#c0392b",
@@ -98,7 +98,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")  # short: there is no room for powers of ten
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set(title=title, xlabel="real images seen")
+    write_as_is(axes.set_title(title))
+    axes.set_xlabel("real images seen")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 60k, 1.2M
     axes.grid(alpha=0.3)
     if axes.has_data():

@@ -99,6 +99,8 @@ def _called_by_hydra(error: BaseException) -> bool:
     import hydra
 
     frames: list[FrameType] = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if frames and frames[-1].f_code.co_name == "insert_env_defaults":  # Lightning's, around the call of Trainer
+        frames.pop()
     return bool(frames) and Path(frames[-1].f_code.co_filename).is_relative_to(Path(hydra.__file__).parent)
 
 

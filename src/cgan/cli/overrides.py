@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -92,7 +93,7 @@ def with_preset(overrides: list[str]) -> list[str]:
 
 
 def check_additions(cfg: DictConfig) -> None:
-    """Refuse ``+key=value`` where nothing reads the key, and ``a.b=OPTION`` where the option is one of a group ``a/b``.
+    """Refuse an added key that nothing reads, and ``a.b=OPTION`` where the option is one of a group ``a/b``.
 
     What stands under a node with ``_target_`` is an argument of that class, which refuses it itself. An option of a
     group and a value that another one interpolates are read as well.
@@ -104,9 +105,16 @@ def check_additions(cfg: DictConfig) -> None:
         if "." in key and (group := key.replace(".", "/")) in hydra.runtime.choices:
             raise CganError(f"{override.input_line}: an option of a group is typed {group}={override.value()}")
         read = key in hydra.runtime.choices or f"${{{key}}}" in text or _has_target(cfg, key)
-        if override.is_add() and not read:
+        if not read and (override.is_add() or (override.is_force_add() and key not in _keys_without_forced())):
             known = [name for name in all_keys(cfg) if name != key]
             raise CganError(f"+{key}: nothing reads this key{did_you_mean(key, known)}")
+
+
+def _keys_without_forced() -> list[str]:
+    """Return the keys that there are without what is typed as ``++key=value``."""
+    hydra, loader = HydraConfig.get(), GlobalHydra.instance().config_loader()
+    overrides = [override for override in hydra.overrides.task if not override.startswith("++")]
+    return all_keys(loader.load_configuration(hydra.job.config_name, [*overrides, *hydra.overrides.hydra], RunMode.RUN))
 
 
 def _has_target(cfg: DictConfig, key: str) -> bool:

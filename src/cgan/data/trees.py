@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from cgan.errors import CganError
+from cgan.files import cache_folder
 
 MAX_BYTES = 2**28
 """Of one file in a zip, unpacked: more than any picture has that would be read."""
@@ -93,11 +94,12 @@ class FolderTree:
         return str(self.root.absolute() / name)
 
     def _stats(self) -> dict[str, os.stat_result]:
-        return dict(_walk(self.root, "", {os.path.realpath(self.root), os.path.realpath("logs")}))
+        passed_over = (self.root, Path("logs"), cache_folder())
+        return dict(_walk(self.root, "", {os.path.realpath(folder) for folder in passed_over}))
 
 
-def _walk(folder: Path, prefix: str, above: set[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk depth first; a link to a folder that lies above itself is passed over."""
+def _walk(folder: Path, prefix: str, passed_over: set[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk depth first; a link to a folder that lies above itself, and folders of runs are passed over."""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = f"{prefix}{entry.name}"
@@ -107,9 +109,9 @@ def _walk(folder: Path, prefix: str, above: set[str]) -> Iterator[tuple[str, os.
                 status, is_folder = entry.stat(follow_symlinks=False), False
             if not is_folder:
                 yield name, status
-            elif (real := os.path.realpath(entry.path)) not in above:
+            elif (real := os.path.realpath(entry.path)) not in passed_over and not os.path.isdir(f"{real}/.hydra"):
                 yield f"{name}/", status
-                yield from _walk(Path(entry.path), f"{name}/", above | {real})
+                yield from _walk(Path(entry.path), f"{name}/", passed_over | {real})
 
 
 class ZipTree:

@@ -88,9 +88,9 @@ def describe(name: str) -> Description:
     return _REGISTRY.get(name) or Description(name, name)
 
 
-def short(value: float) -> str:
-    """Write a number with three significant digits, and all those before the point."""
-    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.3g}"
+def short(value: float, digits: int = 3) -> str:
+    """Write a number with some significant digits, and all those before the point."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
 def beside_real(name: str, value: float, real: float | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cgan.checkpoint import name_of, read_description
 from cgan.config import model_name
+from cgan.metrics.values import short
 from cgan.records.evaluation import find_evaluation
 from cgan.records.run import read_run
 from cgan.spec import DataSpec
@@ -39,8 +40,8 @@ class Summary:
 
     def __str__(self) -> str:
         """Return one line, such as ``light_wide on MNIST, 22 epochs, distance 0.11 (real images 0.05)``."""
-        real = "" if self.real_distance is None else f" (real images {self.real_distance:.2g})"
-        quality = "not evaluated" if self.distance is None else f"distance {self.distance:.2g}{real}"
+        real = "" if self.real_distance is None else f" (real images {short(self.real_distance)})"
+        quality = "not evaluated" if self.distance is None else f"distance {short(self.distance)}{real}"
         return f"{self.title}, {quality}"
 
     @property

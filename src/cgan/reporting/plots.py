@@ -2,11 +2,14 @@
 
 import io
 import warnings
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 
 from cgan.metrics.values import Description, short
 from cgan.records.evaluation import EvaluationRecord
@@ -43,31 +46,30 @@ def confusion_matrices(record: EvaluationRecord) -> bytes | None:
         return None
     across = min(len(tables), 3)
     down = -(-len(tables) // across)
-    names = drawable(record.class_names)
+    names, titles = drawable(record.class_names), drawable(list(tables))
     figure = Figure(figsize=(5.2 * across, 5.2 * down), layout="constrained")
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     for unused in panels[len(tables) :]:
         unused.set_axis_off()
-    for axes, (title, table) in zip(panels, tables.items(), strict=False):
+    for axes, title, table in zip(panels, titles, tables.values(), strict=False):
         counts = np.array(table)
         share = 100 * counts / counts.sum(1, keepdims=True).clip(min=1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
         _ticks(axes, names, names, upright=sum(map(len, names)) > 40)
-        _write_cells(axes, share, dark=share > 50, form="{:.1f}")
-        axes.set(title=f"{title}, percent", xlabel="read as", ylabel="requested class")
+        _write_cells(axes, share, dark=share > 50, form="{:.1f}".format)
+        axes.set(xlabel="read as", ylabel="requested class")
+        write_as_is(axes.set_title(f"{title}, percent"))
     return figure_png(figure)
 
 
 def _bars(axes: Axes, description: Description, record: EvaluationRecord) -> None:
     values = [entry.values.get(description.name, np.nan) for entry in record.entries]
     real = record.real.values.get(description.name, np.nan)
-    axes.barh(
-        [entry.name for entry in record.entries], values, color=[f"C{place % 10}" for place in range(len(values))]
-    )
+    axes.barh(range(len(values)), values, color=[f"C{place % 10}" for place in range(len(values))])
+    _names(axes.yaxis, drawable([entry.name for entry in record.entries]))
     axes.axvline(real, color="black", linestyle="--", linewidth=1)
-    axes.set_title(
-        f"{description.title}\n{', '.join(filter(None, [description.advice, f'real {short(real)}']))}", fontsize=9
-    )
+    about = ", ".join(filter(None, [description.advice, f"real {short(real)}"]))
+    write_as_is(axes.set_title(f"{description.title}\n{about}", fontsize=9))
     for place, value in enumerate(values):
         axes.text(1.02, place, short(value), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.locator_params(axis="x", nbins=4)
@@ -86,34 +88,43 @@ def _class_map(axes: Axes, description: Description, record: EvaluationRecord) -
         table[row, : len(values)] = [np.nan if value is None else value for value in values]
     badness = np.log(np.maximum(table, 1e-6)) if description.direction == "lower" else -table
     axes.imshow(badness, cmap="YlOrRd", aspect="auto")
-    _ticks(axes, drawable(record.class_names), list(sides), letters=max(3, 150 // classes))
+    _ticks(axes, drawable(record.class_names), drawable(list(sides)), letters=max(3, 150 // classes))
     spread = np.nanmax(badness) - np.nanmin(badness)
-    _write_cells(axes, table, dark=badness - np.nanmin(badness) > 0.6 * spread, form="{:.3g}")
-    axes.set_title(f"{description.title}, dark is bad", fontsize=10)
+    _write_cells(axes, table, dark=badness - np.nanmin(badness) > 0.6 * spread, form=short)
+    write_as_is(axes.set_title(f"{description.title}, dark is bad", fontsize=10))
 
 
 def _ticks(axes: Axes, across: list[str], down: list[str], *, letters: int = 20, upright: bool = False) -> None:
-    across, down = [_cut(name, letters) for name in across], [_cut(name, 30) for name in down]
-    axes.set_xticks(range(len(across)), across, rotation=90 if upright else 0, parse_math=False)
-    axes.set_yticks(range(len(down)), down, parse_math=False)
-    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        label.set_fontproperties(Path(str(font_of(label.get_text()).path)))
+    _names(axes.xaxis, across, letters, rotation=90 if upright else 0)
+    _names(axes.yaxis, down)
+
+
+def _names(axis: Axis, names: list[str], letters: int = 30, rotation: int = 0) -> None:
+    axis.set_ticks(range(len(names)), [_cut(name, letters) for name in names], rotation=rotation)
+    for label in axis.get_ticklabels():
+        write_as_is(label)
+
+
+def write_as_is(text: Text) -> None:
+    """Write a name or a title in a font that has its letters, and not as a formula."""
+    path = str(font_of(text.get_text().replace("\n", " ")).path)
+    text.set(fontproperties=FontProperties(fname=path, size=text.get_fontsize()), parse_math=False)
 
 
 def _cut(name: str, letters: int) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
-def _write_cells(axes: Axes, values: np.ndarray, *, dark: np.ndarray, form: str) -> None:
+def _write_cells(axes: Axes, values: np.ndarray, *, dark: np.ndarray, form: Callable[[float], str]) -> None:
     for (row, column), value in np.ndenumerate(values):
         ink = "white" if dark[row, column] else "black"
-        axes.text(column, row, form.format(value), ha="center", va="center", color=ink, fontsize=8)
+        axes.text(column, row, form(value), ha="center", va="center", color=ink, fontsize=8)
 
 
 def figure_png(figure: Figure, dpi: int = 90) -> bytes:
     """Return a figure as PNG."""
     out = io.BytesIO()
-    with warnings.catch_warnings():  # of run names in scripts that the font lacks: boxes are drawn
+    with warnings.catch_warnings():  # of titles in scripts that no font has: boxes are drawn
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(out, format="png", dpi=dpi)
     return out.getvalue()

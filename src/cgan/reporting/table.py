@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from cgan.metrics.suite import Measured
-from cgan.metrics.values import Description
+from cgan.metrics.values import Description, short
 from cgan.records.evaluation import REAL, Entry, EvaluationRecord
 
 MAX_CLASSES = 50
@@ -68,7 +68,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 def number(value: float | None) -> str:
     """Write a value for a table: four digits, ``-`` where there is none."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
+    return "-" if value is None or not math.isfinite(value) else short(value, 4)
 
 
 def _text(head: list[str], rows: list[list[str]]) -> str:

@@ -17,6 +17,7 @@ from tabulate import tabulate
 from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.metrics.values import short
 from cgan.records.run import read_run
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
     scored = [row for row in ranked if row.score is not None]
     several = len({protocols[row.name] for row in scored}) > 1
     for row in ranked:
-        score = "failed" if row.error else "-" if row.score is None else f"{row.score:.4g}"
+        score = "failed" if row.error else "-" if row.score is None else short(row.score, 4)
         protocol = [protocols[row.name]] if several else []
         choices = (row.overrides.get(key, "") for key in varied)
         cells.append([row.name, score, measured[row.name][1], *protocol, *choices])
@@ -128,12 +129,14 @@ def _measured(run: Path) -> tuple[str, str]:
     except CganError:
         return "", "-"
     real = record.real.values.get("fid")
-    return str(record.protocol), "-" if real is None else f"{real:.4g}"
+    return str(record.protocol), "-" if real is None else short(real, 4)
 
 
 def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
     """Draw the score against each value that was varied; lower is better."""
     from matplotlib.figure import Figure
+
+    from cgan.reporting.plots import write_as_is
 
     keys = varied or ["run"]
     figure = Figure(figsize=(4 * len(keys), 3.5), layout="constrained")
@@ -144,6 +147,8 @@ def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
         if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) / min(numbers) > 20:
             axes.set_xscale("log")
         axes.set(xlabel=key, ylabel="best Fréchet distance", yscale="log")
+        for label in axes.get_xticklabels() if len(numbers) < len(values) else []:
+            write_as_is(label)
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=80)
 
