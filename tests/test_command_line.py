@@ -74,14 +74,14 @@ def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "sample", "evaluate", "export", "features", "app", "serve", "search", "new", "push"]
+    "name", ["train", "sample", "evaluate", "export", "features", "data", "app", "serve", "search", "new", "push"]
 )
 def test_every_command_has_help_for_people(name):
     done = subprocess.run([sys.executable, "-m", "cgan", name, "--help"], capture_output=True, text=True, check=True)
-    assert f"cgan {name}" in done.stdout
+    _, examples = done.stdout.split("Examples:\n")
+    assert all("cgan " in line for line in examples.splitlines()[:3]), "three"
     assert name != "new" or "DIR" in done.stdout
     if name in ("train", "sample", "evaluate", "export"):
-        assert done.stdout.count(f"  {Path(sys.executable).name}") + done.stdout.count(f"cgan {name} ") >= 4
         assert "=null" in done.stdout
         assert "--config-dir DIR" in done.stdout
 

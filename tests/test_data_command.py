@@ -75,7 +75,19 @@ def test_pictures_with_alpha_are_shown_on_white(tmp_path, printed):
         assert grid.getpixel((30, 30)) == (255, 255, 255)
 
 
+def test_an_overview_of_many_classes_says_that_it_shows_some(tmp_path, printed):
+    for k in range(41):
+        picture(tmp_path / "x" / f"{k:02d}" / "1.png", (k, 0, 0))
+        picture(tmp_path / "x" / f"{k:02d}" / "2.png", (k, 9, 0))
+    lines = printed("x")
+    assert "41 to test with (10% of each class (at least one of two) kept apart" in lines[0]
+    assert lines[4].endswith("(overview.png, of 40 classes, and one of each class)")
+
+
 def test_what_is_wrong_is_one_line(printed, capsys):
+    with pytest.raises(SystemExit):
+        printed(".", "data.sizze=3")
+    assert capsys.readouterr().err == "error: data.sizze: there is no such key; did you mean data.size?\n"
     with pytest.raises(SystemExit):
         printed("nowhere")
     assert (

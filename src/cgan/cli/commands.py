@@ -5,7 +5,7 @@ import inspect
 import logging
 import os
 import signal
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,33 +59,54 @@ def serve(arguments: list[str]) -> None:
 
 
 def search(arguments: list[str]) -> None:
-    """Search hyperparameters: many trainings, the unpromising ones stopped early, ranked in a table."""
+    """Search hyperparameters: many trainings, the unpromising ones stopped early, ranked in a table.
+
+    KEY=VALUE is that of `cgan train`; a range or a choice, in Hydra's own syntax for sweeps, is searched. Examples:
+      cgan search first 30 data=mnist5k trainer.max_epochs=10 'loss=choice(bce,hinge)'
+      cgan search rates 30 'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'data.batch_size=range(32,129,32)'
+      cgan search both 60 'loss=choice(bce,hinge)' 'penalty=choice(none,r1)' --workers 2
+
+    Every trial is a process of its own, so one that fails or is killed takes no other along. Unpromising trials are
+    pruned by their Fréchet distance. The study lies in `logs/studies/NAME/study.db`: the same command goes on where it
+    stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
+    """
     from cgan.cli.overrides import plain_words  # imports Hydra, which takes a moment
 
-    task = _installed("cgan.tasks.search", "sweep")
-    text = (task.__doc__ or "").replace("::", ":").replace("``", "`")
-    parser = ArgumentParser(command("search"), description=text, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="the study; a known name goes on")
-    parser.add_argument("trials", type=int, help="how many trials it has in the end")
-    parser.add_argument("--workers", type=int, default=1, help="trials at a time (default: 1)")
+    parser = _parser(search, usage="%(prog)s [-h] [--workers N] NAME TRIALS [KEY=VALUE ...]")
+    parser.add_argument("name", metavar="NAME", help="the study; a known name goes on")
+    parser.add_argument("trials", metavar="TRIALS", type=int, help="how many trials it has in the end")
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="trials at a time (default: 1)")
     options, overrides = parser.parse_known_args(arguments)
+    task = _installed("cgan.tasks.search", "sweep")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like ctrl-C: the trial that runs is queued again
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     task.run(options.name, options.trials, plain_words(overrides), options.workers)
 
 
 def new(arguments: list[str]) -> None:
-    """Start a project of your own: networks, a loss, a data set, features and a metric to change, with their YAMLs."""
+    """Start a project of your own: networks, loss, data set, features and metric to change, with YAMLs.
+
+    It prints how to train it and to draw from it. Examples:
+      cgan new my_project
+      cgan new ~/gans/faces
+      cgan new .                               (in an empty folder)
+    """
     from cgan.tasks.new import run
 
-    parser = ArgumentParser(command("new"), description=new.__doc__)
+    parser = _parser(new)
     parser.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
     run(parser.parse_args(arguments).folder)
 
 
 def push(arguments: list[str]) -> None:
-    """Send an exported generator to the Hugging Face hub, where others load it by its address."""
-    parser = ArgumentParser(command("push"), description=push.__doc__)
+    """Send an exported generator to the Hugging Face hub, where others load it by its address.
+
+    Examples:
+      cgan push my_generator USER/my_generator
+      cgan push my_generator USER/my_generator --private
+      cgan sample ckpt=hf://USER/my_generator  (what others type then)
+    """
+    parser = _parser(push)
     parser.add_argument("folder", type=Path, metavar="DIR", help="what `cgan export` wrote")
     parser.add_argument("repository", metavar="USER/NAME", help="where; made if it is new")
     parser.add_argument("--private", action="store_true", help="hide a new repository from others")
@@ -96,12 +117,20 @@ def push(arguments: list[str]) -> None:
 
 
 def data(arguments: list[str]) -> None:
-    """See what a folder or zip of pictures holds, before training: counts, image grids, copies, how to train."""
-    from cgan.cli.overrides import plain_words
+    """See what a folder or zip of pictures holds, before training: counts, image grids, copies.
+
+    It prints how to train on them. Examples:
+      cgan data my_pictures
+      cgan data photos.zip data.size=32 data.fit=pad
+      cgan data cifar10 --out cifar10_grids
+    """
+    from hydra.errors import ConfigCompositionException, OverrideParseException
+
+    from cgan.cli.overrides import explained, plain_words
     from cgan.config import CONF
     from cgan.tasks.data import run  # imports torch, which takes a second
 
-    parser = ArgumentParser(command("data"), description=data.__doc__)
+    parser = _parser(data)
     parser.add_argument("path", help="a folder, a .zip, or a data set by name, such as cifar10")
     parser.add_argument("options", nargs="*", metavar="data.KEY=VALUE", help="as in training, such as data.size=32")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the image grids go (default: logs/data/NAME)")
@@ -109,7 +138,11 @@ def data(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     named = not Path(typed.path).expanduser().exists() and (CONF / "data" / f"{typed.path}.yaml").exists()
     chosen = [f"data={typed.path}"] if named else ["data=folder", f"data.root={typed.path}"]
-    run([*chosen, *typed.options], plain_words([*chosen, *typed.options]), typed.out)
+    overrides = plain_words([*chosen, *typed.options])
+    try:
+        run([*chosen, *typed.options], overrides, typed.out)
+    except (ConfigCompositionException, OverrideParseException) as error:
+        raise explained(error, "train", Namespace(overrides=overrides, config_dir=None, config_name=None)) from error
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -120,6 +153,12 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "new": new,
     "push": push,
 }
+
+
+def _parser(run: Callable[[list[str]], None], usage: str | None = None) -> ArgumentParser:
+    """Return a parser of a command's arguments, whose help is the command's docstring."""
+    text, form = inspect.getdoc(run), RawDescriptionHelpFormatter
+    return ArgumentParser(command(run.__name__), usage=usage, description=text, formatter_class=form)
 
 
 def _printed_help(run: Callable[[list[str]], None], arguments: list[str]) -> bool:

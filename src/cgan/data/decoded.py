@@ -20,7 +20,7 @@ from cgan.errors import CganError, check_whole
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
-VERSION = 4
+VERSION = 5
 """Raised when the same options give other pixels, another layout or another report."""
 
 

@@ -126,9 +126,11 @@ def numbered(found: Found, shown: str, test_share: float, split_seed: int) -> La
     train, left_out = found.splits["train"], found.left_out.copy()
     chosen = next((split for split in ("test", "val") if split in found.splits), None)
     if chosen is None:
+        smallest = min(Counter(train.values()).values(), default=1)
+        least = "" if round(smallest * test_share) else " (at least one of two)"
+        note = f"{test_share:.0%} of each class{least} kept apart, as there is no test/"
         test = _kept_apart(train, test_share, split_seed)
         train = {file: name for file, name in train.items() if file not in test}
-        note = f"{test_share:.0%} of each class kept apart, as there is no test/"
     else:
         test, note = found.splits[chosen], found.test_note or f"from {chosen}/"
     if chosen == "test":

@@ -78,9 +78,9 @@ def per_class(labels: np.ndarray, class_names: Sequence[str]) -> str:
     counts = np.bincount(labels, minlength=len(class_names))
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[least] == counts[most]:
-        return f"{len(class_names)} classes of {counts[least]:,}"
+        return f"{len(class_names):,} classes of {counts[least]:,}"
     extremes = [f"{counts[label]:,} ({class_names[label]})" for label in (least, most)]
-    return f"{len(class_names)} classes of {' to '.join(extremes)}"
+    return f"{len(class_names):,} classes of {' to '.join(extremes)}"
 
 
 def imbalance(labels: np.ndarray, class_names: Sequence[str]) -> str | None:

@@ -49,7 +49,8 @@ def run(chosen: Sequence[str], overrides: Sequence[str], out: Path | None = None
     print(f"Copies:   {duplicates(train.images, test.images, getattr(source, 'files', None))}")
     folder = out or Path("logs") / "data" / safe_name(source.spec.name)
     write_grids(folder, train, names)
-    print(f"Grids:    {shlex.quote(str(folder))} (overview.png and one of each class)")
+    some = f"overview.png, of {OVERVIEW_CLASSES} classes," if len(names) > OVERVIEW_CLASSES else "overview.png"
+    print(f"Grids:    {shlex.quote(str(folder))} ({some} and one of each class)")
     if unequal:
         print(unequal)
     print(f"Train:    {command('train', *chosen)}")

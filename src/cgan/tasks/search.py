@@ -1,14 +1,4 @@
-r"""Hyperparameter search: ``cgan search NAME TRIALS [--workers N] OVERRIDE...``.
-
-Overrides are those of ``train.py``; those with a range or a choice are searched, in Hydra's own syntax for sweeps::
-
-    cgan search first 30 data=mnist5k trainer.max_epochs=10 \
-        'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'loss=choice(bce,hinge)' 'data.batch_size=range(32,129,32)'
-
-Every trial is a process of its own, so one that fails or is killed takes no other along. Unpromising trials are
-pruned by their Fréchet distance. The study lies in ``logs/studies/NAME/study.db``: the same command goes on where it
-stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
-"""
+"""Hyperparameter search: the trials of a study, each a training in a process of its own."""
 
 import logging
 import signal
