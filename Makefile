@@ -60,8 +60,8 @@ audit: .venv/installed ## Look up known vulnerabilities of the lowest releases t
 	$(BIN)/python -m pip install --quiet pip-audit
 	mkdir -p build
 	$(BIN)/python tools/floors.py > build/floors.txt
-	$(BIN)/pip-audit --no-deps --disable-pip --requirement build/floors.txt
-	$(BIN)/pip-audit --skip-editable
+	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' > build/installed.txt
+	for list in floors installed; do $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/$$list.txt || exit; done
 
 sbom: .venv/installed ## List what is installed as a CycloneDX bill of materials: build/sbom.json
 	$(BIN)/python -m pip install --quiet cyclonedx-bom

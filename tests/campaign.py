@@ -131,12 +131,10 @@ def long(arguments: argparse.Namespace) -> bool:
 
 
 def report_growth(samples: list[tuple[int, int, int]]) -> bool:
-    """Print memory, open files and threads after a fifth of the time and at the end; return whether they grew."""
+    """Print memory, open files and threads after a tenth of the time and at the end; return whether they grew."""
     tenth = max(len(samples) // 10, 1)
-    early, late = (
-        [median(column) for column in zip(*part, strict=True)]
-        for part in (samples[tenth : 2 * tenth], samples[-tenth:])
-    )
+    parts = (samples[tenth : 2 * tenth] or samples, samples[-tenth:])
+    early, late = ([median(column) for column in zip(*part, strict=True)] for part in parts)
     for when, (memory, files, threads) in (("early", early), ("late", late)):
         print(f"{when:6} {memory / MB:7.1f} MB in memory {files:5.0f} open files {threads:4.0f} threads")
     return late[0] > 1.1 * early[0] or late[1] > early[1] + 2
@@ -172,22 +170,21 @@ def api(arguments: argparse.Namespace) -> bool:
 
 
 def page(arguments: argparse.Namespace) -> bool:
-    """Open the page in many sessions of Chromium at once, and draw in all of them."""
+    """Open the page in many sessions of Chromium at once, then draw in all of them at once, again and again."""
     import load
     import servers
 
     command = ("-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port={port}", "--server.headless=true")
     options = {"path": "_stcore/health"}
     with tempfile.TemporaryDirectory() as folder, servers.serving(*command, folder=Path(folder), **options) as server:
-        seconds, errors, samples = list[float](), list[str](), list[tuple[int, int, int]]()
-        for _ in range(arguments.rounds):
-            found, wrong = load.visit(server.address, arguments.sessions)
-            seconds += found
+        errors, samples = list[str](), list[tuple[int, int, int]]()
+        print(f"{arguments.sessions} sessions of Chromium, which need ten seconds of a processor each", flush=True)
+        for number, (seconds, wrong) in enumerate(load.visit(server.address, arguments.sessions, arguments.rounds)):
+            words = f"round {number}: from the click" if number else "opened: from the address"
+            print(f"{words} to the pictures: median {median(seconds):.1f} s, longest {max(seconds):.1f} s", flush=True)
             errors += wrong
             samples.append(sample(server.pid))
-    print(f"{arguments.rounds} rounds of {arguments.sessions} sessions, {len(seconds)} drawings, {len(errors)} errors")
-    print(f"from a click to the picture: median {median(seconds):.1f} s, longest {max(seconds):.1f} s")
-    print(*errors[:5], sep="\n")
+    print(f"{len(errors)} errors", *errors[:5], sep="\n")
     return report_growth(samples) or bool(errors)
 
 

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ class Work(NamedTuple):
 
 
 class Spawned:
-    """A process of its own that something else started, such as the page."""
+    """A process of its own that something else started, such as the page; a negative ``pid`` is that of a group."""
 
     def __init__(self, pid: int, ended: Callable[[], bool], words: Callable[[], str]) -> None:
         self.pid, self.ended, self.words = pid, ended, words
@@ -242,6 +243,29 @@ def _only_run(folder: Path) -> Path:
     return run
 
 
+# A study: each of its trials is a process, too; all are killed at once
+
+
+def _search(folder: Path) -> Spawned:
+    fixed = [word for word in TINY if not word.startswith(("data.batch_size", "trainer.max_epochs"))]
+    space = ["trainer.max_epochs=1", "data.batch_size=choice(8)"]
+    words = f"from pathlib import Path; from cgan.tasks.search import run; run('s', 2, {[*fixed, *space]!r}, "
+    output = folder / "output.txt"
+    with output.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"{words}studies=Path('place'), heartbeat=1)"],
+            cwd=folder, start_new_session=True, stdout=file, stderr=file,
+        )  # fmt: skip
+    return Spawned(-process.pid, lambda: process.poll() is not None, output.read_text)
+
+
+def _searched(folder: Path) -> dict[str, Any]:
+    from cgan.tasks.search import open_study  # imports Optuna
+
+    trials = open_study(folder / "place" / "s", heartbeat=1).trials
+    return {"scores": [trial.value for trial in trials if trial.state.name == "COMPLETE"]}
+
+
 # Decoded pictures
 
 
@@ -328,6 +352,7 @@ WORKS = {
         lambda folder: _trained(_only_run(folder)),
         lambda folder: _check_checkpoints(_only_run(folder)),
     ),
+    "study": Work(lambda folder: (folder / "place").mkdir(), _search, _searched, _nothing),
     "cache": Work(_pictures, _decode, _decoded, _nothing),
     "evaluation": Work(_untrained, _evaluate, _evaluated, _nothing),
     "export": Work(_exported_before, _export, _exported, _check_export),

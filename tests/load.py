@@ -8,6 +8,7 @@ import contextlib
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from urllib.parse import urlsplit
 import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from schemathesis import GenerationMode
-from servers import chromium
+from servers import PATIENCE, chromium
 
 ROOT = Path(__file__).parents[1]
 Request = dict[str, Any]
@@ -150,21 +151,35 @@ async def _slow(address: str, own: random.Random, load: Load) -> None:
         load.broken[f"slow: {type(error).__name__}"] += 1
 
 
-def visit(address: str, sessions: int) -> tuple[list[float], list[str]]:
-    """Open the page in ``sessions`` contexts at once, draw in each; return the seconds of each drawing, and errors."""
-    seconds, errors = list[float](), list[str]()
+def visit(address: str, sessions: int, rounds: int) -> Iterator[tuple[list[float], list[str]]]:
+    """Open the page in ``sessions`` contexts at once; in each round draw in all of them at once.
+
+    Yields:
+        When each session had its first pictures, seconds, then, round for round, how long each drawing took; and the
+        exceptions that the page shows. One session is looked at after the other: the times are upper bounds.
+    """
     with chromium() as browser:
-        pages = [browser.new_context().new_page() for _ in range(sessions)]
+        pages, start = [browser.new_context().new_page() for _ in range(sessions)], time.monotonic()
         for one in pages:
-            one.set_default_timeout(300_000)
-            one.goto(address, wait_until="commit")
+            one.goto(address, wait_until="commit", timeout=PATIENCE * 1000)
         pictures = [one.locator("ul img") for one in pages]
-        for images in pictures:
-            expect(images).to_have_count(5, timeout=300_000)
-        for one, images in zip(pages, pictures, strict=True):
-            start, before = time.monotonic(), images.first.get_attribute("src")
-            one.get_by_role("button", name="Generate").click()
-            expect(images.first).not_to_have_attribute("src", before or "", timeout=300_000)
-            seconds.append(time.monotonic() - start)
-            errors += one.get_by_test_id("stException").all_inner_texts()
+        yield _seen(pages, start, lambda number: expect(pictures[number]).to_have_count(5))
+        for _ in range(rounds):
+            before = [images.first.get_attribute("src") or "" for images in pictures]
+            start = time.monotonic()
+            for one in pages:
+                one.get_by_role("button", name="Generate").click(timeout=PATIENCE * 1000)
+            yield _seen(
+                pages,
+                start,
+                lambda number: expect(pictures[number].first).not_to_have_attribute("src", before[number]),  # noqa: B023
+            )
+
+
+def _seen(pages: list[Page], start: float, wait: Callable[[int], None]) -> tuple[list[float], list[str]]:
+    seconds, errors = list[float](), list[str]()
+    for number, one in enumerate(pages):
+        wait(number)
+        seconds.append(time.monotonic() - start)
+        errors += one.get_by_test_id("stException").all_inner_texts()
     return seconds, errors

@@ -5,6 +5,7 @@ import re
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from cgan.metrics.labels import ClassAgreement
 from cgan.metrics.manifold import ClassRecall
 from cgan.metrics.metric import RealImages
 from cgan.metrics.suite import Suite
+from cgan.tracking import TensorBoard, written_into
 
 QUIET = [word for word in TINY if word != "quality.n=100"] + ["quality=none"]
 
@@ -36,13 +38,13 @@ class Disk(NamedTuple):
     place: Path
     mounted: bool
 
-    def fill(self) -> dict[int, int]:
+    def fill(self, left: int = 300_000) -> dict[int, int]:
         """Leave room for pictures and logs, but not for a checkpoint; return the limits for a process to be so."""
         if not self.mounted:
-            return {resource.RLIMIT_FSIZE: 300_000}
+            return {resource.RLIMIT_FSIZE: left}
         space = os.statvfs(self.place)
         with (self.place / "filler").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - 300_000)
+            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - left)
         return {}
 
     def forbid_writing(self) -> None:
@@ -77,6 +79,25 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(disk: Disk, tmp_path:
     (disk.place / "filler").unlink(missing_ok=True)
     train(f"ckpt={folder}", "trainer.max_epochs=2", cwd=tmp_path)
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["cgan"]["steps"] == 36
+
+
+def test_a_disk_that_tensorboard_fills_is_one_line(disk: Disk, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its file is written by a thread of its own, whose error must neither be lost nor printed twice."""
+    if not disk.mounted:
+        pytest.skip("cannot mount here")
+    logger = TensorBoard(save_dir=disk.place, name="", version="")
+    logger.log_metrics({"loss/d": 1.0}, step=0)
+    disk.fill(left=0)
+
+    def log() -> None:
+        for step in range(100):
+            logger.log_metrics({"loss/d": 1.0}, step)
+            time.sleep(0.001)  # the thread fails at some point before the end
+        logger.finalize("success")
+
+    with pytest.raises(CganError, match=f"cannot write into {disk.place}: No space left"), written_into(disk.place):
+        log()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_place_without_rights_is_one_line(disk: Disk, tmp_path: Path) -> None:

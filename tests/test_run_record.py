@@ -135,7 +135,8 @@ def test_two_runs_in_one_folder_are_refused_before_anything_is_written(tmp_path:
     first = start(*arguments, cwd=tmp_path)
     first.until((folder / "checkpoints" / "last.ckpt").exists)
     overrides = (folder / ".hydra" / "overrides.yaml").read_bytes()
-    assert "another training runs in this folder" in error_line(start(*arguments, "seed=2", cwd=tmp_path))
+    refused = error_line(start(*arguments, "seed=2", cwd=tmp_path))
+    assert f"another training runs in this folder, process {first.process.pid} on '{socket.gethostname()}';" in refused
     first.until(lambda: (found := read_run(folder)) and found.seconds_left)
     found = read_run(folder)
     assert found is not None

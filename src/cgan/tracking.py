@@ -1,10 +1,13 @@
 """Where a run's numbers go: every logger gets the same values, images and texts by the same names, by images seen."""
 
 import csv
+import errno
 import io
 import json
+import threading
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from cgan.errors import CganError
 from cgan.files import read_lines, write_file
 
 
@@ -78,6 +82,32 @@ def log_result(module: pl.LightningModule, choices: Mapping[str, Any], values: M
         tracker.track_result(choices, values)
 
 
+@contextmanager
+def written_into(folder: str | Path) -> Iterator[None]:
+    """Let a full disk end in one error that names ``folder``: TensorBoard's names no file, and is raised twice.
+
+    Raises:
+        CganError: The disk is full.
+    """
+    former, threading.excepthook = threading.excepthook, _from_a_thread
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise CganError(
+                f"cannot write into {folder}: {error.strerror}; free space or choose another place"
+            ) from error
+        raise
+    finally:
+        threading.excepthook = former
+
+
+def _from_a_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Print an error of a thread, but for TensorBoard's, which the next call of its writer raises again."""
+    if not type(arguments.thread).__module__.startswith("tensorboard."):
+        threading.__excepthook__(arguments)
+
+
 def _trackers(loggers: Iterable[object]) -> list[Tracker]:
     return [logger for logger in loggers if isinstance(logger, Tracker)]
 
@@ -92,6 +122,12 @@ class TensorBoard(Tracker, TensorBoardLogger):
     def resume(self, images_seen: int, run_id: str | None) -> None:
         """Hide what an interrupted run logged after the checkpoint that it resumes from."""
         self._kwargs["purge_step"] = images_seen + 1
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add values; Lightning's own method takes a full disk for a value that it cannot log."""
+        for name, value in metrics.items():
+            self.experiment.add_scalar(name, value, step)
 
     def track_charts(self, category: str, charts: Mapping[str, list[str]]) -> None:
         """Add to the custom scalars: TensorBoard keeps the last page written, so all charts go."""

@@ -145,7 +145,9 @@ def _lock(handle: int, folder: Path) -> None:
             time.sleep(0.01)
         except OSError:
             return None  # a file system without locks
-    raise CganError(f"{folder}: another training runs in this folder; name another with hydra.run.dir=FOLDER")
+    owner = read_run(folder)
+    who = f", process {owner.pid} on {owner.host!r:.80}" if owner and owner.state == "running" else ""
+    raise CganError(f"{folder}: another training runs in this folder{who}; name another with hydra.run.dir=FOLDER")
 
 
 def _refuse_other_run(folder: Path, checkpoint: str | Path | None) -> None:

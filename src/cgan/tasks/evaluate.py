@@ -42,7 +42,7 @@ from cgan.sampling.grids import drawable
 from cgan.sampling.noise import latents
 from cgan.spec import DataSpec
 from cgan.tasks.candidates import Candidate, collect, folder_as_data
-from cgan.tracking import TensorBoard
+from cgan.tracking import TensorBoard, written_into
 
 log = logging.getLogger(__name__)
 GRID_ROWS = 10
@@ -103,7 +103,8 @@ def run(cfg: DictConfig) -> Evaluation:
     protocol, software = suite.protocol(spec.name, cfg.seed, cfg.weights), {name: version(name) for name in SOFTWARE}
     about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), extractor.accuracy)
     record = EvaluationRecord(protocol, real, entries, *about)
-    _write(folder, record, grids)
+    with written_into(folder):
+        _write(folder, record, grids)
     log.info("\n%s\n", text_table(record))
     for candidate in candidates:
         if candidate.images and (change := looks_changed(candidate.images, reference)):

@@ -46,7 +46,7 @@ from cgan.tasks.by_number import choose_by_number
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
 from cgan.tasks.resume import newest_good, started_again
-from cgan.tracking import JsonLines, log_result, resume
+from cgan.tracking import JsonLines, log_result, resume, written_into
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
@@ -111,7 +111,7 @@ def run(cfg: DictConfig) -> Run:
         choices = choose_by_number(cfg)
         _refuse_finished(folder, before, Path(checkpoint), cfg)
         record = replace(record, loggers=before.loggers)
-    with Status(folder, record, checkpoint) as status, clear_errors(cfg):
+    with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
         choices = choices or choose_by_number(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
