@@ -10,7 +10,6 @@ ENV PATH=/opt/cgan/bin:$PATH
 # torch without CUDA, in a layer of its own: it changes less often than the sources.
 RUN pip install --no-cache-dir "torch>=2.10" "torchvision>=0.25" --index-url https://download.pytorch.org/whl/cpu
 COPY pyproject.toml README.md LICENSE ./
-COPY .streamlit .streamlit
 COPY conf conf
 COPY examples/plugin examples/plugin
 COPY src src

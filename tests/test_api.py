@@ -38,6 +38,8 @@ from servers import PATIENCE, serving
 
 from cgan import draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED
+from cgan.metrics.values import Protocol
+from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.sampling import formats
 from cgan.serving.batching import BusyError, InversionQueue
 from cgan.serving.catalog import Catalog
@@ -52,6 +54,14 @@ def logs(tmp_path_factory):
     """A logs folder with a good export, a cut one and a file that would run code if it were unpickled."""
     folder = tmp_path_factory.mktemp("secret") / "logs"
     save_generator(load_generator("pretrained"), folder / "mine")
+    found = EvaluationRecord(
+        Protocol("mnist", "digits", "", "none", 1000, 0),
+        Entry("real images"),
+        [Entry("", {"label_agreement": 0.1})],
+        {},
+        list("0123456789"),
+    )
+    save_generator(load_generator("pretrained"), folder / "poor", {"evaluation": to_json(found)})
     shutil.copytree(folder / "mine", folder / "cut")
     (folder / "cut" / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     evil = folder / "train" / "runs" / "evil" / "checkpoints"
@@ -105,6 +115,7 @@ def test_the_listing_names_models_and_errors(client, logs):
     assert set(listed) == {
         *(f"pretrained/{path.name}" for path in PRETRAINED.iterdir()),
         "mine",
+        "poor",
         "cut",
         "train/runs/evil",
     }
@@ -116,6 +127,7 @@ def test_the_listing_names_models_and_errors(client, logs):
     assert fid["advice"] == "lower is better"
     assert 0 < fid["real"] < fid["value"] < 0.1
     assert "not a readable checkpoint" in listed["train/runs/evil"]["error"]
+    assert (listed["mine"]["warning"], listed["poor"]["warning"][:8]) == ("", "Only 10%")
     assert not (logs / "ran").exists()
     assert "secret" not in json.dumps(listed)
 
@@ -128,6 +140,9 @@ def test_a_class_and_a_seed_name_the_pixels(client):
     assert np.abs(pixels(single.content) - expected).max() <= 1
     several = client.get("/v1/classes/7", params={"seed": 9, "n": 5, "format": "json"}).json()
     assert [(image["label"], image["seed"]) for image in several["images"]] == [(7, seed) for seed in range(9, 14)]
+    assert several["warning"] == ""
+    poor = client.get("/v1/classes/7", params={"model": "poor", "format": "json"}).json()
+    assert poor["warning"] == "Only 10% of its pictures were recognised as the requested class."
     assert np.abs(pixels(base64.b64decode(several["images"][2]["png"])) - expected).max() <= 1
 
 

@@ -76,3 +76,17 @@ def test_every_test_that_a_page_names_exists():
     for file, name, shortened in named:
         source = (ROOT / "tests" / file).read_text()
         assert re.search(rf"^def {name}{'' if shortened else chr(92) + '('}", source, re.M), f"{file}::{name}"
+
+
+def test_what_documented_commands_write_does_not_disturb_git():
+    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    lines = [line for page in pages for line in re.findall(r"^(?:python|cgan) .+", page.read_text(), re.M)]
+    written = [name for line in lines for name in re.findall(r" out=([\w.]+)", line)]
+    assert {"my_generator", "digits.onnx", "site", "signs"} <= {*written}
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    ignored = subprocess.run(
+        command, cwd=ROOT, input="\n".join(f"{name}/x" for name in written), capture_output=True, text=True
+    )
+    if ignored.returncode == 128:
+        pytest.skip("not a checkout")
+    assert {*written} - {name.removesuffix("/x") for name in ignored.stdout.split()} == set()

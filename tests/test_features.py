@@ -1,4 +1,5 @@
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,6 +111,7 @@ def test_a_classifier_is_trained_once_and_then_read_from_the_cache(tmp_path, mon
     first = chosen.fitted(SHAPES, TRAIN, TEST, "cpu")
     assert first.accuracy >= 0.9
     assert f"reads {first.accuracy:.1%} of the held-out images" in caplog.text
+    assert re.search(r"that takes about \d+ seconds here", caplog.text)
     read = extract(first, *TEST)
     assert LabelAgreement().compute(read, read)["label_agreement"] == pytest.approx(first.accuracy)
     path = chosen.file(SHAPES, TRAIN, TEST)

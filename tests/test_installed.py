@@ -24,6 +24,7 @@ def site(tmp_path_factory):
         archive.extractall(folder / "site")
         (points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         assert "cgan = cgan.cli:main" in archive.read(points).decode()
+        assert "cgan/serving/ui/.streamlit/config.toml" in archive.namelist(), "the colours of the page"
     return folder / "site"
 
 

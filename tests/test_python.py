@@ -1,6 +1,7 @@
 """The project used from Python: configurations, runs, drawing."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from cgan.networks.light import LightGenerator
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import invert
 from cgan.spec import DataSpec
+from cgan.tasks.resume import evaluated_arguments
 
 
 @pytest.fixture(scope="module")
@@ -182,11 +184,26 @@ def test_a_run_goes_on_from_python(run, monkeypatch):
 
 def test_a_run_is_evaluated_from_python(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    evaluation = evaluate(run, "data=mnist5k", "data.source.test_per_class=460", "n=100", folder=tmp_path / "a=b,c")
+    evaluation = evaluate(run, "n=100", folder=tmp_path / "a=b,c")
+    assert evaluation.record.protocol.data == "mnist5k", "compared with what it was trained on"
     assert evaluation.folder == tmp_path / "a=b,c"
     assert (evaluation.folder / "evaluation.json").is_file()
     assert evaluation.values["fid"] == pytest.approx(run.values["fid"], rel=0.5)
     assert 0 < evaluation.real_values["fid"] < evaluation.values["fid"]
+
+
+def test_what_is_evaluated_brings_its_own_data(run, tmp_path):
+    own = ["data=mnist5k", *(word for word in TINY if word.startswith("data."))]
+    assert evaluated_arguments([f"ckpt={run.folder}"])[1:] == own
+    assert evaluated_arguments([f"runs={run.folder.parent}", "n=5"])[2:] == own
+    assert evaluated_arguments(["ckpt=[pretrained,pretrained/mlp]"])[1:] == ["data=mnist"]
+    typed = ["ckpt=pretrained", "data=mnist5k"], ["ckpt=pretrained", "images2=x"], ["images=x.npz"]
+    for words in (*typed, ["ckpt=nowhere"], ["runs=nowhere"], ["ckpt=pretrained/signs"]):
+        assert evaluated_arguments(words) == words
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("[data.source._target_=evil.Source]")
+    with pytest.raises(CganError, match="could run code that a file names"):
+        evaluated_arguments([f"ckpt={tmp_path / 'run'}"])
 
 
 @pytest.mark.parametrize(

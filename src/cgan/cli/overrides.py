@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgan.cli.errors import error_message
 from cgan.config import CONF, initialized, quoted, search_path
 from cgan.errors import CganError, did_you_mean
-from cgan.tasks.resume import resumed_arguments
+from cgan.tasks.resume import evaluated_arguments, resumed_arguments
 
 CLASSES = ("classes", "digits", "interpolate")
 NAMES = ("names", "run_name", "license", "data_license", "data.background", "data.image", "data.label", "data.config")
@@ -38,8 +38,10 @@ _QUOTED = re.compile(r"'.*'|\".*\"")
 
 
 def completed(name: str, arguments: Sequence[str]) -> list[str]:
-    """Return what Hydra takes for a command: quoted words; for a training also a resumed run's choices, or a preset."""
+    """Return what Hydra takes for a command: quoted words, with a run's own choices or a preset."""
     words = plain_words(arguments)
+    if name == "evaluate":
+        return evaluated_arguments(words)
     return with_preset(resumed_arguments(words)) if name == "train" else words
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ from cgan.metrics.picture_net import PictureNet
 from cgan.spec import DataSpec, to_float
 
 log = logging.getLogger(__name__)
+FIRST_STEPS = 4, 20
+"""The pace is that of the steps between these two: the first ones take longer."""
 FORMAT = "cgan-classifier"
 RECIPE = 2
 """Counts the changes of network and training: weights of another recipe are not taken from the cache."""
@@ -165,6 +168,7 @@ class OwnExtractor(Extractor):
         log.info("Features: training a classifier of %s for %d epochs, once", _said(spec), epochs)
         reproducible = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
         with reproducible, tqdm(total=count * epochs, unit="img", desc="features", dynamic_ncols=True) as bar:
+            pace = Pace(bar)
             fit_classifier(
                 net,
                 images,
@@ -176,10 +180,31 @@ class OwnExtractor(Extractor):
                 build_optimizer=nesterov,
                 augment=[jitter if epochs > FEW_EPOCHS else shift, *([mirror] if self.flip else [])],
                 precision=fast_precision(torch.device(device)),
-                on_step=bar.update,
+                on_step=pace.step,
             )
         net = fused(net.eval()).cpu().half().float()  # as it is kept
         return ClassifierExtractor(net, spec, accuracy(net, *test))
+
+
+class Pace:
+    """Moves a bar, and says after the first steps how long all take on this machine."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar = bar
+        self._steps = 0
+        self._started = (0, 0.0)
+
+    def step(self, images: int) -> None:
+        """Count a step of some images."""
+        self.bar.update(images)
+        self._steps += 1
+        if self._steps == FIRST_STEPS[0]:
+            self._started = self.bar.n, time.perf_counter()
+        elif self._steps == FIRST_STEPS[1]:
+            seconds = (time.perf_counter() - self._started[1]) / (self.bar.n - self._started[0]) * self.bar.total
+            about = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+            with self.bar.external_write_mode():
+                log.info("Features: that takes about %s here", about)
 
 
 def packed(found: ClassifierExtractor) -> bytes:

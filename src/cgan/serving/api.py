@@ -6,6 +6,7 @@ separated by commas, or ``*``) and ``CGAN_PLUGINS`` (modules that register gener
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +30,7 @@ from cgan.serving.responses import Health
 from cgan.serving.routes import router
 from cgan.serving.service import Service, UnknownModelError
 
+log = logging.getLogger("uvicorn.error")  # where the server writes what it does
 BATCH = Histogram("cgan_batch_images", "Images drawn in one forward pass", buckets=[2**power for power in range(12)])
 QUEUED = Gauge("cgan_queued_requests", "Requests in the queue")
 
@@ -54,6 +56,10 @@ def create_app(
         QUEUED.set_function(app.state.drawing.queue.qsize)
         with suppress(CganError):  # without a model every request gets the error
             await app.state.drawing.run(lambda: service.draw(service.default_model(), [0], [0]))
+            model = service.model(service.default_model())
+            log.info("Requests that name no model get %s", model.label)
+            if model.warning:
+                log.warning(model.warning)
         worker = asyncio.create_task(app.state.drawing.work())
         yield
         worker.cancel()

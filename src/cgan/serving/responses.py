@@ -20,6 +20,9 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 
 
+WARNING = "why the model's pictures may be poor; empty: nothing is known against it"
+
+
 class Problem(BaseModel):
     """An error message."""
 
@@ -52,7 +55,7 @@ class ModelInfo(BaseModel):
 
     name: str = Field(examples=["pretrained/light"])
     title: str = Field(description="for people", examples=["light_wide on MNIST, 150 epochs"])
-    warning: str = Field(description="why its pictures may be poor; empty: nothing is known against it", examples=[""])
+    warning: str = Field(description=WARNING, examples=[""])
     origin: str = Field(examples=["pretrained generator"])
     network: str = Field(examples=["LightGenerator"])
     data: str = Field(examples=["mnist"])
@@ -76,6 +79,7 @@ class Pictures(BaseModel):
     """Pictures as JSON (``format=json``)."""
 
     model: str = Field(examples=["pretrained/light"])
+    warning: str = Field(description=WARNING, examples=[""])
     read_as: str | None = Field(default=None, description="the class found for the picture that was sent")
     error: float | None = Field(default=None, description="mean squared difference to that picture, pixels 0 to 1")
     images: list[Picture]

@@ -74,6 +74,7 @@ class Call(NamedTuple):
     kind: Format
     model: str
     spec: DataSpec
+    warning: str
 
     @property
     def service(self) -> Service:
@@ -112,7 +113,7 @@ class Call(NamedTuple):
             drawn = await work
 
             def encode() -> Response:
-                return responses.encode(drawn, self.spec, self.kind, model=self.model, **fields)
+                return responses.encode(drawn, self.spec, self.kind, model=self.model, warning=self.warning, **fields)
 
             return encode() if len(drawn.images) <= FEW else await asyncio.to_thread(encode)
 
@@ -123,9 +124,9 @@ async def read_call(request: Request, kind: FormatName = None, model: ModelName 
     """Look the model up, and choose a format."""
     service: Service = request.app.state.service
 
-    def find() -> tuple[str, DataSpec]:
+    def find() -> tuple[str, DataSpec, str]:
         name = service.default_model() if model is None else model
-        return name, service.spec(name)
+        return name, service.spec(name), service.model(name).warning
 
     chosen = responses.choose(kind, request.headers.get("accept", ""))
     return Call(request, chosen, *await asyncio.to_thread(find))

@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> Path:
     elif cfg.format == "web":
         name = name_of(found.path) if found.origin == "pretrained generator" else str(cfg.ckpt)
         public = name.startswith(PREFIX) or found.origin == "pretrained generator"  # a path is known here alone
-        export_site(generator, out, runtime, name if public else None)
+        export_site(generator, out, runtime, name if public else None, cfg.home)
     else:
         licences = Licences(str(cfg.license), str(cfg.data_license or "not stated"))
         export_folder(generator, out, origin_of(found, generator), evaluation, licences, half=cfg.half)

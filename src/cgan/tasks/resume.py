@@ -1,4 +1,4 @@
-"""``ckpt=``: a resumed run goes on with its own choices, in its own folder."""
+"""``ckpt=``: a resumed run goes on with its own choices, in its own folder; an evaluated one with its own data."""
 
 import hashlib
 import os
@@ -17,8 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from cgan.config import quoted
+from cgan.config import CONF, listed, quoted
 from cgan.errors import CganError
+from cgan.records.run import read_run
 
 RUNS = Path("logs/train")
 NETWORKS = ("model", "model/generator", "model/discriminator")
@@ -56,6 +57,56 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     _check_networks(folder, [change for change in typed if change not in {entry.input_line for entry in known}])
     place = [] if "hydra.run.dir" in values else [f"hydra.run.dir={quoted(folder)}"]
     return [*flags, *kept, *typed, f"ckpt={quoted(checkpoint)}", *place]
+
+
+def evaluated_arguments(arguments: list[str]) -> list[str]:
+    """Complete a command line that evaluates: without ``data=`` the first generator's own data are compared with.
+
+    Those of a run are chosen as in its stored overrides; those of an exported generator by the name of its data set.
+    What no choice of ``data=`` names, and what cannot be read, is left to the evaluation.
+
+    Raises:
+        CganError: A run's stored overrides of its data would import code.
+    """
+    values = _values([argument for argument in arguments if re.match(r"~|[^-].*=", argument)])
+    if any(re.match(r"data\b|images2$", key) for key in values) or ("images" in values and not values.get("ckpt")):
+        return arguments
+    if (found := _first_evaluated(values)) is None:
+        return arguments
+    name, own = _own_data(found)
+    known = re.fullmatch(r"\w+", name) and (CONF / "data" / f"{name}.yaml").is_file()
+    return [*arguments, f"data={name}", *own] if known else arguments
+
+
+def _first_evaluated(values: dict[str, Any]) -> Path | None:
+    """Return the file or folder of the first generator that ``ckpt`` and ``runs`` name; None if there is none."""
+    from cgan.checkpoint import find_generator  # imports torch, which takes a second
+
+    sources = listed(values.get("ckpt"))
+    if runs := values.get("runs"):
+        sources += [*sorted(Path(str(runs)).glob("**/checkpoints/*.ckpt")), runs]
+    try:
+        return find_generator(str(sources[0]) if sources else None).path
+    except CganError:
+        return None
+
+
+def _own_data(found: Path) -> tuple[str, list[str]]:
+    """Return the name of a generator's data set and, of a run, the overrides with which it chose among its keys."""
+    from cgan.checkpoint import read_description
+
+    folder = found.parent.parent
+    stored, record = folder / ".hydra" / "overrides.yaml", read_run(folder)
+    if not found.is_dir() and record and stored.is_file():
+        entries = [entry for entry in _stored_overrides(stored) if re.match(r"data\b", entry.key_or_group or "")]
+        own = [line for entry in entries if not (line := entry.input_line or "").startswith("data=")]
+        _refuse_imports(stored, own)
+        return record.data, own
+    try:
+        spec = read_description(found).get("spec")
+    except CganError:
+        return "", []
+    return str(spec.get("name")) if isinstance(spec, dict) else "", []
 
 
 def started_again() -> bool:

@@ -17,10 +17,11 @@ from tabulate import tabulate
 from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.metrics.values import short
+from cgan.metrics.values import describe, short
 from cgan.records.run import read_run
 
 log = logging.getLogger(__name__)
+SCORE = "fid"
 
 
 class Row(NamedTuple):
@@ -107,12 +108,12 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
         protocol = [protocols[row.name]] if several else []
         choices = (row.overrides.get(key, "") for key in varied)
         cells.append([row.name, score, measured[row.name][1], *protocol, *choices])
-    head = ["run", "score", "real", *(["measured in"] if several else []), *varied]
+    head = ["run", describe(SCORE).title, "real images", *(["measured in"] if several else []), *varied]
     table = tabulate(cells, head, tablefmt="plain", disable_numparse=True)
     log.info("\n%s", table)  # on lines of its own: the columns stand below each other
     write_file(folder / "sweep.txt", (table + "\n").encode())
     if several:
-        log.info("No run is the best: their scores are of different data or features and cannot be compared")
+        log.info("No run is the best: their distances are of different data or features and cannot be compared")
     elif scored:
         _draw(folder / "sweep.png", scored, varied)
         best = command("train", *(f"{key}={value}" for key, value in scored[0].overrides.items()))
@@ -128,7 +129,7 @@ def _measured(run: Path) -> tuple[str, str]:
         record = read_evaluation(run / FILE)
     except CganError:
         return "", "-"
-    real = record.real.values.get("fid")
+    real = record.real.values.get(SCORE)
     return str(record.protocol), "-" if real is None else short(real, 4)
 
 
@@ -146,7 +147,7 @@ def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
         axes.plot(numbers if len(numbers) == len(values) else values, [row.score for row in rows], "o")
         if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) / min(numbers) > 20:
             axes.set_xscale("log")
-        axes.set(xlabel=key, ylabel="best Fréchet distance", yscale="log")
+        axes.set(xlabel=key, ylabel=f"best {describe(SCORE).title}", yscale="log")
         for label in axes.get_xticklabels() if len(numbers) < len(values) else []:
             write_as_is(label)
         axes.grid(alpha=0.3)

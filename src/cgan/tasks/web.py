@@ -39,7 +39,7 @@ LARGEST = 2**26
 """Bytes of one of them; they have 13 million at most."""
 COUNT = 8
 """Pictures that the page shows, as page.js has it."""
-SEED, TRUNCATION = 43, 0.7
+SEED, TRUNCATION = 43, 1.0
 """Of the first of them, before anything is chosen."""
 
 
@@ -59,7 +59,9 @@ class Blending(nn.Module):
         return self.generator.paint(mean + truncation.unsqueeze(2) * (self.generator.map(z, embedding) - mean))
 
 
-def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt: str | None = None) -> None:
+def export_site(
+    generator: Generator, out: Path, runtime: dict[str, bytes], ckpt: str | None = None, home: str | None = None
+) -> None:
     """Write the page, which draws without a network once it is loaded; any static host serves it.
 
     Args:
@@ -67,6 +69,7 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt
         out: A folder, made if needed.
         runtime: See :func:`web_runtime`.
         ckpt: What others type after ``ckpt=`` to draw the same; the page's command names it. None: it shows no command.
+        home: Where the page leads back to, such as the front page of the site that it is a part of; None: nowhere.
 
     Raises:
         CganError: The ONNX exporter is not installed, onnxruntime draws other pictures, or ``out`` cannot be written.
@@ -81,7 +84,13 @@ def export_site(generator: Generator, out: Path, runtime: dict[str, bytes], ckpt
     model = _small(to_onnx(Blending(generator).eval(), example), example)
     label = min(7, generator.num_classes - 1)
     view = {"class": generator.spec.class_names[label], "seed": SEED, "truncation": TRUNCATION}
-    known = {"name": data_title(generator.spec.name), "z_dim": generator.z_dim, "ckpt": ckpt, "first": view}
+    known = {
+        "name": data_title(generator.spec.name),
+        "z_dim": generator.z_dim,
+        "ckpt": ckpt,
+        "home": home,
+        "first": view,
+    }
     about = generator.spec.to_dict() | known
     files = {
         **{path.name: path.read_bytes() for path in PAGE.iterdir()},

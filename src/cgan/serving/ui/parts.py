@@ -63,11 +63,12 @@ def fragment(show: Callable[[], None], every_s: float | None = None) -> Callable
 
 @st.cache_data(show_spinner=False)
 def example() -> Image.Image | None:
-    """Return ten pictures by the default model in a row."""
+    """Return ten pictures in a row by the first model with nothing known against it: a bundled one, if there is any."""
     try:
-        name = service().default_model()
+        models = [model for model in service().models() if model.error is None]
+        name = min(models, key=lambda model: bool(model.warning)).name if models else service().default_model()
         labels = [index % service().spec(name).num_classes for index in range(10)]
-        return image_grid(service().draw(name, labels, range(10), 0.6), 10, scale=3)
+        return image_grid(service().draw(name, labels, range(10)), 10, scale=3)
     except CganError:
         return None
 
@@ -193,12 +194,12 @@ def seed_field(label: str, key: str, default: int, *, dice: bool = False, bind: 
 
 
 def truncation_field(key: str, bind: Bind = None) -> float:
-    """Show the slider of the truncation, 0.1 to 1, and return it."""
+    """Show the slider of the truncation, 0.1 to 1.5, and return it; 1 leaves the latents as they are."""
     return st.slider(
         "Truncation",
         0.1,
+        1.5,
         1.0,
-        0.6,
         0.05,
         key=key,
         help="Lower: neater, less varied",

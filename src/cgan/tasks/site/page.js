@@ -199,7 +199,7 @@ const between = (low, high) => (text) => text !== "" && Number(text) >= low && N
 const fields = {
   class: [isClass, String],
   seed: [(text) => /^[0-9]+$/.test(text) && Number(text) <= Number.MAX_SAFE_INTEGER - COUNT, Number],
-  truncation: [between(0, 1.5), Number],
+  truncation: [between(0.1, 1.5), Number],
   number: [(text) => /^[0-9]{1,12}$/.test(text) && [...text].every(isClass), String],
   from: [isClass, String],
   to: [isClass, String],
@@ -285,6 +285,7 @@ function connect() {
   element("class").hidden = about.class_names.length < 2;
   for (const name of ["from", "to"]) element(name).append(...about.class_names.map((text) => new Option(text, text)));
   element("same").hidden = !about.ckpt;
+  if (about.home) element("home").replaceChildren(make("a", { href: about.home, textContent: "cgan" }));
   element("number-section").hidden = !numeric();
   element("morph-section").hidden = about.class_names.length < 2;
   element("class").addEventListener("change", ({ target }) => {
