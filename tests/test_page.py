@@ -25,6 +25,7 @@ from cgan.networks import GENERATORS, Generator
 from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.records.run import RunRecord, write_run
 from cgan.sampling.directions import measure
+from cgan.sampling.formats import png
 from cgan.serving.service import Service
 from cgan.serving.share import own_address
 from cgan.serving.training import Trainings
@@ -81,8 +82,8 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
     """Open the page at a tab, as a new visitor; requests to other hosts fail the test."""
     contexts = []
 
-    def open_page(tab: str = "", width: int = 1000, query: str = "") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
+    def open_page(tab: str = "", width: int = 1000, query: str = "", touch: bool = False) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True, has_touch=touch)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
@@ -188,7 +189,7 @@ MEASURED = {
 RUBBISH = ("x", "-1", "999999999999999999999", "1e9", "' or 1=1 --", "日本")
 
 
-FIELDS = {"Draw": 2, "Morph": 2}
+FIELDS = {"Draw": 2, "Morph": 2, "Train": 2}
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -197,6 +198,8 @@ def test_no_field_breaks_by_rubbish(opened: Open, tab: str) -> None:
     panel = page.get_by_role("tabpanel", name=tab)
     if tab == "Your picture":
         panel.get_by_role("radio", name="A real one").click()
+    if tab == "Train":
+        choose(page, "Data", "folder")
     field = panel.locator("input:is([type=number], [type=text], [type=tel]):not([role=combobox])")
     count = FIELDS.get(tab, 1)
     expect(field).to_have_count(count)
@@ -209,6 +212,9 @@ def test_no_field_breaks_by_rubbish(opened: Open, tab: str) -> None:
         assert field.count() == count, "a control disappeared"
         field.nth(index).fill("")
         page.keyboard.press("Enter")
+    if tab == "Train":
+        expect(panel.get_by_role("alert")).to_contain_text("data=folder needs data.root")
+        enter(page, "data.root", "pictures.zip")
     expect(panel.get_by_role("alert")).to_have_count(0)
     if tab == "Draw":
         enter(page, "or several side by side", "2x")
@@ -233,6 +239,9 @@ def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, tab: 
     else:
         expect(panel.locator("canvas, ul img").first).to_be_visible()
     expect(panel.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_text("Not evaluated").first).to_be_visible()
+    if tab == "Compare":
+        expect(panel.get_by_text(f"exports/{model}").or_(panel.get_by_text(f"on {model}"))).not_to_have_count(0)
     if tab == "Draw" and model == "colours":
         assert pixels(panel.locator("ul img").first).shape == (24, 40, 3)
         choose(page, "Class", "animal 999")
@@ -260,7 +269,6 @@ def test_without_a_model_the_message_names_the_command(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cgan.serving.catalog.PRETRAINED", tmp_path)
     st.cache_resource.clear()
-    st.cache_data.clear()
     page = AppTest.from_file(str(PAGE)).run(timeout=PATIENCE)
     assert not page.exception
     assert "train experiment=quickstart" in page.error[0].value
@@ -280,15 +288,42 @@ def test_the_slant_slider_works_by_keyboard(opened: Open) -> None:
     until(lambda: slant() > before + 0.1, "the digits lean to the right")
 
 
+def test_a_phone_is_touched(opened: Open) -> None:
+    page = opened("Draw", width=390, touch=True)
+    expect(page.get_by_role("img", name="7, seed 43", exact=True)).to_be_visible()
+    page.get_by_role("radio", name="3").tap()
+    page.get_by_role("button", name="Generate").tap()
+    expect(page.get_by_role("img", name="3, seed 48", exact=True)).to_be_visible()
+    page.get_by_role("tab", name="Your picture").tap()
+    find = page.get_by_role("button", name="Find this style")
+    expect(find).to_be_disabled()
+    finger = page.context.new_cdp_session(page)
+    page.locator("canvas").scroll_into_view_if_needed()
+    for index, (x, y) in enumerate(on_canvas(page, SEVEN)):
+        kind = "touchMove" if index else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(find).to_be_enabled()
+    page.get_by_role("button", name="Clear").tap()
+    expect(find).to_be_disabled()
+
+
+SEVEN = [(0.35, 0.25), (0.68, 0.22), (0.45, 0.85)]
+
+
 def test_a_digit_drawn_with_the_mouse_is_inverted(opened: Open) -> None:
     page = opened("Your picture")
-    stroke(page, [(0.35, 0.25), (0.68, 0.22), (0.45, 0.85)])
+    stroke(page, SEVEN)
     page.get_by_role("button", name="Find this style").click()
     expect(page.get_by_role("img", name="7 as the generator draws it")).to_be_visible()
     expect(page.get_by_role("img", name="in your style")).to_have_count(11)
     yours, generated = (pixels(picture).astype(float) for picture in page.locator("ul").first.locator("img").all())
     assert yours[:14].sum() > yours[14:].sum() > 0  # the bar of the 7 is above
     assert np.corrcoef(yours.ravel(), generated.ravel())[0, 1] > 0.7
+    expect(page.get_by_text("Matched to 9")).to_be_visible()
+    expect(page.get_by_text("it does not look like one of its classes")).to_have_count(0)
+    arrays = np.load(io.BytesIO(saved(page, page.get_by_role("link", name="NPZ"))))
+    assert np.array_equal(arrays["images"][7], pixels(page.get_by_role("img", name="7 in your style", exact=True)))
     page.get_by_label("Several side by side").fill("31")
     page.keyboard.press("Enter")
     expect(page.get_by_role("img", name="31 in your style")).to_be_visible()
@@ -299,6 +334,12 @@ def test_an_upload_that_is_no_picture_is_refused_and_a_real_digit_works(opened: 
     page.get_by_role("radio", name="Upload").click()
     page.locator("input[type=file]").set_input_files({"name": "7.png", "mimeType": "image/png", "buffer": b"not one"})
     expect(page.get_by_role("alert")).to_contain_text("expected a picture")
+    board = np.kron(np.indices((7, 7)).sum(0) % 2, np.full((4, 4), 255)).astype(np.uint8)
+    page.locator("input[type=file]").set_input_files(
+        {"name": "board.png", "mimeType": "image/png", "buffer": png(torch.from_numpy(board).unsqueeze(0))}
+    )
+    page.get_by_role("button", name="Find this style").click()
+    expect(page.get_by_role("alert")).to_contain_text("it does not look like one of its classes")
     page.get_by_role("radio", name="A real one").click()
     page.get_by_role("button", name="Find this style").click()
     expect(page.get_by_role("img", name="in your style")).to_have_count(11)
@@ -365,6 +406,9 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
     expect(page.get_by_text("Stopped.")).to_be_visible()
     draw = page.get_by_role("button", name="Draw with this model")
     expect(draw).to_have_count(1)  # Streamlit removes what was shown before with a delay
+    film = Image.open(io.BytesIO(saved(page, page.get_by_role("button", name="Film (GIF)"))))
+    assert film.n_frames >= 2, "a frame per epoch"
+    expect(page.get_by_role("slider", name="After epoch")).to_have_count(1)
     draw.click()
     expect(page.get_by_role("img", name="7, seed 43", exact=True)).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("was stopped early")
@@ -462,16 +506,21 @@ def saved(page: Page, click: Locator) -> bytes:
 
 def stroke(page: Page, points: list[tuple[float, float]]) -> None:
     """Draw on the canvas with the mouse; points are shares of its side."""
-    canvas = page.locator("canvas")
-    canvas.wait_for()
-    box = canvas.bounding_box()
-    assert box is not None
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    places = on_canvas(page, points)
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
         page.mouse.move(*place, steps=10)
     page.mouse.up()
+
+
+def on_canvas(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Turn shares of the canvas's side into places of the window."""
+    canvas = page.locator("canvas")
+    canvas.wait_for()
+    box = canvas.bounding_box()
+    assert box is not None
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
 
 
 def _refuse_other_hosts(url: str, address: str) -> None:

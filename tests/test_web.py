@@ -84,8 +84,14 @@ def opened(browser: Browser, address: str) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
-    def open_page(name: str = "digits", fragment: str = "", width: int = 1280, held: list[Route] | None = None) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True)
+    def open_page(
+        name: str = "digits",
+        fragment: str = "",
+        width: int = 1280,
+        held: list[Route] | None = None,
+        touch: bool = False,
+    ) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True, has_touch=touch)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
@@ -206,6 +212,18 @@ def test_no_text_breaks_the_page(opened: Open, width: int) -> None:
     expect(page.get_by_role("button", name="4096, seed 43")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("4096 in 4 styles, seeds 43 to 46")
     assert page.locator("html").evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
+
+
+def test_a_phone_is_touched(opened: Open) -> None:
+    page = opened(width=390, touch=True)
+    page.get_by_text("3", exact=True).first.tap()
+    page.get_by_role("button", name="New pictures").tap()
+    expect(page.get_by_role("button", name="3, seed 58. Save it as PNG")).to_be_visible()
+    page.get_by_label("Position").tap(position={"x": 1, "y": 10})
+    expect(page.get_by_role("status")).to_contain_text("% from 3 to 8")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="3, seed 51.").tap()
+    assert download.value.suggested_filename == "3_seed_51.png"
 
 
 def test_the_keyboard_reaches_everything_in_order(opened: Open) -> None:

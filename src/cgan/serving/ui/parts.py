@@ -61,7 +61,7 @@ def fragment(show: Callable[[], None], every_s: float | None = None) -> Callable
     return st.fragment(part, run_every=every_s)
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_resource(show_spinner=False)  # cache_data warns while the server starts
 def example() -> Image.Image | None:
     """Return ten pictures in a row by the first model with nothing known against it: a bundled one, if there is any."""
     try:
@@ -92,10 +92,10 @@ def model_field() -> None:
 
 
 def about(model: Model) -> None:
-    """Show a model's warning and its values beside those of real images."""
+    """Show a model's warning and its values beside those of real images, or that there are none."""
     if model.warning:
         st.warning(model.warning)
-    with st.expander("How good is this model?"):
+    with st.expander("How good is this model?") if model.values else st.container():
         values_table([model])
 
 
