@@ -20,7 +20,7 @@ from cgan.metrics.picture_net import PictureNet
 from cgan.spec import DataSpec, to_float
 
 log = logging.getLogger(__name__)
-FIRST_STEPS = 4, 20
+FIRST_STEPS = 2, 8
 """The pace is that of the steps between these two: the first ones take longer."""
 FORMAT = "cgan-classifier"
 RECIPE = 2
