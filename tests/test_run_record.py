@@ -136,7 +136,7 @@ def test_two_runs_in_one_folder_are_refused_before_anything_is_written(tmp_path:
     first.until((folder / "checkpoints" / "last.ckpt").exists)
     overrides = (folder / ".hydra" / "overrides.yaml").read_bytes()
     refused = error_line(start(*arguments, "seed=2", cwd=tmp_path))
-    assert f"another training runs in this folder, process {first.process.pid} on '{socket.gethostname()}';" in refused
+    assert f"another run uses this folder, process {first.process.pid} on '{socket.gethostname()}';" in refused
     first.until(lambda: (found := read_run(folder)) and found.seconds_left)
     found = read_run(folder)
     assert found is not None
@@ -159,6 +159,22 @@ def test_runs_of_the_same_second_get_a_folder_each(tmp_path: Path) -> None:
     assert len(folders) == 3
     seeds = [(folder / ".hydra" / "overrides.yaml").read_text().partition("seed=")[2][0] for folder in folders]
     assert sorted(seeds) == ["1", "2", "3"]
+
+
+def test_an_evaluation_is_not_written_over_another_run(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "evaluation.json").write_text("{}")
+    (tmp_path / "b" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "b" / "checkpoints" / "last.ckpt").touch()
+    claim(tmp_path / "c", None)
+    refusals = {"a": "holds evaluation.json", "b": "holds a stopped run", "c": "another run uses this folder"}
+    for name, words in refusals.items():
+        line = error_line(start(f"hydra.run.dir={tmp_path / name}", cwd=tmp_path, script="evaluate.py"))
+        assert f"{tmp_path / name}: " in line
+        assert words in line
+        assert "name another with hydra.run.dir=FOLDER" in line
+    release(tmp_path / "c")
+    assert (tmp_path / "a" / "evaluation.json").read_text() == "{}"
 
 
 def test_a_sweep_typed_twice_is_refused(tmp_path: Path) -> None:

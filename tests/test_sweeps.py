@@ -94,6 +94,8 @@ def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert 1e-4 <= float(first.overrides["optimizer.g.lr"]) <= 1e-2
     assert len(table(tmp_path / "s")) == 4
     assert search("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1) == rows
+    with pytest.raises(CganError, match=r"this study searches .*data\.batch_size=8 .*; name another study"):
+        search("s", 2, [*FAST, *space[1:]], studies=tmp_path, heartbeat=1)
 
 
 def test_a_study_needs_something_to_search(tmp_path: Path) -> None:

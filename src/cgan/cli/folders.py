@@ -17,11 +17,11 @@ class RunFolder(Callback):
     """Hydra calls this before it makes a run's folder, whose name the clock gives or the user.
 
     Two runs that start within a second get different folders; a folder that holds another run is refused if it is
-    ``owned``, as by training; a folder of samples may be written again.
+    ``owned``, as by training, or holds the ``result`` of this command; a folder of samples may be written again.
     """
 
-    def __init__(self, owned: bool = False) -> None:
-        self.owned = owned
+    def __init__(self, owned: bool = False, result: str | None = None) -> None:
+        self.owned, self.result = owned, result
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the folder, or claim the one that was typed.
@@ -33,9 +33,13 @@ class RunFolder(Callback):
             if not _typed(config, "hydra.run.dir"):
                 with read_write(config), open_dict(config):
                     config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))
+            folder = Path(config.hydra.run.dir)
             if self.owned and is_first_process():
-                folder = Path(config.hydra.run.dir)
                 claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
+            elif self.result:
+                claim(folder, None)
+                if (folder / self.result).exists():
+                    raise CganError(f"{folder}: it holds {self.result}; name another with hydra.run.dir=FOLDER")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the sweep's folder, or refuse one that holds a sweep."""

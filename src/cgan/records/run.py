@@ -111,7 +111,7 @@ def claim(folder: Path, checkpoint: str | Path | None) -> None:
     """Take a run folder for this process until :func:`release`, or refuse; claiming it again is harmless.
 
     Raises:
-        CganError: Another process trains in the folder, it cannot be written, or it holds checkpoints and none of them
+        CganError: Another process uses the folder, it cannot be written, or it holds checkpoints and none of them
             is the ``checkpoint`` from which this one goes on.
     """
     folder = folder.resolve()  # one name for each folder: a process is refused by its own lock under another
@@ -147,7 +147,7 @@ def _lock(handle: int, folder: Path) -> None:
             return None  # a file system without locks
     owner = read_run(folder)
     who = f", process {owner.pid} on {owner.host!r:.80}" if owner and owner.state == "running" else ""
-    raise CganError(f"{folder}: another training runs in this folder{who}; name another with hydra.run.dir=FOLDER")
+    raise CganError(f"{folder}: another run uses this folder{who}; name another with hydra.run.dir=FOLDER")
 
 
 def _refuse_other_run(folder: Path, checkpoint: str | Path | None) -> None:

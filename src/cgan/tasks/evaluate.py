@@ -198,8 +198,7 @@ def _grids(
 
 
 def _write(folder: Path, record: EvaluationRecord, grids: list[dict[str, bytes]]) -> None:
-    """Write the record, tables, plots and image grids, and the same into TensorBoard."""
-    write_evaluation(folder / FILE, record)
+    """Write tables, plots and image grids, the same into TensorBoard, and at last the record: then it is complete."""
     write_file(folder / "evaluation.csv", csv_table(record).encode())
     plots = {"overview.png": overview(record)}
     if matrices := confusion_matrices(record):
@@ -210,6 +209,7 @@ def _write(folder: Path, record: EvaluationRecord, grids: list[dict[str, bytes]]
         for file, png in drawn.items():
             write_file(folder / entry.name / file, png)
         _log(folder, record, entry, {**drawn, **plots})
+    write_evaluation(folder / FILE, record)
 
 
 def _log(folder: Path, record: EvaluationRecord, entry: Entry, images: dict[str, bytes]) -> None:

@@ -31,7 +31,7 @@ def run(
     A trial that gives no sign for three times ``heartbeat`` seconds was killed, and is tried anew.
 
     Raises:
-        CganError: Nothing is searched, or what is searched is not understood.
+        CganError: Nothing is searched, what is searched is not understood, or the study searches something else.
     """
     parsed = OverridesParser.create().parse_overrides(overrides)
     space = {entry.get_key_element(): _checked(entry) for entry in parsed if entry.is_sweep_override()}
@@ -40,6 +40,7 @@ def run(
         raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
     folder = (studies / name).absolute()
     study = open_study(folder, heartbeat)
+    _refuse_another(study, folder, sorted(overrides))
 
     def objective(trial: optuna.Trial) -> float:
         chosen = [f"{key}={_suggest(trial, key, sweep)}" for key, sweep in space.items()]
@@ -70,6 +71,14 @@ def open_study(folder: Path, heartbeat: int) -> optuna.Study:
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
     )
+
+
+def _refuse_another(study: optuna.Study, folder: Path, overrides: list[str]) -> None:
+    """Refuse overrides other than those that a study began with: its scores could not be compared."""
+    known = study.user_attrs.get("overrides", overrides)
+    if known != overrides:
+        raise CganError(f"{folder}: this study searches {' '.join(map(str, known))}; name another study")
+    study.set_user_attr("overrides", overrides)
 
 
 def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float:
