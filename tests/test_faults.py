@@ -100,6 +100,15 @@ def test_a_disk_that_tensorboard_fills_is_one_line(disk: Disk, capfd: pytest.Cap
     assert capfd.readouterr().err == ""
 
 
+def test_a_run_whose_folder_is_moved_names_what_is_gone(tmp_path: Path) -> None:
+    run = start(*QUIET, "trainer.max_epochs=1000", "hydra.run.dir=run", cwd=tmp_path)
+    run.until((tmp_path / "run" / "checkpoints" / "last.ckpt").exists)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    gone = rf"cannot use {tmp_path}/run/[^:]+: No such file or directory; it was moved or removed"
+    assert re.search(gone, error_line(run))
+    train("ckpt=moved", "trainer.max_epochs=2", cwd=tmp_path)
+
+
 def test_a_place_without_rights_is_one_line(disk: Disk, tmp_path: Path) -> None:
     disk.forbid_writing()
     refused = r"(Read-only file system|Permission denied); free space or choose another place"

@@ -62,7 +62,10 @@ def error_message(error: BaseException) -> str | None:
     if isinstance(error, TypeError) and _called_by_hydra(error):  # `_partial_: true`, called with its last arguments
         return _argument_message(error, "")
     if isinstance(error, OSError) and error.strerror:
-        return f"cannot use {error.filename or 'a file'}: {error.strerror}; free space or choose another place"
+        place = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename or "a file"
+        gone = isinstance(error, FileNotFoundError)
+        advice = "it was moved or removed, or never there" if gone else "free space or choose another place"
+        return f"cannot use {place}: {error.strerror}; {advice}"
     return None
 
 
