@@ -34,7 +34,7 @@ from cgan.errors import CganError
 from cgan.metrics.cache import keep_features, read_features
 from cgan.metrics.classifier import fused
 from cgan.metrics.features import Features
-from cgan.metrics.own import ClassifierExtractor, packed, read_classifier
+from cgan.metrics.own import ClassifierExtractor, read_classifier, serialised
 from cgan.metrics.picture_net import PictureNet
 from cgan.metrics.values import Description, Protocol
 from cgan.networks.light import LightGenerator
@@ -260,7 +260,7 @@ def _export(folder: Path) -> Subject:
 def _classifier(folder: Path) -> Subject:
     torch.manual_seed(0)
     net = PictureNet((1, 8, 8), 2)
-    (folder / "x.safetensors").write_bytes(packed(ClassifierExtractor(fused(net.eval()), SMALL, 0.9)))
+    (folder / "x.safetensors").write_bytes(serialised(ClassifierExtractor(fused(net.eval()), SMALL, 0.9)))
     return Subject(_files(folder), lambda: read_classifier(folder / "x.safetensors").weights_hash(), exact=True)
 
 

@@ -152,7 +152,7 @@ def test_evaluating_the_best_checkpoint_repeats_the_runs_own_record(composed, tm
     assert (entry.values, entry.class_values) == (own.entries[0].values, own.entries[0].class_values)
     assert (entry.images_seen, entry.epoch, entry.network) == (384, 1, "LightGenerator")
     assert "CPU cores" in entry.hardware
-    assert entry.command.startswith("python train.py data=mnist5k")
+    assert entry.command.startswith("cgan train data=mnist5k")
     assert metrics in entry.command
     (point,) = entry.curve
     assert (point.values, point.images_seen) == (entry.values, 384)

@@ -96,6 +96,9 @@ def test_it_is_drawn_evaluated_and_exported(project: Path) -> None:
     assert "Nearest class" in table
     succeeded(start("plugins=[my_gan]", "ckpt=run", "out=exported", cwd=project, script="export.py"))
     assert '"network": "ShapeGenerator"' in (project / "exported" / "config.json").read_text()
+    card = (project / "exported" / "README.md").read_text()
+    assert "\nimport my_gan.networks  #" in card
+    assert "cgan sample plugins=[my_gan.networks] classes=all" in card
 
 
 def test_python_and_the_service_load_it_where_the_environment_names_it(

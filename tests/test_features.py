@@ -17,7 +17,7 @@ from cgan.metrics.distances import FrechetDistance
 from cgan.metrics.features import extract
 from cgan.metrics.labels import LabelAgreement
 from cgan.metrics.metric import RealImages
-from cgan.metrics.own import Cifar10Extractor, OwnExtractor, packed, read_classifier
+from cgan.metrics.own import Cifar10Extractor, OwnExtractor, read_classifier, serialised
 from cgan.metrics.picture_net import PictureNet, stem_widths
 from cgan.metrics.pixels import PixelExtractor
 from cgan.metrics.suite import Suite
@@ -177,7 +177,7 @@ def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch, c
 
 def test_a_classifier_of_other_data_is_refused(tmp_path):
     found = OwnExtractor(images=SHORT).fitted(SHAPES, TRAIN, TEST, "cpu")
-    (tmp_path / "features.safetensors").write_bytes(packed(found))
+    (tmp_path / "features.safetensors").write_bytes(serialised(found))
     given = OwnExtractor(weights=str(tmp_path / "features.safetensors"))
     assert given.fitted(SHAPES, TRAIN, TEST, "cpu").name == found.name
     digits = DataSpec("digits", (1, 28, 28), tuple("0123456789"))

@@ -68,6 +68,11 @@ def test_a_run_by_images_stops_there_in_equal_epochs(composed, tmp_path):
         run(composed("train", *TINY, "max_images=1000", f"ckpt={tmp_path / 'checkpoints/last.ckpt'}"))
 
 
+def test_limited_batches_are_training_steps(composed, tmp_path):
+    run(composed("train", *TINY, "+trainer.limit_train_batches=5", "data.steps_per_batch=4", "trainer.max_epochs=1"))
+    assert (read_run(tmp_path).images_total, read_run(tmp_path).images_seen) == (5 * 32, 5 * 32)
+
+
 @pytest.mark.parametrize("images", [0, -5, "many", 1.5, "true"])
 def test_a_length_that_is_none_is_refused(composed, images):
     with pytest.raises(CganError, match=f"(?i)max_images={images}: expected a whole number from 1"):

@@ -102,7 +102,7 @@ def test_a_run_records_its_start_and_its_end(composed: Compose, tmp_path: Path) 
     found = read_run(tmp_path)
     assert found is not None
     assert found.overrides[:2] == ["model=light", "model.generator.width=4"]
-    assert found.command.startswith("python train.py model=light model.generator.width=4 ")
+    assert found.command.startswith("cgan train model=light model.generator.width=4 ")
     assert (found.state, found.data, found.network, found.debug) == ("finished", "mnist5k", "LightGenerator", False)
     assert (found.pid, found.host) == (os.getpid(), socket.gethostname())
     assert (found.epoch, found.epochs, found.images_seen, found.images_total) == (1, 1, 384, 384)
@@ -186,6 +186,6 @@ def test_a_sweep_typed_twice_is_refused(tmp_path: Path) -> None:
 def test_the_command_for_others_names_a_folder_of_pictures_and_no_place(tmp_path):
     private = ["data.root=/home/me/my hands.zip", "hydra.run.dir=/home/me/run", "run_name=x", "seed=2"]
     write_run(tmp_path, replace(RECORD, data="folder", overrides=["data=folder", *private]))
-    assert training_command(tmp_path) == "python train.py data=folder seed=2 'data.root=my hands.zip'"
+    assert training_command(tmp_path) == "cgan train data=folder seed=2 'data.root=my hands.zip'"
     write_run(tmp_path, replace(RECORD, overrides=["model=light", *private]))
-    assert training_command(tmp_path) == "python train.py model=light seed=2"
+    assert training_command(tmp_path) == "cgan train model=light seed=2"

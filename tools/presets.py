@@ -60,7 +60,7 @@ def by_command(entries: list[Entry]) -> Runs:
     groups: Runs = {}
     for entry in entries:
         command = re.sub(r" seed=\S+", "", entry.command or entry.name)
-        groups.setdefault(command.removeprefix("python train.py "), []).append(entry)
+        groups.setdefault(re.sub(r"^(cgan train|python train\.py) ", "", command), []).append(entry)
     return dict(sorted(groups.items(), key=lambda group: statistics.median(_values(group[1], "fid"))))
 
 

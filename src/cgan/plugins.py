@@ -51,8 +51,12 @@ def load_plugins(names: Iterable[Any] | str = ()) -> None:
 def typed_plugins(names: Iterable[Any]) -> list[str]:
     """Return the arguments by which another command finds the plugins of this job; none where it has none."""
     listed = ",".join(map(str, names))
-    folders = [word for folder in _config_dirs()[:1] for word in ("--config-dir", str(folder))]
-    return [*folders, f"plugins=[{listed}]"] if listed else []
+    return [*typed_config_dir(), f"plugins=[{listed}]"] if listed else []
+
+
+def typed_config_dir() -> list[str]:
+    """Return the ``--config-dir`` of this job and its folder, whole; nothing where none was typed."""
+    return [word for folder in _config_dirs()[:1] for word in ("--config-dir", str(folder))]
 
 
 def generator_class(name: object, plugin: object = None) -> type[Generator]:

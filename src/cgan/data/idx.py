@@ -22,7 +22,7 @@ class IdxSource(TorchvisionSource):
     """Grey images in IDX files: MNIST, FashionMNIST, KMNIST, EMNIST, QMNIST; torchvision downloads what is missing.
 
     A file is looked for in ``root/DATASET/raw``, where torchvision puts it, ``root/DATASET``, ``root/raw`` and
-    ``root``; packed (``.gz``) or not, as ``train-images-idx3-ubyte`` or ``train-images.idx3-ubyte``.
+    ``root``; compressed (``.gz``) or not, as ``train-images-idx3-ubyte`` or ``train-images.idx3-ubyte``.
 
     Attributes:
         stems: What the names of the files start with: those of the training and of the test split.
@@ -77,13 +77,13 @@ class IdxSource(TorchvisionSource):
 
     def _find(self, name: str) -> Path | None:
         dotted = name.replace("-idx", ".idx")
-        names = [f"{spelled}{packed}" for packed in ("", ".gz") for spelled in (name, dotted, f"{dotted}/{dotted}")]
+        names = [f"{spelled}{ending}" for ending in ("", ".gz") for spelled in (name, dotted, f"{dotted}/{dotted}")]
         folders = [self.folder / self.dataset / "raw", self.folder / self.dataset, self.folder / "raw", self.folder]
         return next((path for folder in folders for file in names if (path := folder / file).is_file()), None)
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file of bytes or 32-bit integers, packed by gzip or not; the array cannot be written to.
+    """Read an IDX file of bytes or 32-bit integers, compressed by gzip or not; the array cannot be written to.
 
     Raises:
         OSError, EOFError, ValueError, KeyError, zlib.error: It is damaged or of another format.

@@ -21,7 +21,7 @@ from cgan.spec import DataSpec
 class TorchvisionSource:
     """A labelled image data set of torchvision that holds its pixels in memory: CIFAR10, CIFAR100, SVHN, STL10, USPS.
 
-    Files put under ``root`` by hand are used without a network, packed or unpacked.
+    Files put under ``root`` by hand are used without a network, in archives or unpacked.
 
     Attributes:
         dataset: The name of the class in ``torchvision.datasets``.

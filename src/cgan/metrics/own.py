@@ -139,7 +139,7 @@ class OwnExtractor(Extractor):
                 found = read_classifier(path)
             except CganError:
                 found = self._trained(spec, train, test, device)
-                keep(path, packed(found))
+                keep(path, serialised(found))
         log.info("Features: %s; kept in %s", reading(found), path)
         if found.accuracy < 0.5:
             log.warning(
@@ -207,7 +207,7 @@ class Pace:
                 log.info("Features: that takes about %s here", about)
 
 
-def packed(found: ClassifierExtractor) -> bytes:
+def serialised(found: ClassifierExtractor) -> bytes:
     """Return a classifier as a safetensors file in float16, with its data and its held-out accuracy."""
     about = {"spec": found.spec.to_dict(), "accuracy": found.accuracy, "recipe": RECIPE}
     weights = {name: weight.half().contiguous() for name, weight in found.net.state_dict().items()}
@@ -215,7 +215,7 @@ def packed(found: ClassifierExtractor) -> bytes:
 
 
 def read_classifier(path: Path) -> ClassifierExtractor:
-    """Read what :func:`packed` gave.
+    """Read what :func:`serialised` gave.
 
     Raises:
         CganError: The file is missing or something else.

@@ -19,7 +19,7 @@ default (null, empty, false, ``direction`` none) is left out::
         "name": "my_run",                  what a table calls it
         "source": "logs/train/runs/...",   as the user typed it
         "file": "../checkpoints/best.ckpt", the generator's file or folder, relative to the record's folder
-        "network": "LightGenerator", "parameters": 626869, "trained_on": "mnist", "command": "python train.py ...",
+        "network": "LightGenerator", "parameters": 626869, "trained_on": "mnist", "command": "cgan train ...",
         "images_seen": 59904, "epoch": 1, "seconds": 61.5,   training alone, up to this checkpoint
         "hardware": "2 CPU cores",
         "values": {"fid": 0.11}, "class_values": {"class_fid": [0.3, null]},   null: no value for this class

@@ -113,7 +113,7 @@ def training_command(run: Path) -> str | None:
     kept = [entry for entry in map(str, record.overrides) if not entry.lstrip("+~").startswith((*PRIVATE, ROOT))]
     roots = [Path(entry.removeprefix(ROOT).strip("'\"")) for entry in record.overrides if entry.startswith(ROOT)]
     kept += [shlex.quote(ROOT + root.name) for root in roots if record.data == "folder"]
-    return " ".join(["python train.py", *kept])
+    return " ".join(["cgan train", *kept])
 
 
 def _load(source: str, found: Found, cfg: DictConfig, spec: DataSpec) -> Generator:

@@ -10,7 +10,7 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.metrics.features import Extractor
-from cgan.metrics.own import ClassifierExtractor, packed
+from cgan.metrics.own import ClassifierExtractor, serialised
 from cgan.plugins import load_plugins
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,6 @@ def run(cfg: DictConfig) -> Extractor:
     if cfg.out is not None:
         if not isinstance(found, ClassifierExtractor):
             raise CganError(f"out={cfg.out}: {found.name} are no classifier's features; leave out= out")
-        write_file(Path(cfg.out), packed(found))
+        write_file(Path(cfg.out), serialised(found))
         log.info("Written: %s", cfg.out)
     return found

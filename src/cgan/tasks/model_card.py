@@ -7,6 +7,7 @@ import yaml
 
 from cgan.config import model_name
 from cgan.networks import Generator
+from cgan.plugins import plugin_of
 from cgan.records.evaluation import Entry, FoundEvaluation
 from cgan.records.summary import Summary
 from cgan.reporting.table import markdown_table, number
@@ -26,16 +27,16 @@ _CARD = """\
 THIS_FOLDER is this folder, or on the Hugging Face hub `hf://USER/NAME`.
 
 ```python
-from cgan import draw, load_generator
+{imported}from cgan import draw, load_generator
 
 generator = load_generator("THIS_FOLDER")
 images = draw(generator, {classes}, seed=0)  # ({count}, {channels}, {height}, {width}) uint8
 ```
 
 ```sh
-cgan sample classes=all n=10 ckpt=THIS_FOLDER
-cgan export ckpt=THIS_FOLDER format=onnx out=generator.onnx
-cgan export ckpt=THIS_FOLDER format=web out=site   # a page that draws in the browser: python -m http.server -d site
+cgan sample{plugins} classes=all n=10 ckpt=THIS_FOLDER
+cgan export{plugins} ckpt=THIS_FOLDER format=onnx out=generator.onnx
+cgan export{plugins} ckpt=THIS_FOLDER format=web out=site   # a page that draws: python -m http.server -d site
 ```
 
 With onnxruntime and NumPy alone, the same pictures of class 0:
@@ -86,9 +87,11 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
     }
     if found and found.entry.values:
         front["model-index"] = [_model_index(title, found)]
-    shown = list(spec.class_names[:3])
+    shown, plugin = list(spec.class_names[:3]), plugin_of(type(generator))
     return _CARD.format(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
+        imported=f"import {plugin}  # the module of the network's class\n" if plugin else "",
+        plugins=f" plugins=[{plugin}]" if plugin else "",
         data=spec.name,
         title=title,
         kind="A class-conditional" if spec.num_classes > 1 else "An unconditional",
@@ -139,7 +142,7 @@ def _facts(origin: Entry, classes: str, licences: Licences) -> str:
 
 def _evaluation(found: FoundEvaluation | None) -> str:
     if found is None or not found.entry.values:
-        return "Not evaluated before the export; `python evaluate.py ckpt=THIS_FOLDER` does it."
+        return "Not evaluated before the export; `cgan evaluate ckpt=THIS_FOLDER` does it."
     protocol, real = found.record.protocol, found.record.real.values
     rows = [["", "This generator", "Real images", "", "Meaning"]]
     for name, value in found.entry.values.items():

@@ -36,7 +36,7 @@ from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import beside_real
 from cgan.module import ConditionalGAN
 from cgan.networks.base import Generator
-from cgan.plugins import load_plugins, typed_plugins
+from cgan.plugins import load_plugins, typed_config_dir, typed_plugins
 from cgan.records.run import RunRecord, read_run
 from cgan.sampling.draw import draw
 from cgan.sampling.grids import drawable, image_grid
@@ -191,7 +191,7 @@ def run_record(cfg: DictConfig) -> RunRecord:
     limits = ("limit_train_batches", "fast_dev_run")
     return RunRecord(
         state="running",
-        command=shlex.join(["python", "train.py", *overrides]),
+        command=shlex.join(["cgan", "train", *typed_config_dir(), *overrides]),
         overrides=overrides,
         data=str(hydra.runtime.choices.get("data")),
         network=str(cfg.model.generator.get("_target_")).rpartition(".")[2],
@@ -233,9 +233,15 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
 
 
 def build_data(cfg: DictConfig) -> ImageData:
-    """Build the data set and what serves it in batches."""
+    """Build the data set and what serves it in batches.
+
+    A whole ``trainer.limit_train_batches`` counts training steps, however many share a call of the trainer.
+    """
     served = {key: cfg.data[key] for key in BATCHES if key in cfg.data}
-    return ImageData(build_source(cfg.data), seed=cfg.seed, **served)
+    data = ImageData(build_source(cfg.data), seed=cfg.seed, **served)
+    limit = cfg.trainer.get("limit_train_batches")
+    data.steps_per_epoch = limit if type(limit) is int else None
+    return data
 
 
 def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
