@@ -51,7 +51,7 @@ def test_a_class_of_any_name_is_typed_as_it_is(composed, tmp_path, name):
         archive.extractall(tmp_path / "unpacked")
 
 
-@pytest.mark.parametrize(("count", "shown"), [(1, 1), (1000, 20)])
+@pytest.mark.parametrize(("count", "shown"), [(1, 1), (1000, 50)])
 def test_one_class_and_a_thousand_are_drawn(composed, tmp_path, caplog, count, shown):
     caplog.set_level("INFO")
     folder = exported(tmp_path / "many", [f"kind {number}" for number in range(count)])

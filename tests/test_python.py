@@ -139,6 +139,7 @@ def test_defaults_of_torch_change_no_image(generator, other_default):
 
 def test_a_grid_names_each_image():
     images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    assert image_grid(torch.zeros(1, 3, 16, 20, dtype=torch.uint8)).size == (2 + 62, 2 + 50), "small ones are enlarged"
     plain, named = image_grid(images, 3), image_grid(images, 3, names=["a", "b", "c"])
     assert (plain.size, named.size) == ((176, 60), (176, 80))
     assert np.asarray(named)[:22].min() < 100  # the ink of the names, above the images

@@ -38,7 +38,7 @@ def image_grid(
     names: Sequence[str] | None = None,
     column_names: Sequence[str] | None = None,
     row_names: Sequence[str] | None = None,
-    scale: int = 2,
+    scale: int | None = None,
 ) -> Image.Image:
     """Lay images out row by row, on white; the figure is grey where the images are.
 
@@ -48,9 +48,10 @@ def image_grid(
         names: One per image, written above it.
         column_names: One per column, written above the first row.
         row_names: One per row, written to the left of it.
-        scale: Size of one image pixel in the grid, in pixels.
+        scale: Size of one image pixel in the grid, in pixels; None: 2, or more where images are narrower than 28.
     """
     count, _, height, width = images.shape
+    scale = scale or max(2, -(-56 // width))
     columns = columns or math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     row_names = [_cut(name, LONGEST) for name in row_names or []]
