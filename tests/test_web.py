@@ -216,7 +216,7 @@ def test_no_text_breaks_the_page(opened: Open, width: int) -> None:
 
 def test_a_phone_is_touched(opened: Open) -> None:
     page = opened(width=390, touch=True)
-    page.get_by_text("3", exact=True).first.tap()
+    page.get_by_role("radio", name="3").tap()
     page.get_by_role("button", name="New pictures").tap()
     expect(page.get_by_role("button", name="3, seed 58. Save it as PNG")).to_be_visible()
     page.get_by_label("Position").tap(position={"x": 1, "y": 10})
