@@ -223,12 +223,10 @@ def _check_checkpoints(run: Path) -> None:
 
 def _train_from_the_page(folder: Path) -> Spawned:
     page, (run, *_) = Trainings(folder), [*Trainings(folder).all(), None]
-    if run is None:
-        run = page.start(SAVED_OFTEN)
-    elif any((run / "checkpoints").glob("*.ckpt")):
+    if run is not None and any((run / "checkpoints").glob("*.ckpt")):
         page.resume(run)
-    else:
-        page._launch(run, [*SAVED_OFTEN], False)
+    else:  # killed before its first checkpoint there is nothing to go on with: another one, in a folder of its own
+        run = page.start(SAVED_OFTEN)
     pid = _pid(run)
     return Spawned(pid, lambda: not is_locked(run / LOCK), lambda: (run / "page.log").read_text())
 
@@ -239,9 +237,8 @@ def _pid(run: Path) -> int:
             return json.loads((run / LOCK).read_text())
 
 
-def _only_run(folder: Path) -> Path:
-    (run,) = Trainings(folder).all()
-    return run
+def _newest_run(folder: Path) -> Path:
+    return Trainings(folder).all()[0]
 
 
 # A study: each of its trials is a process, too; all are killed at once
@@ -350,8 +347,8 @@ WORKS = {
     "page": Work(
         _nothing,
         _train_from_the_page,
-        lambda folder: _trained(_only_run(folder)),
-        lambda folder: _check_checkpoints(_only_run(folder)),
+        lambda folder: _trained(_newest_run(folder)),
+        lambda folder: _check_checkpoints(_newest_run(folder)),
     ),
     "study": Work(lambda folder: (folder / "place").mkdir(), _search, _searched, _nothing),
     "cache": Work(_pictures, _decode, _decoded, _nothing),

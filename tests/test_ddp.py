@@ -1,5 +1,6 @@
 """Several processes train as one does."""
 
+import contextlib
 import json
 import os
 import signal
@@ -93,24 +94,23 @@ def test_a_worker_killed_on_one_of_two_nodes_costs_no_more_than_the_last_checkpo
     arguments = [*PLAIN, "trainer=ddp_cpu", "trainer.num_nodes=2", "trainer.devices=1", "data.batch_size=4"]
     command = [sys.executable, "-m", "torch.distributed.run", *nodes, *meeting, str(ROOT / "train.py"), *arguments]
     folder, files = tmp_path / "run", [tmp_path / f"{node}.txt" for node in range(2)]
-    agents = []
-    for file in files:
-        with file.open("w") as output:
-            agents.append(
-                subprocess.Popen(
-                    [*command, "checkpoint.every_n_batches=4", f"hydra.run.dir={folder}"],
-                    cwd=tmp_path,
-                    stdout=output,
-                    stderr=output,
-                    env={**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
-                )
-            )
-    while not (folder / "checkpoints" / "last.ckpt").exists():
-        time.sleep(0.01)
-        assert [agent.poll() for agent in agents] == [None, None], files[0].read_text()
-    (worker,) = children(agents[1].pid)
-    os.kill(worker, signal.SIGKILL)
-    assert [agent.wait(600) for agent in agents] == [0, 0], files[0].read_text()
+    command += ["checkpoint.every_n_batches=4", f"hydra.run.dir={folder}"]
+    env = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    with contextlib.ExitStack() as ended:
+        agents = []
+        for file in files:
+            output = ended.enter_context(file.open("w"))
+            agents.append(subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output, env=env))
+            ended.callback(agents[-1].wait, 600)
+            ended.callback(agents[-1].terminate)
+        while not (folder / "checkpoints" / "last.ckpt").exists():
+            time.sleep(0.01)
+            assert [agent.poll() for agent in agents] == [None, None], files[0].read_text()
+        (worker,) = children(agents[1].pid)
+        os.kill(worker, signal.SIGKILL)
+        while None in (statuses := [agent.poll() for agent in agents]) and not any(statuses):
+            time.sleep(0.05)  # if one fails, the other waits for it for half an hour
+        assert statuses == [0, 0], files[0].read_text()
     assert sum("Continuing from" in file.read_text() for file in files) == 1, "rank 0 says so"
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["cgan"]["steps"] == 36
 
