@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -67,15 +68,18 @@ def states(folder: Path) -> list[str]:
 
 def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     """SIGKILL to the study and its trial: the trial is tried anew with the same choices, and the table ranks all."""
+    own = tmp_path / "conf" / "loss"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("_target_: cgan.losses.adversarial.BCE")
     space = [
+        "loss=mine",
         "data.batch_size=8",
         "optimizer.g.lr=tag(log,interval(1e-4,1e-2))",
         "gan.fake_labels=choice(batch,uniform)",
     ]
-    words = f"from cgan.tasks.search import run; run('s', 2, {[*FAST, *space]!r}, studies=Path('.'), heartbeat=1)"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", f"from pathlib import Path; {words}"], cwd=tmp_path, start_new_session=True
-    )
+    place: dict[str, Any] = {"config_dir": own.parent, "studies": tmp_path, "heartbeat": 1}
+    words = f"from pathlib import *; from cgan.tasks.search import run; run('s', 2, {[*FAST, *space]!r}, **{place!r})"
+    killed = subprocess.Popen([sys.executable, "-c", words], cwd=tmp_path, start_new_session=True)
     while not (tmp_path / "s" / "trial_0000" / "train.log").exists():
         assert killed.poll() is None
         time.sleep(0.02)
@@ -83,7 +87,7 @@ def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert killed.wait() == -signal.SIGKILL
     assert states(tmp_path / "s") == ["RUNNING"]
     time.sleep(4)  # longer than three heartbeats: so long no sign means dead
-    rows = search("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1)
+    rows = search("s", 2, [*FAST, *space], **place)
     assert sorted(states(tmp_path / "s")) == ["COMPLETE", "COMPLETE", "FAIL"]
     assert [row.error for row in rows] == [None, None, "it was killed"]
     first, second, dead = rows
@@ -93,9 +97,9 @@ def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert dead.overrides in (first.overrides, second.overrides)
     assert 1e-4 <= float(first.overrides["optimizer.g.lr"]) <= 1e-2
     assert len(table(tmp_path / "s")) == 4
-    assert search("s", 2, [*FAST, *space], studies=tmp_path, heartbeat=1) == rows
+    assert search("s", 2, [*FAST, *space], **place) == rows
     with pytest.raises(CganError, match=r"this study searches .*data\.batch_size=8 .*; name another study"):
-        search("s", 2, [*FAST, *space[1:]], studies=tmp_path, heartbeat=1)
+        search("s", 2, [*FAST, *space[1:]], **place)
 
 
 def test_a_study_needs_something_to_search(tmp_path: Path) -> None:

@@ -72,15 +72,16 @@ def search(arguments: list[str]) -> None:
     """
     from cgan.cli.overrides import plain_words  # imports Hydra, which takes a moment
 
-    parser = _parser(search, usage="%(prog)s [-h] [--workers N] NAME TRIALS [KEY=VALUE ...]")
+    parser = _parser(search, usage="%(prog)s [-h] [--workers N] [--config-dir DIR] NAME TRIALS [KEY=VALUE ...]")
     parser.add_argument("name", metavar="NAME", help="the study; a known name goes on")
     parser.add_argument("trials", metavar="TRIALS", type=int, help="how many trials it has in the end")
     parser.add_argument("--workers", metavar="N", type=int, default=1, help="trials at a time (default: 1)")
+    parser.add_argument("--config-dir", metavar="DIR", type=Path, help="as in `cgan train`: your own YAMLs")
     options, overrides = parser.parse_known_args(arguments)
     task = _installed("cgan.tasks.search", "sweep")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like ctrl-C: the trial that runs is queued again
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    task.run(options.name, options.trials, plain_words(overrides), options.workers)
+    task.run(options.name, options.trials, plain_words(overrides), options.workers, options.config_dir)
 
 
 def new(arguments: list[str]) -> None:

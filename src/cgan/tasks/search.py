@@ -24,7 +24,13 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    name: str, trials: int, overrides: list[str], workers: int = 1, studies: Path = STUDIES, heartbeat: int = 20
+    name: str,
+    trials: int,
+    overrides: list[str],
+    workers: int = 1,
+    config_dir: Path | None = None,
+    studies: Path = STUDIES,
+    heartbeat: int = 20,
 ) -> list[Row]:
     """Search until a study has ``trials`` trials, those of earlier calls included; return all, best first.
 
@@ -38,6 +44,7 @@ def run(
     fixed = [entry.input_line or "" for entry in parsed if not entry.is_sweep_override()]
     if not space:
         raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
+    flags = ["--config-dir", str(config_dir)] if config_dir else []
     folder = (studies / name).absolute()
     study = open_study(folder, heartbeat)
     _refuse_another(study, folder, sorted(overrides))
@@ -45,12 +52,12 @@ def run(
     def objective(trial: optuna.Trial) -> float:
         chosen = [f"{key}={_suggest(trial, key, sweep)}" for key, sweep in space.items()]
         trial.set_user_attr("overrides", [*fixed, *chosen])
-        return train_once(trial, [*fixed, *chosen], folder / f"trial_{trial.number:04d}")
+        return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}")
 
     missing = trials - sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
     if missing > 0:
         study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,))
-    return report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()])
+    return report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()], flags)
 
 
 def open_study(folder: Path, heartbeat: int) -> optuna.Study:

@@ -3,7 +3,7 @@
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,8 +90,11 @@ def _typed(stored: Path) -> list[str]:
         return []
 
 
-def report(folder: Path, rows: list[Row]) -> list[Row]:
-    """Print a ranked table, draw ``sweep.png``, name the best overrides; return the rows, best first."""
+def report(folder: Path, rows: list[Row], flags: Sequence[str] = ()) -> list[Row]:
+    """Print a ranked table, draw ``sweep.png``, name the best run's command; return the rows, best first.
+
+    ``flags`` are those of every run, such as ``--config-dir DIR``.
+    """
     measured = {row.name: _measured(folder / row.name) for row in rows}
     protocols = {name: protocol for name, (protocol, _) in measured.items()}
     ranked = sorted(
@@ -116,7 +119,7 @@ def report(folder: Path, rows: list[Row]) -> list[Row]:
         log.info("No run is the best: their distances are of different data or features and cannot be compared")
     elif scored:
         _draw(folder / "sweep.png", scored, varied)
-        best = command("train", *(f"{key}={value}" for key, value in scored[0].overrides.items()))
+        best = command("train", *flags, *(f"{key}={value}" for key, value in scored[0].overrides.items()))
         log.info("Best: %s\nPicture: %s", best, folder / "sweep.png")
     return ranked
 
