@@ -222,7 +222,7 @@ def test_a_phone_is_touched(opened: Open) -> None:
     page.get_by_label("Position").tap(position={"x": 1, "y": 10})
     expect(page.get_by_role("status")).to_contain_text("% from 3 to 8")
     with page.expect_download() as download:
-        page.get_by_role("button", name="3, seed 51.").tap()
+        page.locator("#pictures").get_by_role("button", name="3, seed 51.").tap()
     assert download.value.suggested_filename == "3_seed_51.png"
 
 
