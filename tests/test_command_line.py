@@ -38,6 +38,7 @@ def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Complete
         ("train.py", ["data=mnist5k", "+trainer.foo=1"], ["Trainer takes no argument 'foo'"]),
         ("train.py", ["data=mnist5k", "+data.source.foo=1"], ["data.source: Mnist5k takes no argument 'foo'"]),
         ("train.py", ["data=mnist5k", "+optimizer.d.foo=1"], ["Adam takes no argument 'foo'"]),
+        ("train.py", ["data=mnist5k", "loss._target_=own_gan.Loss"], ["own_gan.Loss: cannot", "add plugins=[own_gan]"]),
         ("sample.py", ["classes=日本"], ["class '日本'", "0, 1, 2, 3"]),
         ("sample.py", ["classes=1e3"], ["class '1e3'"]),
         ("sample.py", ["classes=1.10"], ["class '1.10'"]),

@@ -81,7 +81,10 @@ def _constructor_message(error: Exception) -> str | None:
         isinstance(origin, ModuleNotFoundError) or _called_by_hydra(origin)
     ):
         target = str(error).split("'")[1]
-        return f"{key}._target_={target}: cannot import it ({origin}); name it as package.module.Class"
+        package = target.partition(".")[0]
+        missing = isinstance(origin, ModuleNotFoundError) and origin.name == package
+        own = f"; if it is your own, add plugins=[{package}]" if missing else ""
+        return f"{key}._target_={target}: cannot import it ({origin}); name it as package.module.Class{own}"
     if isinstance(cause, TypeError) and _called_by_hydra(cause):
         return _argument_message(cause, key)
     return str(error) if cause is None else None
