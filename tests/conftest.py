@@ -1,12 +1,14 @@
 """Shared by all tests: real configurations composed for a temporary run folder."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import DictConfig
+from playwright.sync_api import Browser
+from servers import chromium
 
 from cgan.config import compose
 
@@ -47,6 +49,13 @@ def composed(tmp_path: Path) -> Compose:
         return compose(name, overrides, folder)
 
     return compose_with
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of pages."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The page in Chromium, with a real server, generator and training."""
 
 import base64
+import contextlib
 import csv
 import io
 import json
@@ -13,8 +14,8 @@ import pytest
 import streamlit as st
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
-from servers import PATIENCE, chromium, serving, until
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from servers import PATIENCE, serving, until
 from streamlit.testing.v1 import AppTest
 
 from cgan.checkpoint import load_generator, save_generator
@@ -72,28 +73,28 @@ def address(checkout: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all tests, so that the browser reads and compiles Streamlit's scripts once."""
+    with browser.new_context(accept_downloads=True) as context:
+        yield context
 
 
 @pytest.fixture
-def opened(browser: Browser, address: str) -> Iterator[Open]:
-    """Open the page at a tab, as a new visitor; requests to other hosts fail the test."""
-    contexts = []
+def opened(browser: Browser, profile: BrowserContext, address: str) -> Iterator[Open]:
+    """Open the page at a tab, in a session of its own; requests to other hosts fail the test."""
+    opened_by_this = contextlib.ExitStack()
 
     def open_page(tab: str = "", width: int = 1000, query: str = "", touch: bool = False) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 844}, accept_downloads=True, has_touch=touch)
-        contexts.append(context)
-        page = context.new_page()
+        context = opened_by_this.enter_context(browser.new_context(has_touch=True)) if touch else profile
+        page = opened_by_this.enter_context(contextlib.closing(context.new_page()))
+        page.set_viewport_size({"width": width, "height": 844})
         page.set_default_timeout(PATIENCE * 1000)
         page.on("request", lambda request: _refuse_other_hosts(request.url, address))
         page.goto(f"{address}/?tab={tab.replace(' ', '+')}{query}" if tab else address)
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    with opened_by_this:
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -192,66 +193,67 @@ RUBBISH = ("x", "-1", "999999999999999999999", "1e9", "' or 1=1 --", "日本")
 FIELDS = {"Draw": 2, "Morph": 2, "Train": 2}
 
 
-@pytest.mark.parametrize("tab", TABS)
-def test_no_field_breaks_by_rubbish(opened: Open, tab: str) -> None:
-    page = opened(tab)
-    panel = page.get_by_role("tabpanel", name=tab)
-    if tab == "Your picture":
-        panel.get_by_role("radio", name="A real one").click()
-    if tab == "Train":
-        choose(page, "Data", "folder")
-    field = panel.locator("input:is([type=number], [type=text], [type=tel]):not([role=combobox])")
-    count = FIELDS.get(tab, 1)
-    expect(field).to_have_count(count)
-    for index in range(count):
-        for text in RUBBISH:
+def test_no_field_breaks_by_rubbish(opened: Open) -> None:
+    page = opened()
+    for tab in TABS:
+        panel = turn_to(page, tab)
+        if tab == "Your picture":
+            panel.get_by_role("radio", name="A real one").click()
+        if tab == "Train":
+            choose(page, "Data", "folder")
+        field = panel.locator("input:is([type=number], [type=text], [type=tel]):not([role=combobox])")
+        count = FIELDS.get(tab, 1)
+        expect(field).to_have_count(count)
+        for index in range(count):
+            for text in RUBBISH:
+                field.nth(index).fill("")
+                field.nth(index).press_sequentially(text)
+                page.keyboard.press("Enter")
+            idle(page)
+            assert field.count() == count, f"a control of {tab} disappeared"
             field.nth(index).fill("")
-            field.nth(index).press_sequentially(text)
             page.keyboard.press("Enter")
-        idle(page)
-        assert field.count() == count, "a control disappeared"
-        field.nth(index).fill("")
-        page.keyboard.press("Enter")
-    if tab == "Train":
-        expect(panel.get_by_role("alert")).to_contain_text("data=folder needs data.root")
-        enter(page, "data.root", "pictures.zip")
-    expect(panel.get_by_role("alert")).to_have_count(0)
-    if tab == "Draw":
-        enter(page, "or several side by side", "2x")
-        expect(panel.get_by_role("alert").filter(has_text="class 'x'")).to_be_visible()
-        enter(page, "or several side by side", "")
-        enter(page, "Seed", "3")
-        expect(page.get_by_role("img", name="7, seed 3", exact=True)).to_be_visible()
+        if tab == "Train":
+            expect(panel.get_by_role("alert")).to_contain_text("data=folder needs data.root")
+            enter(page, "data.root", "pictures.zip")
         expect(panel.get_by_role("alert")).to_have_count(0)
-    assert field.count() == count
 
-
-@pytest.mark.parametrize("tab", TABS)
-@pytest.mark.parametrize("model", ["colours", "one"])
-def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, tab: str, model: str) -> None:
-    page = opened(tab, query=f"&model=exports/{model}")
-    panel = page.get_by_role("tabpanel", name=tab)
-    if tab == "Train":
-        expect(panel.get_by_role("button", name="Start training")).to_be_visible()
-    elif tab == "Your picture" and model == "colours":
-        expect(panel.get_by_text("square grey pictures")).to_be_visible()
-        return
-    else:
-        expect(panel.locator("canvas, ul img").first).to_be_visible()
+    panel = turn_to(page, "Draw")
+    enter(page, "or several side by side", "2x")
+    expect(panel.get_by_role("alert").filter(has_text="class 'x'")).to_be_visible()
+    enter(page, "or several side by side", "")
+    enter(page, "Seed", "3")
+    expect(page.get_by_role("img", name="7, seed 3", exact=True)).to_be_visible()
     expect(panel.get_by_role("alert")).to_have_count(0)
-    expect(page.get_by_text("Not evaluated").first).to_be_visible()
-    if tab == "Compare":
-        expect(panel.get_by_text(f"exports/{model}").or_(panel.get_by_text(f"on {model}"))).not_to_have_count(0)
-    if tab == "Draw" and model == "colours":
-        assert pixels(panel.locator("ul img").first).shape == (24, 40, 3)
-        choose(page, "Class", "animal 999")
-        expect(page.get_by_role("img", name="animal 999, seed 43")).to_be_visible()
-    if tab == "Style" and model == "colours":
-        expect(panel.get_by_text("The first 100 of 1,000 classes")).to_be_visible()
-        field, pictures = panel.get_by_label("Style seed").bounding_box(), panel.locator("ul img").first.bounding_box()
-        assert field
-        assert pictures
-        assert field["y"] < pictures["y"], "a phone shows the controls before a hundred pictures"
+
+
+@pytest.mark.parametrize("model", ["colours", "one"])
+def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, model: str) -> None:
+    page = opened("Draw", query=f"&model=exports/{model}")
+    for tab in TABS:
+        panel = turn_to(page, tab)
+        if tab == "Train":
+            expect(panel.get_by_role("button", name="Start training")).to_be_visible()
+        elif tab == "Your picture" and model == "colours":
+            expect(panel.get_by_text("square grey pictures")).to_be_visible()
+            continue
+        else:
+            expect(panel.locator("canvas, ul img").first).to_be_visible()
+        expect(panel.get_by_role("alert")).to_have_count(0)
+        expect(page.get_by_text("Not evaluated").first).to_be_visible()
+        if tab == "Compare":
+            expect(panel.get_by_text(f"exports/{model}").or_(panel.get_by_text(f"on {model}"))).not_to_have_count(0)
+        if tab == "Draw" and model == "colours":
+            assert pixels(panel.locator("ul img").first).shape == (24, 40, 3)
+            choose(page, "Class", "animal 999")
+            expect(page.get_by_role("img", name="animal 999, seed 43")).to_be_visible()
+        if tab == "Style" and model == "colours":
+            expect(panel.get_by_text("The first 100 of 1,000 classes")).to_be_visible()
+            field = panel.get_by_label("Style seed").bounding_box()
+            pictures = panel.locator("ul img").first.bounding_box()
+            assert field
+            assert pictures
+            assert field["y"] < pictures["y"], "a phone shows the controls before a hundred pictures"
 
 
 def test_a_poor_or_unreadable_model_says_so(opened: Open) -> None:
@@ -384,7 +386,7 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
     page.get_by_role("button", name="Start training").click()
     here = Trainings(checkout)
     until(here.running, "the training runs")
-    page.context.close()
+    page.close()
 
     folder = here.running()[0]
     overrides = command.partition(" train ")[2].split()
@@ -440,8 +442,7 @@ def test_a_failed_training_shows_its_error(checkout: Path) -> None:
 def test_no_tab_scrolls_sideways_on_a_phone(opened: Open) -> None:
     page = opened(width=390)
     for tab in TABS:
-        page.get_by_role("tab", name=tab).click()
-        panel = page.get_by_role("tabpanel", name=tab)
+        panel = turn_to(page, tab)
         ready = (
             panel.get_by_role("button", name="Start training") if tab == "Train" else panel.locator("canvas, ul img")
         )
@@ -481,6 +482,12 @@ def pixels(picture: Locator) -> np.ndarray:
     """The image that the browser shows, (H, W) uint8."""
     source = picture.get_attribute("src") or ""
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
+def turn_to(page: Page, tab: str) -> Locator:
+    """Open a tab and return what it shows."""
+    page.get_by_role("tab", name=tab).click()
+    return page.get_by_role("tabpanel", name=tab)
 
 
 def idle(page: Page) -> None:

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
-from servers import PATIENCE, chromium, serving
+from servers import PATIENCE, serving
 
 from cgan.checkpoint import load_generator, save_generator
 from cgan.errors import CganError
@@ -70,12 +70,6 @@ def address(sites: Path) -> Iterator[str]:
     """A plain static host."""
     with serving("-m", "http.server", "{port}", "--bind=127.0.0.1", folder=sites) as server:
         yield server.address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
