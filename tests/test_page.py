@@ -306,6 +306,7 @@ def test_a_phone_is_touched(opened: Open) -> None:
         finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(find).to_be_enabled()
+    idle(page)
     page.get_by_role("button", name="Clear").tap()
     expect(find).to_be_disabled()
 
