@@ -51,7 +51,7 @@ test: .venv/installed ## Run ruff, mypy, import-linter and pytest
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/installed ## Format and mend what can be mended
 	$(BIN)/ruff format .

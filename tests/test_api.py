@@ -440,11 +440,11 @@ def test_freed_memory_goes_back_to_the_system(logs):
     large = torch.ones(7 * 2**20)  # 28 MB: glibc would keep smaller blocks from now on
     del large
     before = used()
-    blocks = [torch.ones(2**20) for _ in range(20)]
+    blocks = [torch.ones(2**20) for _ in range(60)]  # 250 MB: what other tests left behind may be freed meanwhile
     last = blocks.pop()
-    assert used() - before > 70e6
+    assert used() - before > 180e6
     blocks.clear()
-    assert used() - before < 20e6, "memory below a block that is still used"
+    assert used() - before < 50e6, "memory below a block that is still used"
     assert last.sum() == 2**20
 
 
