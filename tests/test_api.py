@@ -442,7 +442,7 @@ def test_freed_memory_goes_back_to_the_system(logs):
     before = used()
     blocks = [torch.ones(2**20) for _ in range(60)]  # 250 MB: what other tests left behind may be freed meanwhile
     last = blocks.pop()
-    assert used() - before > 180e6
+    assert used() - before > 210e6
     blocks.clear()
     assert used() - before < 50e6, "memory below a block that is still used"
     assert last.sum() == 2**20

@@ -306,6 +306,8 @@ def test_a_phone_is_touched(opened: Open) -> None:
         finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(find).to_be_enabled()
+    page.get_by_role("button", name="Clear").tap()
+    expect(find).to_be_disabled()
 
 
 SEVEN = [(0.35, 0.25), (0.68, 0.22), (0.45, 0.85)]

@@ -48,6 +48,8 @@ export default function ({ parentElement, setStateValue }) {
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   };
 
+  // Without it Chromium makes no click of the first tap after a stroke, such as one on Clear.
+  canvas.ontouchstart = (event) => event.preventDefault();
   canvas.onpointerdown = (event) => {
     event.preventDefault();
     canvas.setPointerCapture(event.pointerId);
