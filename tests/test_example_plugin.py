@@ -93,6 +93,7 @@ def test_it_is_drawn_evaluated_and_exported(project: Path) -> None:
     assert len(list((project / "drawn").glob("*.png"))) == 4
     chosen = [*OWN, *SMALL[:2], *CHOSEN, "ckpt=run", "n=64"]
     table = succeeded(start(*chosen, cwd=project, script="evaluate.py"))
+    assert table.startswith("Loading PyTorch"), "said before anything that takes long"
     assert "Nearest class" in table
     succeeded(start("plugins=[my_gan]", "ckpt=run", "out=exported", cwd=project, script="export.py"))
     assert '"network": "ShapeGenerator"' in (project / "exported" / "config.json").read_text()

@@ -19,6 +19,7 @@ from cgan.config import CONF
 from cgan.tasks.resume import is_first_process, requeue_until_training
 
 log = logging.getLogger(__name__)
+LOADING = "Loading PyTorch and Lightning, a few seconds"
 
 
 def run(name: str, prefix: list[str]) -> None:
@@ -28,6 +29,8 @@ def run(name: str, prefix: list[str]) -> None:
     """
     if name == "train":
         requeue_until_training()
+    elif name == "evaluate" and is_first_process():
+        print(LOADING, flush=True)  # its arguments are completed from the checkpoint, before Hydra sets logging up
     sys.argv[1:] = arguments = completed(name, sys.argv[1:])
 
     def job(cfg: DictConfig) -> Any:
@@ -49,8 +52,8 @@ def run(name: str, prefix: list[str]) -> None:
 
 def _job(name: str, cfg: DictConfig) -> Any:
     check_additions(cfg)
-    if name in ("train", "evaluate") and is_first_process():
-        log.info("Loading PyTorch and Lightning, a few seconds")
+    if name == "train" and is_first_process():
+        log.info(LOADING)
     from cgan.hardware import use_hardware_well  # imports torch, which takes a second
 
     use_hardware_well()
