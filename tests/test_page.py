@@ -37,7 +37,7 @@ pytestmark = pytest.mark.xdist_group("page")
 REPO = CONF.parent
 HEALTH = "_stcore/health"
 TABS = ("Draw", "Style", "Your picture", "Morph", "Compare", "Train")
-TRUNCATION = 1.0  # the default, as of `cgan sample`
+TRUNCATION = 0.7  # the page's default
 Open = Callable[..., Page]
 
 

@@ -25,7 +25,7 @@ from cgan.tasks import export, web
 
 pytestmark = pytest.mark.xdist_group("page")
 NODE = shutil.which("node")
-TRUNCATION = 1.0  # the default, as of `cgan sample`
+TRUNCATION = 0.7  # the page's default
 Open = Callable[..., Page]
 
 
@@ -133,11 +133,11 @@ def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) 
     assert "seed=51" in page.url
 
     page.get_by_role("radio", name="3").check()
-    expect(page.locator("#command")).to_have_text("cgan sample classes=3 n=1 seed=51 ckpt=pretrained")
+    expect(page.locator("#command")).to_have_text("cgan sample classes=3 n=1 seed=51 truncation=0.7 ckpt=pretrained")
     expect(page.get_by_role("status")).to_have_text("8 pictures of 3, seeds 51 to 58")
     page.get_by_role("slider", name="Truncation").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#command")).to_contain_text("truncation=1.05")
+    expect(page.locator("#command")).to_contain_text("truncation=0.75")
 
 
 @pytest.mark.parametrize(("name", "label", "channels"), [("colours", 7, 3), ("one", 0, 1)])
@@ -253,7 +253,7 @@ def test_colours_other_shapes_and_any_number_of_classes(opened: Open, sites: Pat
     page.get_by_label("Class", exact=True).select_option("animal 12")
     expect(page.get_by_role("button", name="animal 12, seed 2.")).to_be_visible()
     expect(page.get_by_label("Number", exact=True)).to_be_hidden()
-    command = "cgan sample 'classes=animal 12' n=1 seed=2 ckpt=hf://me/colours"
+    command = "cgan sample 'classes=animal 12' n=1 seed=2 truncation=0.7 ckpt=hf://me/colours"
     expect(page.locator("#command")).to_have_text(command)
     expect(page.get_by_role("link", name="cgan", exact=True)).to_have_attribute("href", "../digits/index.html")
     page = opened("one")

@@ -32,7 +32,7 @@ def run(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         with _served(Path(folder), "-m", "cgan", "app", "--server.port={port}", "--server.headless=true") as address:
-            _draw(_opened(browser, f"{address}/?tab=Draw&seed=40&count=8&truncation=0.7"), out / "page_draw.png")
+            _draw(_opened(browser, f"{address}/?tab=Draw&seed=40&count=8"), out / "page_draw.png")
             _picture(_opened(browser, f"{address}/?tab=Your+picture"), out / "page_picture.png")
         export_site(load_generator("pretrained"), Path(folder) / "site", web_runtime(None), "pretrained")
         with _served(Path(folder) / "site", "-m", "http.server", "{port}", "--bind=127.0.0.1") as address:

@@ -18,6 +18,8 @@ from cgan.spec import DataSpec, to_uint8
 
 BATCH = 128
 """Images at a time: more are slower on a CPU, whose cache their activations leave, and take more memory."""
+NEAT = 0.7
+"""The truncation with which pages begin: neater images than those of 1, which still differ."""
 Label = SupportsIndex | str
 """A class: its label from 0 to K - 1 (a Python, NumPy or torch integer) or its name."""
 

@@ -20,6 +20,7 @@ from cgan.files import write_file
 from cgan.networks import Generator
 from cgan.networks.base import StyleBased
 from cgan.records.summary import data_title
+from cgan.sampling.draw import NEAT
 from cgan.sampling.formats import png
 from cgan.sampling.noise import latents_by_seed
 from cgan.spec import to_uint8
@@ -39,7 +40,7 @@ LARGEST = 2**26
 """Bytes of one of them; they have 13 million at most."""
 COUNT = 8
 """Pictures that the page shows, as page.js has it."""
-SEED, TRUNCATION = 43, 1.0
+SEED = 43
 """Of the first of them, before anything is chosen."""
 
 
@@ -83,7 +84,7 @@ def export_site(
     }
     model = _small(to_onnx(Blending(generator).eval(), example), example)
     label = min(7, generator.num_classes - 1)
-    view = {"class": generator.spec.class_names[label], "seed": SEED, "truncation": TRUNCATION}
+    view = {"class": generator.spec.class_names[label], "seed": SEED, "truncation": NEAT}
     known = {
         "name": data_title(generator.spec.name),
         "z_dim": generator.z_dim,
@@ -110,7 +111,7 @@ def _first_pictures(model: Any, generator: Generator, label: int) -> bytes:
     inputs = {
         "z": latents_by_seed(labels.tolist(), list(range(SEED, SEED + COUNT)), generator.z_dim),
         "classes": one_hot(labels, generator.num_classes).float(),
-        "truncation": torch.full((COUNT, 1), TRUNCATION),
+        "truncation": torch.full((COUNT, 1), NEAT),
     }
     return png(to_uint8(run_onnx(model, inputs)).movedim(0, 2).flatten(2))
 

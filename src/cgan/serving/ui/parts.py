@@ -12,6 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from cgan.errors import CganError
+from cgan.sampling.draw import NEAT
 from cgan.sampling.grids import image_grid
 from cgan.serving import service as limits
 from cgan.serving.catalog import Model
@@ -68,7 +69,7 @@ def example() -> Image.Image | None:
         models = [model for model in service().models() if model.error is None]
         name = min(models, key=lambda model: bool(model.warning)).name if models else service().default_model()
         labels = [index % service().spec(name).num_classes for index in range(10)]
-        return image_grid(service().draw(name, labels, range(10)), 10, scale=3)
+        return image_grid(service().draw(name, labels, range(10), NEAT), 10, scale=3)
     except CganError:
         return None
 
@@ -199,7 +200,7 @@ def truncation_field(key: str, bind: Bind = None) -> float:
         "Truncation",
         0.1,
         1.5,
-        1.0,
+        NEAT,
         0.05,
         key=key,
         help="Lower: neater, less varied",
