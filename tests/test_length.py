@@ -1,6 +1,7 @@
 """The length of a run in images, typed or fixed by a time."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from omegaconf import open_dict
 from cgan.callbacks.quality import Quality
 from cgan.errors import CganError
 from cgan.records.run import read_run
-from cgan.tasks.length import Pace, seconds_of
+from cgan.tasks.length import Pace, Stopwatch, seconds_of
 from cgan.tasks.train import build_data, measured_pace, run
 
 TINY = [
@@ -122,6 +123,27 @@ def test_metrics_grids_and_training_are_measured(composed):
     assert 0 < pace.epoch < pace.spent
     assert pace.evaluating(0, 3) > pace.evaluating(0, 2) > 0
     assert cfg.trainer.max_epochs == 1, "the run's own configuration stays"
+
+
+def test_what_stands_before_the_first_step_is_spent_too(monkeypatch):
+    """The classifier of `features=own` is trained then, which takes minutes."""
+    clock = iter([10, 200, 201, 203, 207, 210])
+    monkeypatch.setattr("cgan.tasks.length.time", SimpleNamespace(perf_counter=clock.__next__))
+    watch, trainer = Stopwatch(1e9), SimpleNamespace()
+    watch.on_train_epoch_start(trainer, None)
+    for _ in range(3):
+        watch.on_train_batch_end(trainer, None, {"d_loss": 0.5}, (None, [0, 1]), 0)
+    watch.on_train_end(trainer, None)
+    assert watch.pace(1.0, None) == Pace(step=(207 - 203) / 2, epoch=2.0, evaluating=None, spent=200)
+
+
+def test_that_a_classifier_is_trained_is_said(composed, caplog, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    caplog.set_level("INFO")
+    cfg = composed("train", *(option for option in TINY if option != "quality=none"), "features=own", "features.images=400", "quality.n=100")
+    measured_pace(cfg, build_data(cfg), 0)
+    assert "Features: training a classifier of" in caplog.text
+    assert "Training LightGenerator" not in caplog.text
 
 
 def test_the_speed_of_several_devices_is_not_measured(composed):

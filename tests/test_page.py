@@ -380,7 +380,12 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
     page = opened("Train")
     choose(page, "Preset", "mlp_classic")  # the fastest
     choose(page, "Data", "mnist5k")
+    enter(page, "or minutes", "90")
+    expect(page.locator("code")).to_contain_text("budget=90min")
+    expect(page.get_by_text("It fills that time")).to_be_visible()
     enter(page, "Epochs", "1000")
+    expect(page.get_by_text("1000 epochs or 90 minutes? Leave one of the two empty")).to_be_visible()
+    enter(page, "or minutes", "")
     expect(page.locator("code")).to_contain_text("trainer.max_epochs=1000")
     command = page.locator("code").inner_text()
     page.get_by_role("button", name="Start training").click()
@@ -457,12 +462,13 @@ def test_choices_are_checked_and_name_what_they_need() -> None:
     for group in ("data", "experiment"):
         assert all(choice.sentence for choice in here.choices(group).values()), group
     assert here.choices("data")["folder"].needs == ["data.root"]
-    for wrong in ({"experiment": "../x"}, {"data": "x"}, {"data": "folder"}, {"epochs": 0}):
+    for wrong in ({"experiment": "../x"}, {"data": "x"}, {"data": "folder"}, {"epochs": 0}, {"epochs": 3, "minutes": 2}):
         with pytest.raises(CganError):
             here.overrides(**{"experiment": "light", **wrong})
     overrides = here.overrides("light", "folder", needed={"data.root": "/a b/日本"})
     assert overrides == ["experiment=light", "data=folder", "data.root='/a b/日本'"]
     assert here.overrides("light", epochs=3) == ["experiment=light", "trainer.max_epochs=3"]
+    assert here.overrides("light", minutes=3) == ["experiment=light", "budget=3min"]
 
 
 def test_an_epoch_takes_as_long_as_in_the_newest_such_run(tmp_path: Path) -> None:

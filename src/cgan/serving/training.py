@@ -29,7 +29,7 @@ from cgan.records.run import RunRecord, is_locked, new_folder, read_run
 State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
 LOCK, STOP, OUTPUT = "page.lock", "page.stop", "page.log"
 MAX_EPOCHS = 1000
-LENGTH = "trainer.max_epochs"
+EPOCHS, BUDGET = "trainer.max_epochs", "budget"
 
 
 class Choice(NamedTuple):
@@ -86,6 +86,7 @@ class Trainings:
         experiment: str,
         data: str | None = None,
         epochs: int | None = None,
+        minutes: int | None = None,
         needed: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Turn choices into overrides of ``cgan train``; None keeps what the preset says.
@@ -101,8 +102,10 @@ class Trainings:
                     raise CganError(f"{group}={name} needs {key}: enter a value")
         if epochs is not None and not 1 <= epochs <= MAX_EPOCHS:
             raise CganError(f"epochs={epochs}: expected a number from 1 to {MAX_EPOCHS}")
+        if epochs and minutes:
+            raise CganError(f"{epochs} epochs or {minutes} minutes? Leave one of the two empty")
         values = [f"{key}={quoted(value)}" for key, value in (needed or {}).items()]
-        length = [f"{LENGTH}={epochs}"] if epochs else []
+        length = [f"{EPOCHS}={epochs}"] if epochs else [f"{BUDGET}={minutes}min"] if minutes else []
         return [*(f"{group}={name}" for group, name in chosen.items()), *values, *length]
 
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
@@ -133,7 +136,7 @@ class Trainings:
         """Return how long an epoch of such a training takes here, by the newest one of any length; None: none ran."""
 
         def chosen(all_of: Sequence[str]) -> set[str]:
-            return {override for override in all_of if not override.startswith((LENGTH, "hydra."))}
+            return {override for override in all_of if not override.startswith((EPOCHS, BUDGET, "hydra."))}
 
         for folder in self.all():
             run = read_run(folder)

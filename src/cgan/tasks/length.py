@@ -36,7 +36,7 @@ class Pace(NamedTuple):
         step: A training step.
         epoch: The end of an epoch: image grid, curves, checkpoint.
         evaluating: What evaluating takes at most beside so many seconds of training in so many epochs.
-        spent: What it took to measure these.
+        spent: What it took to measure these, with the features' classifier, which is trained once.
     """
 
     step: float
@@ -117,7 +117,7 @@ def set_length(trainer: pl.Trainer, data: ImageData, images: int) -> None:
 
 
 class Stopwatch(Checkpoint):
-    """End a short training after some seconds, and keep what its parts took.
+    """End a short training after some seconds, and keep what its parts took from now on.
 
     A kind of ``Checkpoint`` because Lightning calls these after all others.
 
@@ -129,11 +129,7 @@ class Stopwatch(Checkpoint):
         self.seconds = seconds
         self._chunks = self._steps = 0
         self._training = 0.0
-        self._started_at = self._read_at = self._ended_at = 0.0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of everything."""
-        self._started_at = time.perf_counter()
+        self._started_at = self._read_at = self._ended_at = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave out what stands between epochs."""
@@ -169,9 +165,10 @@ class Stopwatch(Checkpoint):
 
 @contextmanager
 def short_run(cfg: DictConfig) -> Iterator[DictConfig]:
-    """Give a configuration of the same training whose files are thrown away and which says nothing."""
+    """Give a configuration of the same training whose files are thrown away, and which says only what takes minutes."""
     short = deepcopy(cfg)
     level = logging.getLogger().level
+    logging.getLogger("cgan.metrics.own").setLevel(level)
     with tempfile.TemporaryDirectory() as folder, open_dict(short):
         short.trainer.update({"default_root_dir": folder, "max_epochs": 10**6, "enable_progress_bar": False})
         short.callbacks = {name: cfg.callbacks[name] for name in WATCHED if name in cfg.callbacks}
@@ -183,3 +180,4 @@ def short_run(cfg: DictConfig) -> Iterator[DictConfig]:
             yield short
         finally:
             logging.getLogger().setLevel(level)
+            logging.getLogger("cgan.metrics.own").setLevel(logging.NOTSET)

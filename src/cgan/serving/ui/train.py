@@ -24,7 +24,8 @@ TITLES = {
 }
 GOING = ("running", "stopping")
 PRESET = "as in the preset"
-UNKNOWN_LENGTH = "It has not run here yet: how long it takes is said after the first epoch."
+UNKNOWN_LENGTH = "It has not run here yet: how long it takes is said after the first epoch, or enter minutes."
+BUDGET = "It fills that time: a short training first measures how much this machine can do in it."
 EVERY_S = 2
 RUN = "train.run"
 COLORS = ["#4d74e8", "#e8871e", "#8a8f9e"]
@@ -40,8 +41,7 @@ def show() -> None:
     try:
         overrides = _choose(here)
         st.code(command("train", *overrides), language="bash", wrap_lines=True)
-        seconds = here.epoch_seconds(overrides)
-        st.caption(f"An epoch of it took {seconds:.3g} seconds here." if seconds else UNKNOWN_LENGTH)
+        st.caption(_length(here, overrides))
     except CganError as error:
         overrides = []
         st.error(str(error))
@@ -61,16 +61,24 @@ def show() -> None:
     _watch(here, folder)
 
 
+def _length(here: Trainings, overrides: list[str]) -> str:
+    if any(override.startswith("budget=") for override in overrides):
+        return BUDGET
+    seconds = here.epoch_seconds(overrides)
+    return f"An epoch of it took {seconds:.3g} seconds here." if seconds else UNKNOWN_LENGTH
+
+
 def _choose(here: Trainings) -> list[str]:
     left, right = st.columns(2)
     with left:
         experiment = _choice(here, "experiment", "Preset", "quickstart")
         epochs = st.number_input("Epochs", 1, MAX_EPOCHS, None, 1, key="train.epochs", placeholder=PRESET)
+        minutes = st.number_input("or minutes", 1, None, None, 1, key="train.minutes", placeholder=PRESET)
     with right:
         data = _choice(here, "data", "Data", PRESET)
         needs = here.choices("data")[data].needs if data else []
         needed = {need: st.text_input(need, key=f"train.{need}").strip() for need in needs}
-    return here.overrides(experiment or "", data, int(epochs) if epochs else None, needed)
+    return here.overrides(experiment or "", data, epochs, minutes, needed)
 
 
 def _choice(here: Trainings, group: str, label: str, default: str) -> str | None:
