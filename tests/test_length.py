@@ -140,7 +140,8 @@ def test_what_stands_before_the_first_step_is_spent_too(monkeypatch):
 def test_that_a_classifier_is_trained_is_said(composed, caplog, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     caplog.set_level("INFO")
-    cfg = composed("train", *(option for option in TINY if option != "quality=none"), "features=own", "features.images=400", "quality.n=100")
+    measured = [option for option in TINY if option != "quality=none"]
+    cfg = composed("train", *measured, "features=own", "features.images=400", "quality.n=100")
     measured_pace(cfg, build_data(cfg), 0)
     assert "Features: training a classifier of" in caplog.text
     assert "Training LightGenerator" not in caplog.text

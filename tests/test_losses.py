@@ -1,9 +1,11 @@
 import math
+import re
 
 import pytest
 import torch
 from torch import nn
 
+from cgan.errors import CganError
 from cgan.losses.adversarial import BCE, Hinge, LeastSquares, Relativistic, Wasserstein
 from cgan.losses.penalties import R1, R1R2, Batch, WganGP
 from cgan.losses.regularisers import ModeSeeking
@@ -72,6 +74,27 @@ def test_r1_of_a_linear_discriminator_is_its_squared_weight():
 def test_r1r2_counts_real_and_fake_apart():
     penalised = R1R2(gamma=2.0)(twice_as_steep_for_class_two, batch())
     assert penalised.penalty.item() == pytest.approx(WEIGHT.square().sum().item() * (1 + 4))
+
+
+def as_steep_as_its_class(images, labels):
+    return linear(images, labels) * (1 + labels)
+
+
+@pytest.mark.parametrize(("share", "real", "fake"), [(0.3, 1, 9), (0.5, (1 + 4) / 2, 9), (1, (1 + 4 + 1) / 3, 9)])
+def test_penalties_take_the_gradients_of_a_share_of_the_batch(share, real, fake):
+    """Steepness 1, 2, 1 at real images and 3 at each fake one; the logits are those of all images."""
+    given, squared = batch(), WEIGHT.square().sum().item()
+    for penalty, expected in ((R1, real), (R1R2, real + fake)):
+        penalised = penalty(2.0, share)(as_steep_as_its_class, given)
+        assert penalised.penalty.item() == pytest.approx(squared * expected)
+        assert torch.allclose(penalised.real_logits, as_steep_as_its_class(given.real, given.labels))
+        assert torch.allclose(penalised.fake_logits, as_steep_as_its_class(given.fake, given.fake_labels))
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.1])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(CganError, match=re.escape(f"penalty.share={share}: expected a share above 0, up to 1")):
+        R1R2(1.0, share)
 
 
 def test_wgan_gp_measures_the_distance_of_the_gradient_norm_from_one():

@@ -462,7 +462,8 @@ def test_choices_are_checked_and_name_what_they_need() -> None:
     for group in ("data", "experiment"):
         assert all(choice.sentence for choice in here.choices(group).values()), group
     assert here.choices("data")["folder"].needs == ["data.root"]
-    for wrong in ({"experiment": "../x"}, {"data": "x"}, {"data": "folder"}, {"epochs": 0}, {"epochs": 3, "minutes": 2}):
+    lengths = {"epochs": 0}, {"epochs": 3, "minutes": 2}
+    for wrong in ({"experiment": "../x"}, {"data": "x"}, {"data": "folder"}, *lengths):
         with pytest.raises(CganError):
             here.overrides(**{"experiment": "light", **wrong})
     overrides = here.overrides("light", "folder", needed={"data.root": "/a b/日本"})

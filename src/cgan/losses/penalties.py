@@ -4,11 +4,14 @@ They assume that it treats each image by itself: no batch norm and no dropout. I
 ``torch.func.grad``: a penalty built on it compiles together with its network, ``autograd.grad`` would not.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from cgan.errors import CganError
 
 Discriminate = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: ``(images (N, C, H, W), labels (N,)) -> logits (N,)``."""
@@ -63,29 +66,49 @@ class R1:
 
     Args:
         gamma: Weight, with the factor 1/2 of StyleGAN2.
+        share: Share of the batch at which gradients are taken. Their mean has the same expectation, and second
+            derivatives are most of what a step of the discriminator costs.
+
+    Raises:
+        CganError: ``share`` is no share.
     """
 
     needs_shared_labels = False
 
-    def __init__(self, gamma: float) -> None:
-        self.gamma = gamma
+    def __init__(self, gamma: float, share: float = 1.0) -> None:
+        if not 0 < share <= 1:
+            raise CganError(f"penalty.share={share}: expected a share above 0, up to 1")
+        self.gamma, self.share = gamma, share
 
     def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
         """Penalise the gradient at real images."""
-        real_logits, gradients = input_gradients(discriminator, batch.real, batch.labels)
+        some, others = self._divided(batch)
+        real_logits, gradients = input_gradients(discriminator, some.real, some.labels)
+        if len(others.real):
+            real_logits = torch.cat([real_logits, discriminator(others.real, others.labels)])
         fake_logits = discriminator(batch.fake, batch.fake_labels)
         return Penalised(real_logits, fake_logits, self.gamma / 2 * _squared_norms(gradients).mean())
 
+    def _divided(self, batch: Batch) -> tuple[Batch, Batch]:
+        """Return the images whose gradients count and the others, which may be none."""
+        count = math.ceil(self.share * len(batch.real))
+        return Batch(*(part[:count] for part in batch)), Batch(*(part[count:] for part in batch))
+
 
 class R1R2(R1):
-    """``gamma / 2 * (mean |grad D(real)|^2 + mean |grad D(fake)|^2)`` (Huang et al. 2024, R3GAN)."""
+    """``gamma / 2 * (mean |grad D(real)|^2 + mean |grad D(fake)|^2)`` (Huang et al. 2024, R3GAN); see :class:`R1`."""
 
     def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:
         """Penalise the gradient at real and at fake images, in one pass."""
-        logits, gradients = input_gradients(discriminator, *_both(batch))
-        count = len(batch.real)
+        some, others = self._divided(batch)
+        logits, gradients = input_gradients(discriminator, *_both(some))
+        count = len(some.real)
         penalty = self.gamma / 2 * _squared_norms(gradients).sum() / count
-        return Penalised(logits[:count], logits[count:], penalty)
+        real_logits, fake_logits = logits[:count], logits[count:]
+        if len(others.real):
+            real_others, fake_others = discriminate(discriminator, others)
+            real_logits, fake_logits = torch.cat([real_logits, real_others]), torch.cat([fake_logits, fake_others])
+        return Penalised(real_logits, fake_logits, penalty)
 
 
 class WganGP:
