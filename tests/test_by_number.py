@@ -101,7 +101,7 @@ def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
     assert images.mode == "RGB"
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["cgan"]
     assert state["images_seen"] == 2 * 16
-    assert type(run.generator).__name__ == "LightGenerator"
+    assert type(run.generator).__name__ == "StyleGenerator"
 
 
 def test_a_run_that_fails_on_its_data_leaves_a_record_of_it(photos, tmp_path):

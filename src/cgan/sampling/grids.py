@@ -59,10 +59,7 @@ def image_grid(
     top = _GAP + (_NAME_HEIGHT if column_names else 0)
     above = _NAME_HEIGHT if names else 0
     cell_h, cell_w = height * scale + _GAP + above, width * scale + _GAP
-    pixels = _laid_on_white(images).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    cells = pixels.new_full((rows * columns, pixels.shape[1], cell_h, cell_w), WHITE)
-    cells[:count, :, above : cell_h - _GAP, : cell_w - _GAP] = pixels
-    table = to_pil(cells.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2))
+    table = _table(_laid_on_white(images), (rows, columns), scale, above)
     figure = Image.new(table.mode, (left + table.width, top + table.height), "white")
     figure.paste(table, (left, top))
     pen = ImageDraw.Draw(figure)
@@ -80,6 +77,15 @@ def image_grid(
         middle = top + row * cell_h + (cell_h + above) / 2
         pen.text((left - 4, middle), name, fill=INK, font=font_of(name), anchor="rm")
     return figure
+
+
+def _table(images: Tensor, shape: tuple[int, int], scale: int, above: int) -> Image.Image:
+    """Enlarge (N, C, H, W) images and put them into cells with a gap after each and room for a name above."""
+    pixels = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    count, channels, height, width = pixels.shape
+    cells = pixels.new_full((math.prod(shape), channels, above + height + _GAP, width + _GAP), WHITE)
+    cells[:count, :, above : above + height, :width] = pixels
+    return to_pil(cells.unflatten(0, shape).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2))
 
 
 def drawable(class_names: Sequence[str]) -> list[str]:

@@ -106,6 +106,13 @@ def run(cfg: DictConfig) -> Evaluation:
     with written_into(folder):
         _write(folder, record, grids)
     log.info("\n%s\n", text_table(record))
+    _warn_of_changed(candidates, reference)
+    log.info("Written: %s", folder)
+    return Evaluation(folder, record)
+
+
+def _warn_of_changed(candidates: list[Candidate], reference: Split) -> None:
+    """Say which images look like the real ones after a change, such as an inversion."""
     for candidate in candidates:
         if candidate.images and (change := looks_changed(candidate.images, reference)):
             log.warning(
@@ -113,8 +120,6 @@ def run(cfg: DictConfig) -> Evaluation:
                 candidate.entry.source,
                 change,
             )
-    log.info("Written: %s", folder)
-    return Evaluation(folder, record)
 
 
 def _drawn(cfg: DictConfig, extractor: Extractor, candidate: Candidate, labels: Tensor, bar: tqdm) -> Features:
