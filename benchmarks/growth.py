@@ -51,7 +51,7 @@ def measure(axis: str, points: dict[int, tuple[Repeated, int, int]], base: int, 
         run.close()
     rows = []
     for name, spent in seconds.items():
-        rows.append(row(f"mlp: {axis} {name}", [1e6 * each / IMAGES for each in spent], "us/image"))
+        rows.append(row(f"mlp: {axis} {name}", [1e6 * each / IMAGES for each in spent], "µs/image"))
         target = {"at_most": 1.1} if axis == "data" and int(name) > base else {}
         ratios = [each / at_base for each, at_base in zip(spent, seconds[str(base)], strict=True)]
         rows.append(row(f"mlp: time per image, {axis} {name} over {base}", ratios, "x", **target))

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from common import RESULTS, Row
 
@@ -102,7 +103,7 @@ def page(results: Results) -> str:
         "`python benchmarks/training.py`, then `python benchmarks/report.py`.",
         conclusion(results),
         targets(results),
-        f"![Ratios beside their targets, and time per image over batch, width and data]({PLOT.name})",
+        f"![Ratios beside their targets, and time per image over batch, width and data]({PLOT.name}#plot)",
     ]
     for key, (title, words) in SECTIONS.items():
         if key in results:
@@ -129,10 +130,19 @@ def targets(results: Results) -> str:
     """Lay the rows that have a target out as a Markdown table."""
     lines = ["| | | median (quartiles) | target | |", "| --- | --- | --- | --- | --- |"]
     for title, row in with_targets(results):
-        target = f">= {row.at_least:g}" if row.at_least is not None else f"<= {row.at_most:g}"
         verdict = "holds" if row.holds else "**missed**"
-        lines.append(f"| {title} | {row.what} | {cell(row, row.unit)} | {target} | {verdict} |")
+        lines.append(f"| {title} | {thousands(row.what)} | {cell(row, row.unit)} | {target(row)} | {verdict} |")
     return "\n".join(lines)
+
+
+def target(row: Row) -> str:
+    """Write a row's target, without a place to break the line."""
+    return f"≥\xa0{row.at_least:g}" if row.at_least is not None else f"≤\xa0{row.at_most:g}"
+
+
+def thousands(text: str) -> str:
+    """Write long numbers in a text with commas."""
+    return re.sub(r"\b\d{4,}\b", lambda found: f"{int(found[0]):,}", text)
 
 
 def with_targets(results: Results) -> list[tuple[str, Row]]:
@@ -144,9 +154,10 @@ def with_targets(results: Results) -> list[tuple[str, Row]]:
 def hardware_line(hardware: dict[str, Any]) -> str:
     """Say in one line what a section was measured on."""
     gpu = f", {hardware['gpu']}" if hardware["gpu"] else ""
+    threads = f"{hardware['threads']} thread{'s' * (hardware['threads'] != 1)}"
     return (
         f"{hardware['date']}: {hardware['cpu']} ({hardware['instructions']}), {hardware['cores']} cores, "
-        f"{hardware['threads']} threads{gpu}; matrix product {hardware['matrix_product_gflops']:.0f} GFLOP/s; "
+        f"{threads}{gpu}; matrix product {hardware['matrix_product_gflops']:.0f} GFLOP/s; "
         f"load average {hardware['load']}; torch {hardware['torch']}, Python {hardware['python']}."
     )
 
@@ -171,16 +182,15 @@ def tables(rows: list[Row], layout: str | None) -> list[str]:
 
 
 def table(cells: dict[str, dict[str, Row]]) -> str:
-    """Lay cells out as a Markdown table; a unit that all share stands above them."""
+    """Lay cells out as a Markdown table; a unit that several columns share stands above them."""
     columns = dict.fromkeys(column for line in cells.values() for column in line)
     units = {row.unit for line in cells.values() for row in line.values()}
-    shared = units.pop() if len(units) == 1 else None
+    shared = units.pop() if len(units) == 1 and len(columns) > 1 else None
     lines = [f"| {shared or ''} | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
     for name, line in cells.items():
-        texts = [
-            cell(line[column], "" if shared else line[column].unit) if column in line else "" for column in columns
-        ]
-        lines.append(f"| {name} | {' | '.join(texts)} |")
+        units = {column: "" if shared or column == row.unit else row.unit for column, row in line.items()}
+        texts = [cell(line[column], units[column]) if column in line else "" for column in columns]
+        lines.append(f"| {thousands(name)} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
@@ -197,9 +207,9 @@ def number(value: float) -> str:
 
 def plot(results: Results) -> None:
     """Draw ratios with their targets, and time per image over batch, width and data."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    parts = 2 if "growth" in results else 1
-    left, *right = figure.subplots(1, parts, squeeze=False)[0]
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    widths = [6, 5] if "growth" in results else [1]
+    left, *right = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     ratios = [row for _, row in with_targets(results) if row.unit == "x"]
     draw_ratios(left, [row for row in ratios if "time per image" not in row.what][::-1])
     for axes in right:
@@ -208,18 +218,17 @@ def plot(results: Results) -> None:
 
 
 def draw_ratios(axes: Axes, rows: list[Row]) -> None:
-    """Draw one bar per ratio with its quartiles and a mark at its target."""
+    """Draw one bar per ratio with its quartiles and a mark at its target, which the name says too."""
     spread = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
     places, values = range(len(rows)), [row.value for row in rows]  # not by name: a name may come twice
-    axes.barh(places, values, tick_label=[row.what for row in rows], xerr=spread, color="#9db8d6", ecolor="#333333")
+    names = [f"{thousands(row.what)}, {target(row)}" for row in rows]
+    axes.barh(places, values, tick_label=names, xerr=spread, color="#9db8d6", ecolor="#333333")
     for place, row in enumerate(rows):
-        target = row.at_least if row.at_least is not None else row.at_most
-        if target is not None:
-            mark = "$\\geq$" if row.at_least is not None else "$\\leq$"
-            axes.plot([target, target], [place - 0.45, place + 0.45], color="crimson", linewidth=2)
-            axes.annotate(f" {mark} {target:g}", (target, place), color="crimson", va="center", fontsize=8)
+        mark = row.at_least if row.at_least is not None else row.at_most
+        axes.plot([mark, mark], [place - 0.45, place + 0.45], color="crimson", linewidth=2)
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set(title="Ratios (red: target)", xscale="log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.tick_params(axis="y", labelsize=8)
 
 
@@ -237,8 +246,12 @@ def draw_growth(axes: Axes, rows: list[Row]) -> None:
     axes.set(
         title="mlp: time per image", xlabel="times the smallest", ylabel="microseconds", xscale="log", yscale="log"
     )
+    axes.set_yticks([50, 100, 200, 500])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
-    axes.legend()
+    axes.legend(loc="center right")
 
 
 def rows_of(section: dict[str, Any]) -> list[Row]:

@@ -76,12 +76,12 @@ def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
     rows = list(zip(["", *ORIGIN, *titles], *sides, strict=True))
     commands = [f"- {entry.name}: `{entry.command}`" for entry in entries if entry.command]
     how = (
-        f"Reference: the {protocol.reference} split; seed {protocol.seed}, {protocol.weights} weights, features "
-        f"{protocol.features_hash}."
+        f"Reference: the {protocol.reference} split; `seed={protocol.seed} weights={protocol.weights} "
+        f"features={protocol.features}`, whose hash is {protocol.features_hash}."
     )
     nearest = entries[0]
     end = CONCLUSION.format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))
-    title = f"## {protocol.data}, {protocol.features} features, {protocol.n:,} samples"
+    title = f"## {protocol.data}, {protocol.n:,} samples"
     return "\n".join([title, "", how, "", markdown_table(rows), "", end, "", *commands, ""])
 
 

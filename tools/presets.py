@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from baselines import main, read_all
 from cgan.errors import CganError
@@ -50,7 +51,7 @@ def run(folder: Path, page: Path) -> str:
     curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
     write_file(page.parent / PLOT, learning_curves(curves, records[0].real.values.get("fid")))
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    text = f"{before}{BEGIN}\n\n![Quality against time]({PLOT.as_posix()})\n\n{table}\n\n{END}{after}"
+    text = f"{before}{BEGIN}\n\n![Quality against time]({PLOT.as_posix()}#plot)\n\n{table}\n\n{END}{after}"
     write_file(page, text.encode())
     return text
 
@@ -85,7 +86,7 @@ def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: float | Non
         curves: The runs' curves by kind of run.
         real: The distance of real images: a dashed line.
     """
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     for place, (kind, runs) in enumerate(curves.items()):
         for position, run in enumerate(runs):
@@ -97,10 +98,11 @@ def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: float | Non
         left.axhline(real, color="black", linestyle="--", linewidth=1)
         left.text(0.01, real, "real images", transform=left.get_yaxis_transform(), va="bottom", fontsize=8)
     left.set(title="Fréchet distance", xlabel="minutes", yscale="log")
-    right.set(title="Images that are not read as the requested class, percent", xlabel="minutes", yscale="log")
+    right.set(title="Not read as the requested class, percent", xlabel="minutes", yscale="log")
     for axes in (left, right):
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(alpha=0.3, which="both")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=8)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure_png(figure)
 
 

@@ -16,7 +16,7 @@ from cgan.records.evaluation import EvaluationRecord
 from cgan.reporting.table import MAX_CLASSES, columns, shown
 from cgan.sampling.grids import drawable, font_of
 
-BARS_PER_LINE = 4
+BARS_PER_LINE = 3
 
 
 def overview(record: EvaluationRecord) -> bytes:
@@ -26,7 +26,7 @@ def overview(record: EvaluationRecord) -> bytes:
     lines = -(-len(bars) // BARS_PER_LINE)
     map_height = 1.0 + 0.35 * (len(record.entries) + 1)
     bar_height = 1.4 + 0.24 * (len(record.entries) + 1)
-    figure = Figure(figsize=(14, lines * bar_height + len(maps) * map_height), layout="constrained")
+    figure = Figure(figsize=(10.5, lines * bar_height + len(maps) * map_height), layout="constrained")
     spaces = figure.add_gridspec(lines + len(maps), 1, height_ratios=[bar_height] * lines + [map_height] * len(maps))
     for line in range(lines):
         panels = spaces[line].subgridspec(1, BARS_PER_LINE)
