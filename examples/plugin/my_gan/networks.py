@@ -24,7 +24,7 @@ class ShapeGenerator(Generator):
         width: int = 32,
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
-        rows, columns = -(-img_shape[1] // 4), -(-img_shape[2] // 4)  # rounded up; what is too much is cut at the end
+        rows, columns = -(-img_shape[1] // 4), -(-img_shape[2] // 4)  # rounded up, cropped at the end
         self.layers = nn.Sequential(
             nn.Linear(z_dim + embed_dim, 2 * width * rows * columns),
             nn.Unflatten(1, (2 * width, rows, columns)),

@@ -66,7 +66,7 @@ def search(arguments: list[str]) -> None:
       cgan search rates 30 'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'data.batch_size=range(32,129,32)'
       cgan search both 60 'loss=choice(bce,hinge)' 'penalty=choice(none,r1)' --workers 2
 
-    Every trial is a process of its own, so one that fails or is killed takes no other along. Unpromising trials are
+    Every trial is a process of its own, so one that fails or is killed stops no other. Unpromising trials are
     pruned by their Fréchet distance. The study lies in `logs/studies/NAME/study.db`: the same command goes on where it
     stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
     """
