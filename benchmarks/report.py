@@ -188,8 +188,11 @@ def table(cells: dict[str, dict[str, Row]]) -> str:
     shared = units.pop() if len(units) == 1 and len(columns) > 1 else None
     lines = [f"| {shared or ''} | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
     for name, line in cells.items():
-        units = {column: "" if shared or column == row.unit else row.unit for column, row in line.items()}
-        texts = [cell(line[column], units[column]) if column in line else "" for column in columns]
+        said = {shared, *columns}  # units that stand above
+        texts = [
+            cell(line[column], "" if line[column].unit in said else line[column].unit) if column in line else ""
+            for column in columns
+        ]
         lines.append(f"| {thousands(name)} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
@@ -225,7 +228,8 @@ def draw_ratios(axes: Axes, rows: list[Row]) -> None:
     axes.barh(places, values, tick_label=names, xerr=spread, color="#9db8d6", ecolor="#333333")
     for place, row in enumerate(rows):
         mark = row.at_least if row.at_least is not None else row.at_most
-        axes.plot([mark, mark], [place - 0.45, place + 0.45], color="crimson", linewidth=2)
+        if mark is not None:
+            axes.plot([mark, mark], [place - 0.45, place + 0.45], color="crimson", linewidth=2)
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set(title="Ratios (red: target)", xscale="log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

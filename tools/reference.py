@@ -25,8 +25,8 @@ FIXED = [f"data.source.{name}" for name in ("dataset", "img_shape", "class_names
 """What describes a known data set and is not meant to be changed."""
 METRICS = """# Metrics
 
-What does a number mean, and is it good? `metrics=` chooses what is computed; *name* is how records and curves name a value,
-which stands beside that of real images.
+What does a number mean, and is it good? `metrics=` chooses what is computed; *name* is what records and curves call a
+value, which stands beside that of real images.
 
 {meaning}
 *Written by `python tools/reference.py` from `src/cgan/metrics/values.yaml`, as tables, figures, the page, the API and
