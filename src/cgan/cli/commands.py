@@ -21,7 +21,7 @@ def app(arguments: list[str]) -> None:
       cgan app
       cgan app --server.port 9000
       cgan app --server.headless true          (open no browser)
-      cgan app --share                         (for phones and computers in the same network; training is locked)
+      cgan app --share                         (for others in the same network; training is locked)
     """
     if not _printed_help(app, arguments):
         from importlib.resources import files
@@ -49,7 +49,8 @@ def _shared(arguments: list[str]) -> list[str]:
 def serve(arguments: list[str]) -> None:
     """Serve the HTTP API: draw pictures by requests from other programs.
 
-    It listens on http://127.0.0.1:8000 and is documented at /docs. Options are those of `uvicorn`. Examples:
+    It listens on http://127.0.0.1:8000 and is documented at /docs. Options are those of `uvicorn`.
+    Examples:
       cgan serve
       cgan serve --port 9000
       cgan serve --host 0.0.0.0                (for other machines, too)
@@ -61,14 +62,16 @@ def serve(arguments: list[str]) -> None:
 def search(arguments: list[str]) -> None:
     """Search hyperparameters: many trainings, the unpromising ones stopped early, ranked in a table.
 
-    KEY=VALUE is that of `cgan train`; a range or a choice, in Hydra's own syntax for sweeps, is searched. Examples:
+    KEY=VALUE is that of `cgan train`; a range or a choice, in Hydra's own syntax for sweeps, is
+    searched. Examples:
       cgan search first 30 data=mnist5k trainer.max_epochs=10 'loss=choice(bce,hinge)'
-      cgan search rates 30 'optimizer.g.lr=tag(log, interval(1e-4, 1e-2))' 'data.batch_size=range(32,129,32)'
+      cgan search rates 30 'optimizer.lr=tag(log, interval(1e-4, 1e-2))' 'gan.d_steps=range(1,4)'
       cgan search both 60 'loss=choice(bce,hinge)' 'penalty=choice(none,r1)' --workers 2
 
-    Every trial is a process of its own, so one that fails or is killed stops no other. Unpromising trials are
-    pruned by their Fréchet distance. The study lies in `logs/studies/NAME/study.db`: the same command goes on where it
-    stopped, and given in several terminals, or on several machines with one file system, it works in parallel.
+    Every trial is a process of its own, so one that fails or is killed stops no other. Unpromising
+    trials are pruned by their Fréchet distance. The study lies in `logs/studies/NAME/study.db`: the
+    same command goes on where it stopped, and given in several terminals, or on several machines
+    with one file system, it works in parallel.
     """
     from cgan.cli.overrides import plain_words  # imports Hydra, which takes a moment
 
