@@ -49,8 +49,7 @@ def _shared(arguments: list[str]) -> list[str]:
 def serve(arguments: list[str]) -> None:
     """Serve the HTTP API: draw pictures by requests from other programs.
 
-    It listens on http://127.0.0.1:8000 and is documented at /docs. Options are those of `uvicorn`.
-    Examples:
+    It listens on http://127.0.0.1:8000; /docs explains it. Options are those of `uvicorn`. Examples:
       cgan serve
       cgan serve --port 9000
       cgan serve --host 0.0.0.0                (for other machines, too)
