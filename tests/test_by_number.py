@@ -50,6 +50,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  data.batch_size=8: 64 below 20,000 images, 128 from there on; at most half of them",
         "  optimizer.lr=0.00071: 0.002; less for batches below 64",
         "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size",
+        "  gan.matching_aware=0.1: wrong classes are negatives, too",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
         "  augment=diffaugment: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
     ]
@@ -65,24 +66,25 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
 @pytest.mark.parametrize(
     ("count", "values", "expected"),
     [
-        (60_000, 784, [10, 128, 2e-3, 0.3, 30_000]),
-        (2_062, 3 * 64 * 64, [194, 64, 2e-3, 1.2, 20_001]),
-        (19_999, 3 * 128 * 128, [21, 64, 2e-3, 2.4, 20_998]),
-        (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 20_000]),
-        (30, 784, [400, 8, 7.1e-4, 0.3, 600]),
-        (1, 784, [400, 1, 2.5e-4, 0.3, 20]),
+        (60_000, 784, [10, 128, 2e-3, 0.3, 0.1, 30_000]),
+        (2_062, 3 * 64 * 64, [194, 64, 2e-3, 1.2, 0.1, 20_001]),
+        (19_999, 3 * 128 * 128, [21, 64, 2e-3, 2.4, 0.1, 20_998]),
+        (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 0.1, 20_000]),
+        (30, 784, [400, 8, 7.1e-4, 0.3, 0.1, 600]),
+        (1, 784, [400, 1, 2.5e-4, 0.3, 0.1, 20]),
     ],
 )
 def test_start_values_follow_size_and_number(count, values, expected):
-    assert [start.value for start in starts(count, values)] == expected
+    assert [start.value for start in starts(count, values, 2)] == expected
+    assert starts(count, values, 1)[4].value == 0, "there is no wrong class"
 
 
 def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
     lines = choose_by_number(composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "budget=1h"))
     assert "max_epochs" not in lines
     assert "penalty.gamma=0.3" in lines
-    assert starts(16, 768, 1000)[-1].value == 50, "the average follows the typed length"
-    assert starts(5000, 768, batch=16)[2].value == 1e-3, "the learning rate follows the typed batch"
+    assert starts(16, 768, 2, 1000)[-1].value == 50, "the average follows the typed length"
+    assert starts(5000, 768, 2, batch=16)[2].value == 1e-3, "the learning rate follows the typed batch"
 
 
 def test_a_run_without_open_choices_is_left_as_it_is(composed):

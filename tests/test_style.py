@@ -347,3 +347,12 @@ def test_a_run_trains_resumes_and_keeps_the_means(composed, tmp_path):
     assert torch.equal(states[0][noise], states[0][f"ema.{noise}"])
     loaded = load_generator(tmp_path / "once" / "checkpoints" / "last.ckpt")
     assert torch.equal(loaded.mean_w, states[0]["ema.generator.mean_w"])
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((28, 28), 24), ((32, 32), 24), ((48, 40), 16), ((48, 64), 12), ((128, 128), 8), ((256, 64), 8)],
+)
+def test_without_a_width_larger_images_have_fewer_channels_at_full_resolution(size, expected):
+    generator = StyleGenerator(num_classes=2, img_shape=(3, *size), width=None)
+    assert generator.to_image[-1].weight.shape[1] == expected

@@ -127,7 +127,8 @@ class StyleGenerator(StyleBased):
         z_dim: Length of a latent, which is brought to unit variance.
         embed_dim: Length of a label embedding.
         w_dim: Length W of a style.
-        width: Channels at full resolution, doubled with every halving of the side ...
+        width: Channels at full resolution, doubled with every halving of the side ...; None: 24 up to 32x32, half as
+            many for each doubling of the larger side, 8 at least.
         max_width: ... up to this many.
         dense: Whether convolutions are dense ones, for GPUs; else 1x1 and depthwise ones.
         mixing: Share of the images in training that mix two latents.
@@ -146,7 +147,7 @@ class StyleGenerator(StyleBased):
         z_dim: int = 64,
         embed_dim: int = 8,
         w_dim: int = 64,
-        width: int = 16,
+        width: int | None = 16,
         max_width: int = 128,
         dense: bool = False,
         mixing: float = 0.5,
@@ -167,6 +168,8 @@ class StyleGenerator(StyleBased):
             nn.init.kaiming_normal_(linear.weight, a=0.2)
             nn.init.zeros_(linear.bias)
         self.mapping = nn.Sequential(linears[0], nn.LeakyReLU(0.2), linears[1], nn.LeakyReLU(0.2))
+        if width is None:
+            width = max(8, 24 * 32 // max(32, *img_shape[1:]) // 4 * 4)
         channels = [min(width << level, max_width) for level in reversed(range(len(sizes)))]
         convolution = DenseConv if dense else SeparableConv
         self.constant = nn.Parameter(torch.randn(1, channels[0], *sizes[0]))

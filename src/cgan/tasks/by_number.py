@@ -12,6 +12,8 @@ IMAGES = 400_000
 """Images of a run: what small networks need to draw recognisable things."""
 EPOCHS = (10, 400)
 """The least and the most."""
+MATCHING = 0.1
+"""The weight with which CIFAR-10 showed its classes best."""
 GRIDS = 40
 """Sample grids of a run."""
 FEW = 20_000
@@ -33,7 +35,7 @@ def choose_by_number(cfg: DictConfig) -> str | None:
         Lines that say what was chosen and why; None where nothing was left open.
     """
     limited = cfg.augment is not None and "below" in cfg.augment
-    open_keys = {start.key for start in starts(1, 1) if OmegaConf.select(cfg, start.key) == AUTO}
+    open_keys = {start.key for start in starts(1, 1, 1) if OmegaConf.select(cfg, start.key) == AUTO}
     if not open_keys and not limited:
         return None
     source = build_source(cfg.data)
@@ -41,7 +43,7 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     count = len(source.load("train").labels)
     values = math.prod(source.spec.img_shape)
     typed = [value if isinstance(value, int) else None for value in (cfg.max_images, cfg.data.batch_size)]
-    chosen = [start for start in starts(count, values, *typed) if start.key in open_keys]
+    chosen = [start for start in starts(count, values, source.spec.num_classes, *typed) if start.key in open_keys]
     with open_dict(cfg):
         for start in chosen:
             OmegaConf.update(cfg, start.key, start.value)
@@ -61,12 +63,13 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     return "\n".join([f"Chosen for {count:,} training images of {shape}; what is typed counts instead:", *lines])
 
 
-def starts(count: int, values: int, images: int | None = None, batch: int | None = None) -> list[Start]:
+def starts(count: int, values: int, classes: int, images: int | None = None, batch: int | None = None) -> list[Start]:
     """Return the start values for data; docs/your-own-pictures.md says what they were seen to do.
 
     Args:
         count: Number of training images.
         values: Numbers per image, C * H * W.
+        classes: Number of classes.
         images: The length of the run, if it is typed; None: that of these epochs.
         batch: Images of a batch, if they are typed.
     """
@@ -74,11 +77,13 @@ def starts(count: int, values: int, images: int | None = None, batch: int | None
     images = images or epochs * count
     largest = 64 if count < FEW else 128
     batch = batch or min(largest, 2 ** max(int(math.log2(count)) - 1, 0))
+    matching = (MATCHING, "wrong classes are negatives, too") if classes > 1 else (0.0, "there is one class")
     return [
         Start("trainer.max_epochs", epochs, f"{images:,} images in all"),
         Start("data.batch_size", batch, "64 below 20,000 images, 128 from there on; at most half of them"),
         Start("optimizer.lr", _rounded(2e-3 * min(1.0, batch / 64) ** 0.5), "0.002; less for batches below 64"),
         Start("penalty.gamma", _rounded(0.3 * (values / 784) ** 0.5), "0.3 at 1x28x28, more with the root of the size"),
+        Start("gan.matching_aware", *matching),
         Start("gan.ema_half_life_images", images // 20, f"a twentieth of {images:,} images"),
     ]
 
