@@ -9,7 +9,8 @@ from cgan.data.unlabelled import build_source
 
 AUTO = "auto"
 IMAGES = 400_000
-"""Images of a run: what small networks need to draw recognisable things."""
+"""Images of a run: what small networks need to draw recognisable things. Larger images than 3x32x32 cost more time
+each, and are seen half as often with each doubling of the side."""
 EPOCHS = (10, 400)
 """The least and the most."""
 MATCHING = 0.1
@@ -73,7 +74,7 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         images: The length of the run, if it is typed; None: that of these epochs.
         batch: Images of a batch, if they are typed.
     """
-    epochs = min(max(math.ceil(IMAGES / count), EPOCHS[0]), EPOCHS[1])
+    epochs = min(max(math.ceil(IMAGES / max(1, values / 3072) ** 0.5 / count), EPOCHS[0]), EPOCHS[1])
     images = images or epochs * count
     largest = 64 if count < FEW else 128
     batch = batch or min(largest, 2 ** max(int(math.log2(count)) - 1, 0))
