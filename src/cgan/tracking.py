@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import re
 import threading
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
@@ -112,12 +113,20 @@ def _trackers(loggers: Iterable[object]) -> list[Tracker]:
     return [logger for logger in loggers if isinstance(logger, Tracker)]
 
 
+SIDES = {"real": r"^real/|_real$", "discriminator": r"[/_]d$", "generator": r"[/_]g$"}
+"""Whose a value is, by its tag: a line of its own colour in TensorBoard, which has one for each folder."""
+
+
 class TensorBoard(Tracker, TensorBoardLogger):
-    """TensorBoard, with a page of custom charts to which each callback adds its own."""
+    """TensorBoard, with a page of custom charts to which each callback adds its own.
+
+    Real images, discriminator and generator have a folder each within the run's, and so a colour each.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._charts: dict[str, dict[str, list[Any]]] = {}
+        self._sides: dict[str, Any] = {}
 
     def resume(self, images_seen: int, run_id: str | None) -> None:
         """Hide what an interrupted run logged after the checkpoint that it resumes from."""
@@ -127,7 +136,23 @@ class TensorBoard(Tracker, TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add values; Lightning's own method takes a full disk for a value that it cannot log."""
         for name, value in metrics.items():
-            self.experiment.add_scalar(name, value, step)
+            self._writer(name).add_scalar(name, value, step)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what is left, and close the files."""
+        for writer in self._sides.values():
+            writer.close()
+        super().finalize(status)
+
+    def _writer(self, tag: str) -> Any:
+        """Return the SummaryWriter of the side that a tag belongs to, or that of the run."""
+        side = next((side for side, pattern in SIDES.items() if re.search(pattern, tag)), None)
+        if side is None:
+            return self.experiment
+        if side not in self._sides:
+            self._sides[side] = type(self.experiment)(Path(self.log_dir) / side, **self._kwargs)
+        return self._sides[side]
 
     def track_charts(self, category: str, charts: Mapping[str, list[str]]) -> None:
         """Add to the custom scalars: TensorBoard keeps the last page written, so all charts go."""

@@ -49,9 +49,7 @@ class Statistics(pl.Callback):
         self.every_n_images = every_n_images
         self._since_last: list[dict[str, Tensor | float]] = []
         self._last_logged = 0
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        log_charts(pl_module, "Training", {title: list(lines) for title, lines in PANELS.items()})
+        self._laid_out = False
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -74,6 +72,11 @@ class Statistics(pl.Callback):
         }
         for side, optimizer in zip("dg", trainer.optimizers, strict=True):
             values[f"training/learning_rate_{side}"] = optimizer.param_groups[0]["lr"]
+        if not self._laid_out:  # charts of what this run has
+            log_charts(
+                module, "Training", {title: list(lines) for title, lines in PANELS.items() if lines.keys() & values}
+            )
+            self._laid_out = True
         log_values(module, values)
         self._since_last, self._last_logged = [], gan(module).images_seen
 
