@@ -28,7 +28,7 @@ from cgan.records.run import RunRecord, is_locked, new_folder, read_run
 
 State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
 LOCK, STOP, OUTPUT = "page.lock", "page.stop", "page.log"
-MAX_EPOCHS = 1000
+MAX_EPOCHS, MAX_MINUTES = 1000, 10_000
 EPOCHS, BUDGET = "trainer.max_epochs", "budget"
 
 

@@ -11,7 +11,7 @@ from cgan.commands import command
 from cgan.errors import CganError
 from cgan.metrics.values import short
 from cgan.serving.share import locked
-from cgan.serving.training import MAX_EPOCHS, Trainings, Watched
+from cgan.serving.training import MAX_EPOCHS, MAX_MINUTES, Trainings, Watched
 from cgan.serving.ui.parts import MODEL, fragment, trainings
 
 TITLES = {
@@ -73,7 +73,7 @@ def _choose(here: Trainings) -> list[str]:
     with left:
         experiment = _choice(here, "experiment", "Preset", "quickstart")
         epochs = st.number_input("Epochs", 1, MAX_EPOCHS, None, 1, key="train.epochs", placeholder=PRESET)
-        minutes = st.number_input("or minutes", 1, None, None, 1, key="train.minutes", placeholder=PRESET)
+        minutes = st.number_input("or minutes", 1, MAX_MINUTES, None, 1, key="train.minutes", placeholder=PRESET)
     with right:
         data = _choice(here, "data", "Data", PRESET)
         needs = here.choices("data")[data].needs if data else []
