@@ -136,6 +136,7 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
         [
             "loss=relativistic",
             "penalty=r1r2",
+            "penalty.share=0.4",
             "augment=translate",
             "gan.matching_aware=0.3",
         ],

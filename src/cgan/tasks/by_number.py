@@ -84,11 +84,7 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         Start("data.batch_size", batch, "64 below 20,000 images, 128 from there on; at most half of them"),
         Start("optimizer.lr", _rounded(2e-3 * min(1.0, batch / 64) ** 0.5), "0.002; less for batches below 64"),
         Start("penalty.gamma", _rounded(0.3 * (values / 784) ** 0.5), "0.3 at 1x28x28, more with the root of the size"),
-        Start(
-            "gan.matching_aware",
-            matching,
-            "0.1 from 20,000 images of several classes on",
-        ),
+        Start("gan.matching_aware", matching, "0.1 from 20,000 images of several classes on"),
         Start("gan.ema_half_life_images", images // 20, f"a twentieth of {images:,} images"),
     ]
 
