@@ -34,7 +34,7 @@ def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Complete
         ("train.py", ["batch_size=3"], ["batch_size", "did you mean data.batch_size?"]),
         ("train.py", ["+unknown=1"], ["+unknown: nothing reads"]),
         ("train.py", ["+gan.foo=1"], ["+gan.foo: nothing reads"]),
-        ("train.py", ["++data.siurce=1", "++seed=2"], ["+data.siurce: nothing reads", "did you mean data.source?"]),
+        ("train.py", ["++data.siurce=1", "++seed=2"], ["+data.siurce: nothing reads", "did you mean data.source."]),
         ("train.py", ["data=mnist5k", "+trainer.foo=1"], ["Trainer takes no argument 'foo'"]),
         ("train.py", ["data=mnist5k", "+data.source.foo=1"], ["data.source: Mnist5k takes no argument 'foo'"]),
         ("train.py", ["data=mnist5k", "+optimizer.d.foo=1"], ["Adam takes no argument 'foo'"]),

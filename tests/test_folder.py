@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import stat
 import unicodedata
 import zipfile
@@ -239,6 +240,80 @@ def test_what_is_not_clear_is_refused_with_what_was_found(tmp_path, files, messa
     with pytest.raises(CganError, match=message) as caught:
         FolderSource(str(tree(tmp_path / "x", files)))
     assert str(tmp_path / "x") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "changed", "found"),
+    [
+        ({"a.png": 1, "cat/b.png": 2, "dog/c.png": 3}, {}, {"a.png": "cat/a.png"}, {"cat": [1, 2], "dog": [3]}),
+        ({"a.png": 1, "b.png": 1, "cat/c.png": 2}, {}, {"": "labels.csv"}, {"cat": [2], "dog": [1, 1]}),
+        ({**SPLIT, "test/wasp/a.png": 9}, {}, {"test/wasp/a.png": "train/wasp/a.png"}, None),
+        ({**SPLIT, "test/wasp/a.png": 9}, {}, {"test/wasp/a.png": ""}, {"ant": [1, 3], "bee": [2, 4]}),
+        ({"ant/a.png": 1, "bee/a.png": 2}, {}, {"": "ant/b.png"}, {"ant": [1, 9], "bee": [2]}),
+        (
+            {**TWO, "x" * 101 + "/a.png": 5},
+            {},
+            {"x" * 101 + "/a.png": "x/a.png"},
+            {"ant": [1, 2], "bee": [3, 4], "x": [5]},
+        ),
+        ({**SPLIT, "train/wasp/a.png": b""}, {"skip_unreadable": True}, {"train/wasp/a.png": ""}, None),
+        ({**TWO, "ant/bad.png": b""}, {}, {"ant/bad.png": ""}, {"ant": [1, 2], "bee": [3, 4]}),
+    ],
+    ids=[
+        "moved",
+        "table",
+        "into train",
+        "removed",
+        "two of a class",
+        "renamed",
+        "without its class",
+        "bad one removed",
+    ],
+)
+def test_what_is_not_clear_is_read_when_it_is_changed_as_the_error_says(tmp_path, files, options, changed, found):
+    """Pictures are moved, or removed where they go nowhere; what is new comes from nowhere."""
+    root = tree(tmp_path / "x", files)
+    new = {"labels.csv": b"file,class\na.png,dog\nb.png,dog\ncat/c.png,cat\n", "ant/b.png": 9}
+    with pytest.raises(CganError, match=r"; (move|give|rename|mend).*") as caught:
+        FolderSource(str(root), **options).prepare()
+    for source, target in changed.items():
+        if not source:
+            assert {"labels.csv": "add a labels.csv", "ant/b.png": "two or more"}[target] in str(caught.value)
+            tree(root, {target: new[target]})
+        elif target:
+            assert re.search("move|rename", str(caught.value))
+            (root / target).parent.mkdir(exist_ok=True)
+            (root / source).rename(root / target)
+        else:
+            assert "remove it" in str(caught.value)
+            shutil.rmtree((root / source).parent) if "wasp" in source else (root / source).unlink()
+    for emptied in [folder for folder in root.iterdir() if folder.is_dir() and not any(folder.iterdir())]:
+        emptied.rmdir()
+    assert found is None or classes(FolderSource(str(root), **options)) == found
+    FolderSource(str(root), **options).prepare()
+
+
+def test_what_is_named_in_its_place_is_read(tmp_path):
+    def refused(root: Path, **options: Any) -> str:
+        with pytest.raises(CganError) as caught:
+            FolderSource(str(root), **options).prepare()
+        return str(caught.value)
+
+    root = tree(tmp_path / "x", {"test/ant/a.png": 1, "test/ant/b.png": 2, "val/ant/c.png": 3})
+    folders = re.findall(r"found (\w+), (\w+) and no train/; name one of these", refused(root))[0]
+    assert classes(FolderSource(str(root / folders[0]))) == {"ant": [1, 2]}
+    bad = tree(tmp_path / "bad", {**TWO, "ant/bad.png": b""})
+    key, value = re.findall(r"without it: data\.(\w+)=(\w+)", refused(bad))[0]
+    assert classes(FolderSource(str(bad), **{key: json.loads(value)})) == {"ant": [1, 2], "bee": [3, 4]}
+    masks = tree(tmp_path / "masks", dict.fromkeys(TWO, 1))
+    factor = int(re.findall(r"multiply them by (\d+)", refused(masks))[0])
+    assert classes(FolderSource(str(tree(masks, dict.fromkeys(TWO, factor))))) == {"ant": [255] * 2, "bee": [255] * 2}
+    assert "expected a folder outside of" in refused(bad, cache=str(bad / "cache"))
+    archive = tmp_path / "x.tar"
+    shutil.make_archive(str(tmp_path / "x"), "tar", tree(tmp_path / "packed", TWO))
+    assert "unpack other archives first" in refused(archive)
+    shutil.unpack_archive(archive, tmp_path / "unpacked")
+    assert classes(FolderSource(str(tmp_path / "unpacked"))) == {"ant": [1, 2], "bee": [3, 4]}
 
 
 def test_folders_without_pictures_and_pictures_outside_the_splits_are_said(tmp_path):

@@ -284,7 +284,7 @@ def test_an_untrusted_run_folder_brings_no_code(override: str, good: Path, tmp_p
     with pytest.raises(CganError, match="could run code"):
         resumed_arguments([f"ckpt={folder}"])
     stored.write_text("!!python/object/apply:os.system ['true']")
-    with pytest.raises(CganError, match="no valid YAML"):
+    with pytest.raises(CganError, match="expected a list of overrides; delete it"):
         resumed_arguments([f"ckpt={folder}"])
 
 

@@ -5,9 +5,12 @@ import gzip
 import hashlib
 import io
 import pickle
+import re
 import shutil
 import socket
 import struct
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +199,47 @@ def test_an_error_names_the_place_of_files_put_there_by_hand(source, name, place
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["mnist", "fashion_mnist", "kmnist", "qmnist", "emnist_letters", "emnist_balanced", "emnist_digits"]
+)
+def test_files_put_where_the_error_says_are_read(source, name):
+    known = source(name)
+    with pytest.raises(CganError) as caught:
+        known.load("train")
+    folder, file = re.findall(r"under (\S+): .* there \((\S+) and its three companions\)", str(caught.value))[0]
+    labels = np.arange(1, 4, dtype="u1") if name != "qmnist" else np.full((3, 8), 2, dtype=">i4")
+    for part in ("train", "t10k" if "t10k" in known.stems[1] else "test"):
+        images = Path(folder) / part.join(file.rsplit("train", 1))
+        write(images, gzip.compress(idx(pixels(3, 28, 28))))
+        stem = images.name.removesuffix("images-idx3-ubyte.gz")
+        write(images.with_name(f"{stem}{known.labels}.gz"), gzip.compress(idx(labels, 0x0C if name == "qmnist" else 8)))
+    known.prepare()
+    assert len(known.load("train").labels) == len(known.load("test").labels) == 3
+    with pytest.raises(CganError) as caught:
+        source("cifar10").load("train")
+    instead = re.findall(r"download with (data=\w+)", str(caught.value))
+    assert instead == ["data=mnist5k"]
+
+
+def test_files_of_usps_and_svhn_put_where_the_error_says_are_read(source, monkeypatch):
+    from scipy.io import savemat
+
+    def places(name: str) -> list[Path]:
+        with pytest.raises(CganError) as caught:
+            source(name).load("train")
+        folder, *files = re.findall(r"under (\S+): .* there \((\S+) and (\S+)\)", str(caught.value))[0]
+        return [Path(folder) / file for file in files]
+
+    for place in places("usps"):
+        write(place, bz2.compress(("8 " + " ".join(f"{k}:0.5" for k in range(1, 257)) + "\n").encode()))
+    assert source("usps").load("train").labels.tolist() == source("usps").load("test").labels.tolist() == [7]
+    for split, place in zip(SPLITS, places("svhn"), strict=True):
+        savemat(place, {"X": pixels(32, 32, 3, 2), "y": np.array([[1], [10]], dtype="u1")})
+        checksum = hashlib.md5(place.read_bytes()).hexdigest()
+        monkeypatch.setitem(torchvision.datasets.SVHN.split_list, split, ["", place.name, checksum])
+        assert source("svhn").load(split).labels.tolist() == [1, 0]
+
+
 def test_a_damaged_file_is_named(source, tmp_path):
     write(tmp_path / "MNIST/raw/train-images-idx3-ubyte", idx(pixels(5, 28, 28))[:-1])
     with pytest.raises(
@@ -208,6 +252,12 @@ def test_a_damaged_file_is_named(source, tmp_path):
 def test_a_place_that_is_no_text_is_named(composed, typed):
     with pytest.raises(CganError, match=r"data\.\w+=.*: expected a path or a name"):
         build_source(composed("train", *typed.split()).data)
+
+
+def png(level: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("1", (105, 105), level).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def jpeg(level: int) -> bytes:
@@ -253,9 +303,24 @@ def test_classes_of_celeba_are_combinations_of_attributes(source):
     assert source("celeba", attributes="Male", cache="none").spec.class_names == ("not_Male", "Male")
 
 
-def test_missing_files_of_celeba_are_named(source):
-    with pytest.raises(CganError, match=r"no .*img_align_celeba.zip. Place CelebA's"):
+def test_faces_put_where_the_error_says_are_read(source, tmp_path):
+    with pytest.raises(CganError, match=r"no .*img_align_celeba.zip. Place CelebA's") as caught:
         source("celeba")
+    place, *names = re.findall(r"no (\S+)\. Place CelebA's (\S+), (\S+) and (\S+) there", str(caught.value))[0]
+    folder = Path(place).parent
+    with zipfile.ZipFile(folder / names[0], "w") as archive:
+        for number in range(3):
+            archive.writestr(f"img_align_celeba/{number}.jpg", jpeg(100))
+    (folder / names[1]).write_text("3\nSmiling Male\n0.jpg 1 -1\n1.jpg -1 1\n2.jpg -1 1\n")
+    (folder / names[2]).write_text("0.jpg 0\n1.jpg 0\n2.jpg 2\n")
+    with pytest.raises(CganError, match=r"=\[Smiling,Male\]: no face to train on is Smiling\+Male; leave one out"):
+        source("celeba", cache="none")
+    faces = source("celeba", attributes=["Smiling"], size=16, cache="none")
+    assert (faces.load("train").labels.tolist(), faces.load("test").labels.tolist()) == ([0, 1], [0])
+    with pytest.raises(CganError) as caught:
+        source("celeba", attributes=["Smilling"], cache="none")
+    for known in str(caught.value).partition("none of ")[2].split(", "):
+        assert source("celeba", attributes=[known], cache="none").spec.class_names == (f"not_{known}", known)
 
 
 def test_omniglot_by_alphabet_and_by_character(source, tmp_path):
@@ -272,6 +337,19 @@ def test_omniglot_by_alphabet_and_by_character(source, tmp_path):
     assert characters.load("test").labels.bincount().tolist() == [2, 2, 2]
     assert alphabets.load("train").images.shape == (54, 1, 28, 28)
     assert alphabets.load("train").images.unique().tolist() == [0, 255]
+
+
+def test_characters_put_where_the_error_says_are_read(source, closed_address, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, closed_address)
+    for _ in range(2):  # it names one part after the other
+        with pytest.raises(CganError, match=r"^Omniglot: no .*, and no download \(.*\)\. Place images_") as caught:
+            source("omniglot")
+        part = Path(re.findall(r"no (\S+), and", str(caught.value))[0])
+        assert f"{part.name}.zip" in str(caught.value)
+        for drawer in range(2):
+            write(part / part.name[7:] / "character01" / f"{drawer}.png", png(drawer))
+    assert source("omniglot", cache="none").spec.class_names == ("background", "evaluation")
 
 
 @pytest.fixture
@@ -299,8 +377,12 @@ def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
     assert train.images[:, 0, 0, 0].tolist() == [10, 10, 20, 0]
     assert test.labels.tolist() == [0, 2]
     assert "1 rows without a label" in insects.report[2]
-    with pytest.raises(CganError, match=r"data.label=sort: .* has the columns picture, kind"):
+    with pytest.raises(
+        CganError, match=r"data.label=sort: .* has the columns picture, kind; name one of them"
+    ) as caught:
         build(cfg, label="sort")
+    *_, column = re.findall(r"columns (\w+), (\w+);", str(caught.value))[0]
+    assert build(cfg, label=column).load("train").labels.tolist() == [0, 0, 1, 2]
 
 
 @pytest.fixture
@@ -317,13 +399,6 @@ def no_network(closed_address, monkeypatch):
     pytest.importorskip("datasets")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", closed_address)
     monkeypatch.setattr("datasets.config.HF_ENDPOINT", closed_address)
-
-
-def test_omniglot_out_of_reach_is_one_clear_line(source, closed_address, monkeypatch):
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, closed_address)
-    with pytest.raises(CganError, match=r"^Omniglot: no .*images_background, and no download \(.*\)\. Place images_"):
-        source("omniglot")
 
 
 @pytest.mark.usefixtures("no_network")

@@ -1,6 +1,7 @@
 """Stop a run that cannot recover, or step over the steps that would spoil it."""
 
 import logging
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -12,7 +13,6 @@ from cgan.errors import CganError, check_choice
 
 log = logging.getLogger(__name__)
 LONGEST_ROW = 100
-ADVICE = "lower optimizer.lr or raise the penalty's gamma, and go on with ckpt=last"
 
 
 class Guard(pl.Callback):
@@ -48,7 +48,7 @@ class Guard(pl.Callback):
         )
         if self._in_a_row[side] == LONGEST_ROW:
             raise CganError(
-                f"training diverged: no finite gradient of {side} in {LONGEST_ROW} updates in a row; {ADVICE}"
+                f"training diverged: no finite gradient of {side} in {LONGEST_ROW} updates in a row; {_advice(trainer)}"
             )
 
     def on_train_batch_end(
@@ -60,7 +60,7 @@ class Guard(pl.Callback):
         bad = [f"{name}={float(value)}" for name, value in outputs.items() if not value.isfinite()]
         first = gan(pl_module).steps - len(batch[1]) + 1
         where = f"step {first}" if first == gan(pl_module).steps else f"steps {first} to {gan(pl_module).steps}"
-        raise CganError(f"training diverged in {where}: {', '.join(bad)}. Earlier checkpoints are untouched; {ADVICE}")
+        raise CganError(f"training diverged in {where}: {', '.join(bad)}; {_advice(trainer)}")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -68,4 +68,14 @@ class Guard(pl.Callback):
         """Refuse to write weights that are not finite; the checkpoint before stays."""
         bad = [name for name, weight in checkpoint["state_dict"].items() if not weight.isfinite().all()]
         if bad:
-            raise CganError(f"training diverged: {bad[0]} holds NaN or infinity, nothing was written; {ADVICE}")
+            raise CganError(
+                f"training diverged: {bad[0]} holds NaN or infinity, nothing was written; {_advice(trainer)}"
+            )
+
+
+def _advice(trainer: pl.Trainer) -> str:
+    """Say what may help, and from where: a checkpoint of this run, if it has one, is from before it diverged."""
+    folder = Path(trainer.default_root_dir)
+    has_checkpoint = any((folder / "checkpoints").glob("*.ckpt"))
+    from_where = f"go on with ckpt={folder}, whose checkpoints are sound" if has_checkpoint else "start again"
+    return f"lower optimizer.lr, or raise penalty.gamma where there is a penalty, and {from_where}"

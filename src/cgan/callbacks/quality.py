@@ -69,6 +69,9 @@ class Quality(pl.Callback):
         seed: int,
         max_share: float = 0.1,
     ) -> None:
+        if not isinstance(metrics, Mapping):
+            raise CganError(f"quality.metrics={metrics}: metrics are chosen by metrics=[...]")
+        check_whole("quality.n", n, 2)
         check_whole("quality.every_n_epochs", every_n_epochs, 1)
         if not 0 < max_share <= 1:
             raise CganError(f"quality.max_share={max_share}: expected a share above 0; 1 sets no limit")
@@ -86,6 +89,11 @@ class Quality(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
+        if (held_out := len(data.test.labels)) < 2:
+            raise CganError(
+                f"quality is measured on 2 or more held-out images, found {held_out}; give more images, or a larger "
+                "data.test_share, or go on with quality=none"
+            )
         self.extractor = self.extractor.fitted(data.spec, data.train, data.test, pl_module.device)
         reference, test = self._real_features(trainer, data.train), self._real_features(trainer, data.test)
         self.suite = Suite(self.extractor, self.metrics, RealImages(reference, test, min(self.n, len(test.labels))))

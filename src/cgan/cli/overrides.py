@@ -3,8 +3,10 @@
 import os
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cgan.cli.errors import error_message
+from cgan.cli.help import keys
 from cgan.config import CONF, initialized, quoted, search_path
 from cgan.errors import CganError, did_you_mean
 from cgan.tasks.resume import evaluated_arguments, resumed_arguments
@@ -108,8 +111,7 @@ def check_additions(cfg: DictConfig) -> None:
             raise CganError(f"{override.input_line}: an option of a group is typed {group}={override.value()}")
         read = key in hydra.runtime.choices or f"${{{key}}}" in text or _has_target(cfg, key)
         if not read and (override.is_add() or (override.is_force_add() and key not in _keys_without_forced())):
-            known = [name for name in all_keys(cfg) if name != key]
-            raise CganError(f"+{key}: nothing reads this key{did_you_mean(key, known)}")
+            raise _unknown(key, f"+{key}: nothing reads this key", cfg, hydra.runtime.choices)
 
 
 def _keys_without_forced() -> list[str]:
@@ -151,21 +153,39 @@ def _misspelt_key(name: str, typed: Namespace) -> CganError | None:
     parsed = OverridesParser.create().parse_overrides(typed.overrides)
     extra = search_path([Path(typed.config_dir)] if typed.config_dir else [])
     with initialized(name) as hydra:
-        loader = hydra.config_loader()
-        groups = [group for group in loader.list_groups("") if group != "hydra"]
-        groups += [f"{group}/{inner}" for group in groups for inner in loader.list_groups(group)]
-        options = [
-            entry.input_line or "" for entry in parsed if entry.key_or_group in groups and not entry.is_sweep_override()
-        ]
-        cfg = loader.load_configuration(typed.config_name or name, [*options, *extra], RunMode.RUN)
-    known = [*all_keys(cfg), *groups]
+        load = partial(hydra.config_loader().load_configuration, typed.config_name or name, run_mode=RunMode.RUN)
+        cfg = load(overrides=extra)
+        groups = cfg.hydra.runtime.choices
+        options = [one.input_line or "" for one in parsed if one.key_or_group in groups and not one.is_sweep_override()]
+        cfg = load(overrides=[*options, *extra]) if options else cfg
+    choices = cfg.hydra.runtime.choices
+    known = [*all_keys(cfg), *choices]
     for entry in parsed:
         key = entry.key_or_group
         if not entry.is_add() and key not in known and not key.startswith("hydra"):
-            same_end = [other for other in known if other.rpartition(".")[2] == key.rpartition(".")[2]]
-            hint = f"; did you mean {same_end[0]}?" if same_end else did_you_mean(key, known)
-            return CganError(f"{key}: there is no such key{hint or '; --help lists them'}")
+            return _unknown(key, f"{key}: there is no such key", cfg, choices)
     return None
+
+
+def _unknown(key: str, said: str, cfg: DictConfig, choices: Mapping[str, str | None]) -> CganError:
+    """Return the error that names what may be meant: another option of the key's group, or the most similar key.
+
+    The keys that are named have a value, first one of the same last part: ``data.batch_size`` by ``batch_size``.
+    """
+    for group, chosen in choices.items():
+        prefix = f"{group.replace('/', '.')}."
+        files = sorted((CONF / group).glob("*.yaml")) if key.startswith(prefix) else []
+        if options := [f"{group}={file.stem}" for file in files if key in {one.name for one in keys(file, prefix)}]:
+            return CganError(f"{key}: {group}={chosen} has no such key; these have it: {', '.join(options)}")
+    values = [name for name in all_keys(cfg) if name != key and not OmegaConf.is_dict(_selected(cfg, name))]
+    same_end = [name for name in values if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    others = values if "." in key else [*values, *choices]
+    hint = f"; did you mean {same_end[0]}?" if same_end else did_you_mean(key, others)
+    return CganError(f"{said}{hint or '; --help lists them'}")
+
+
+def _selected(cfg: DictConfig, name: str) -> Any:
+    return OmegaConf.select(cfg, name, throw_on_resolution_failure=False)
 
 
 def all_keys(cfg: DictConfig, prefix: str = "") -> list[str]:

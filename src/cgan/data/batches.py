@@ -163,11 +163,16 @@ class Batches:
         order, stored = self._order(), {key: state.get(key) for key in self._order()}
         served = state.get("images_served", -1)
         if served and stored != order:
+            words = {
+                "images": "the same {} images",
+                "images_per_chunk": "data.batch_size x data.steps_per_batch x devices = {}",
+                "seed": "seed={}",
+                "balanced": f"data.balance={str(bool(stored['balanced'])).lower()}",
+            }
+            different = [words[key].format(value) for key, value in stored.items() if value != order[key]]
             raise CganError(
-                f"this checkpoint was written within an epoch, after {served} images; go on with the same "
-                f"{stored['images']} images, seed={stored['seed']} and data.batch_size x data.steps_per_batch x "
-                f"devices = {stored['images_per_chunk']} (found {order['images_per_chunk']}), or from one of an "
-                "epoch's end, such as best.ckpt"
+                f"this checkpoint was written within an epoch, after {served} images; go on with "
+                f"{' and '.join(different)}, or from one of an epoch's end, such as best.ckpt"
             )
         self._resume_from = served // order["images_per_chunk"] % len(self)
 

@@ -67,6 +67,10 @@ class CelebaSource(DecodedSource):
             )
         left_out = Counter({"pictures of the validation split": len(splits.pop("val"))})
         names = combine_names(*[(f"not_{attribute}", attribute) for attribute in self.attributes])
+        if self.attributes and (without := sorted(set(names) - set(splits["train"].values()))):
+            raise CganError(
+                f"data.attributes=[{','.join(self.attributes)}]: no face to train on is {without[0]}; leave one out"
+            )
         names, factors = names if self.attributes else (_ANY,), (2,) * len(self.attributes)
         return Found(splits, left_out, names, factors, "the official split")
 

@@ -122,7 +122,7 @@ class Decoder:
                 brightest = max(brightest, int(chunk.max()))
                 yield chunk
         if brightest == 1:
-            raise CganError(f"{self.tree.shown}: expected pixels in 0..255, found only 0 and 1")
+            raise CganError(f"{self.tree.shown}: expected pixels in 0..255, found only 0 and 1; multiply them by 255")
 
     def about(self) -> dict[str, Any]:
         """Describe the data set: its shape and classes and, after the last chunk, what was read.
@@ -135,7 +135,10 @@ class Decoder:
         labels = [label for _, label in train + test]
         train_labels = np.array(labels[: len(train)], dtype=np.int64)
         if not (counts := np.bincount(train_labels, minlength=len(names))).all():
-            raise CganError(f"{self.tree.shown}: class {names[counts.argmin()]!r} has no picture that can be read")
+            bare = names[counts.argmin()]
+            raise CganError(
+                f"{self.tree.shown}: class {bare!r} has no picture that can be read; mend one, or remove it"
+            )
         if not test:
             raise CganError(f"{self.tree.shown}: no picture is left to test with; give a class two or more")
         report = [

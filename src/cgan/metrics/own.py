@@ -230,7 +230,9 @@ def read_classifier(path: Path) -> ClassifierExtractor:
         return ClassifierExtractor(net, spec, float(about["accuracy"]))
     except Exception as error:  # an untrusted file can fail in any way
         reason = " ".join(str(error).split())
-        raise CganError(f"{path}: expected the weights of a classifier ({reason:.120}); remove the file") from error
+        raise CganError(
+            f"{path}: expected the weights of a classifier ({reason:.120}); without features.weights= one is trained"
+        ) from error
 
 
 def verified(path: Path, sha256: str) -> bytes:

@@ -56,10 +56,7 @@ class Suite:
 
     def __init__(self, extractor: Extractor, metrics: Mapping[str, Metric], real: RealImages) -> None:
         if real.n < 2:
-            raise CganError(
-                f"quality is measured on 2 or more held-out images, found {real.n}; give more images, or a larger "
-                "data.test_share, or go on with quality=none"
-            )
+            raise CganError(f"quality is measured on 2 or more held-out images, found {real.n}; give more images")
         self.extractor = extractor
         self.real_images = real
         reasons = self._missing(metrics, real.samples.labels)

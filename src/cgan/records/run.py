@@ -156,9 +156,10 @@ def _refuse_other_run(folder: Path, checkpoint: str | Path | None) -> None:
         return
     record = read_run(folder)
     state = record.state if record and record.state != "running" else "stopped"
+    longer = " and a larger trainer.max_epochs or max_images" if state == "finished" else ""
     raise CganError(
         f"{folder}: this folder holds a {state} run; name another with hydra.run.dir=FOLDER, or go on with "
-        f"ckpt={folder}"
+        f"ckpt={folder}{longer}"
     )
 
 

@@ -116,7 +116,9 @@ def mp4(frames: Tensor) -> bytes:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise CganError("format=mp4 needs an encoder: pip install imageio-ffmpeg, or use format=gif") from error
+        raise CganError(
+            "format=mp4 needs an encoder: pip install 'cgan[video]', or write a gif: format=gif, out=NAME.gif"
+        ) from error
     pixels = _enlarged(frames).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
     source = f"-f rawvideo -pix_fmt rgb24 -s {pixels.shape[2]}x{pixels.shape[1]} -r {FRAMES_PER_SECOND} -i -"
     target = "-c:v libx264 -pix_fmt yuv420p -movflags +faststart"
@@ -125,7 +127,9 @@ def mp4(frames: Tensor) -> bytes:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source.split(), *target.split(), str(path)]
         done = subprocess.run(command, input=pixels.numpy().tobytes(), capture_output=True, check=False)
         if done.returncode:
-            raise CganError(f"format=mp4: the encoder failed ({done.stderr.decode(errors='replace'):.200}); use gif")
+            raise CganError(
+                f"format=mp4: the encoder failed ({done.stderr.decode(errors='replace'):.200}); write a gif"
+            )
         return path.read_bytes()
 
 
@@ -144,7 +148,7 @@ def idx(images: Tensor, labels: Tensor) -> tuple[bytes, bytes]:
     """
     count, channels, height, width = images.shape
     if channels != 1 or int(labels.max()) > 255:
-        raise CganError("format=idx holds grey images of at most 256 classes; use format=npz or zip")
+        raise CganError("format=idx holds grey images of at most 256 classes; use format=png, npz or zip")
     pixels = struct.pack(">IIII", 0x0803, count, height, width) + images.contiguous().numpy().tobytes()
     return pixels, struct.pack(">II", 0x0801, count) + labels.numpy().astype(np.uint8).tobytes()
 

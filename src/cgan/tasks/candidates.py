@@ -121,16 +121,22 @@ def _load(source: str, found: Found, cfg: DictConfig, spec: DataSpec) -> Generat
     own = generator.spec
     assert own is not None
     if (own.img_shape, own.class_names) != (spec.img_shape, spec.class_names):
+        data = f"data={own.name}" if _is_known(own.name) else "data= to what it was trained on"
         raise CganError(
             f"ckpt={source}: it draws {own.name} ({own.num_classes} classes of {own.img_shape}), {spec.name} "
-            f"has {spec.num_classes} classes of {spec.img_shape}; set data= to what it was trained on"
+            f"has {spec.num_classes} classes of {spec.img_shape}; set {data}"
         )
     if not all(weight.isfinite().all() for weight in generator.state_dict().values()):
         raise CganError(f"ckpt={source}: its weights hold NaN or infinity; training diverged, name another checkpoint")
     if own.name != spec.name:
-        advice = f"; data={own.name} compares it with those" if (CONF / "data" / f"{own.name}.yaml").is_file() else ""
+        advice = f"; data={own.name} compares it with those" if _is_known(own.name) else ""
         log.info("%s was trained on %s and is compared with %s%s", source, own.name, spec.name, advice)
     return generator
+
+
+def _is_known(name: str) -> bool:
+    """Whether a data set is chosen by its name; a folder of pictures may be called anything."""
+    return name in {path.stem for path in (CONF / "data").glob("*.yaml")}
 
 
 def _names_of(found: Found) -> tuple[str, str]:

@@ -151,8 +151,12 @@ def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -
 
 def _number(requested: int | None, held_out: int, candidates: list[Candidate]) -> int:
     """Return how many of each are measured; those of real images are never more than are held out."""
+    found = {f"images={one.entry.source}": len(one.images.labels) for one in candidates if one.images}
+    for source, count in {"held-out real images": held_out, **found}.items():
+        if count < 2:
+            raise CganError(f"{source}: 2 or more are needed, found {count}; give more")
     if requested is None:
-        return min(DEFAULT_N, held_out, *(len(one.images.labels) for one in candidates if one.images))
+        return min(DEFAULT_N, held_out, *found.values())
     if requested > held_out:
         log.info("Real images: %s, as many as are held out; samples: %s", f"{held_out:,}", f"{requested:,}")
     return requested

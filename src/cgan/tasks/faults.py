@@ -2,17 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+import yaml
 from omegaconf import DictConfig
 from torch.distributed import DistNetworkError
 
+from cgan.checkpoint import read_description
+from cgan.config import CONF, model_name
 from cgan.errors import CganError
+from cgan.files import write_file
+from cgan.spec import DataSpec
 
 
 @contextmanager
-def clear_errors(cfg: DictConfig) -> Iterator[None]:
-    """Turn a lack of memory, a port in use and a checkpoint of other networks into a CganError of one line."""
+def clear_errors(cfg: DictConfig, before: list[str] | None = None) -> Iterator[None]:
+    """Turn a lack of memory, a port in use and a checkpoint of other networks into a CganError of one line.
+
+    Args:
+        cfg: The configuration of the run.
+        before: The overrides that a resumed run had before: stored again where it cannot go on with those typed now.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -27,9 +38,13 @@ def clear_errors(cfg: DictConfig) -> Iterator[None]:
                 "with the variable MASTER_PORT, or leave it unset"
             ) from error
         if str(error).startswith("Error(s) in loading state_dict"):
+            if before is not None:
+                write_file(
+                    Path(cfg.trainer.default_root_dir) / ".hydra" / "overrides.yaml", yaml.safe_dump(before).encode()
+                )
             raise CganError(
-                f"ckpt={cfg.ckpt}: its weights have other sizes than the networks of this configuration; leave out "
-                "model=, model.generator and model.discriminator to go on as it was trained"
+                f"ckpt={cfg.ckpt}: its weights have other sizes than the networks of this configuration; "
+                f"{_as_trained(cfg.ckpt)}"
             ) from error
         raise
 
@@ -37,3 +52,15 @@ def clear_errors(cfg: DictConfig) -> Iterator[None]:
 def _is_lack_of_memory(error: Exception) -> bool:
     """Whether an allocation failed; on the CPU, torch raises a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _as_trained(checkpoint: str | Path) -> str:
+    """Say how to go on with the networks of a checkpoint: a run's overrides are known, a file alone names its model."""
+    path = Path(checkpoint)
+    if (path.parent.parent / ".hydra" / "overrides.yaml").is_file():
+        return "leave out experiment=, model= and data= to go on as it was trained"
+    described = read_description(path)
+    model, data = model_name(described["network"], described["config"]), DataSpec.from_dict(described["spec"]).name
+    if not (CONF / "model" / f"{model}.yaml").is_file():
+        return f"type the model=, model.generator and model.discriminator that it was trained with, on {data}"
+    return f"type model={model}, which it was trained with, on {data}"

@@ -1,6 +1,7 @@
 """The length of a run in images: ``max_images``, or what training and metrics can do here in the time of ``budget``."""
 
 import logging
+import math
 import re
 import tempfile
 import time
@@ -25,6 +26,8 @@ WARM_UP = 2
 """Chunks of batches that do not count: memory is allocated and a step may be compiled."""
 COUNTED, SHARE, MOST = 3, 0.02, 60.0
 """How much counts: at least so many chunks, as many as fit into this share of the budget and so many seconds."""
+MARGIN = 1.5
+"""What is advised, as a multiple of the shortest time: the next measurement may be slower, and takes its share."""
 WATCHED = ("curves", "sample_grid")
 """The callbacks that take time at the end of an epoch."""
 
@@ -53,11 +56,15 @@ class Pace(NamedTuple):
         """
 
         def needed(steps: int) -> float:
-            epochs = -(-steps // steps_per_epoch)
-            training = steps * self.step
-            return training + epochs * self.epoch + self.evaluating(training, epochs)
+            return self.seconds_for(steps, steps_per_epoch)
 
-        return bisect_right(range(1, int(seconds / self.step) + 1), seconds - self.spent, key=needed)
+        return bisect_right(range(1, int(seconds / self.step) + 1), seconds, key=needed)
+
+    def seconds_for(self, steps: int, steps_per_epoch: int) -> float:
+        """Return how long so many training steps take, with all that stands beside them and was spent before."""
+        epochs = -(-steps // steps_per_epoch)
+        training = steps * self.step
+        return self.spent + training + epochs * self.epoch + self.evaluating(training, epochs)
 
 
 Measure = Callable[[DictConfig, ImageData, float], Pace]
@@ -82,10 +89,14 @@ def length_in_images(cfg: DictConfig, data: ImageData, checkpoint: str | Path | 
     log.info("budget=%s: a short training measures the speed of this machine", cfg.budget)
     data.prepare_data()
     pace = measure(cfg, data, min(SHARE * seconds, MOST))
-    steps = pace.steps_within(seconds, max(len(data.train.labels) // data.batch_size, 1))
+    steps_per_epoch = max(len(data.train.labels) // data.batch_size, 1)
+    steps = pace.steps_within(seconds, steps_per_epoch)
     if steps == 0:
-        beside = pace.spent + pace.epoch + pace.evaluating(0, 1)
-        raise CganError(f"budget={cfg.budget}: metrics and grids alone take {beside:.0f} s here; give more time")
+        least = pace.seconds_for(1, steps_per_epoch)
+        raise CganError(
+            f"budget={cfg.budget}: one training step with metrics and grids takes {least:.0f} s here; "
+            f"give budget={math.ceil(MARGIN * least)}s or more"
+        )
     images = steps * data.batch_size
     log.info(
         "Length: %s images at %s images/s, so that training and metrics end within %s; max_images=%d is the same run "

@@ -205,9 +205,7 @@ def _stored_overrides(stored: Path) -> list[Override]:
     """Read the overrides that a run was started with."""
     try:
         return OverridesParser.create().parse_overrides(yaml.safe_load(stored.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise CganError(f"{stored}: expected a list of overrides, found no valid YAML; delete it") from error
-    except (HydraException, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, HydraException, TypeError, AttributeError) as error:
         raise CganError(f"{stored}: expected a list of overrides; delete it and type the run's overrides") from error
 
 

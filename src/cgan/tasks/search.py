@@ -110,7 +110,7 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float
         raise CganError(lines[-1])
     record = read_run(folder)
     if record is None or record.score is None:
-        raise CganError("a study needs the Fréchet distance: leave out quality=none")
+        raise CganError("a study needs the Fréchet distance: leave out quality=none, and keep fid among metrics=[...]")
     return record.score
 
 

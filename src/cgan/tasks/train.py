@@ -31,7 +31,7 @@ from cgan.checkpoint_io import CheckpointFiles
 from cgan.commands import command, installed
 from cgan.data.datamodule import ImageData
 from cgan.data.unlabelled import build_source
-from cgan.errors import CganError
+from cgan.errors import CganError, check_whole
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import beside_real
 from cgan.module import ConditionalGAN
@@ -99,6 +99,7 @@ def run(cfg: DictConfig) -> Run:
         CganError: Something in the configuration, the data or the checkpoint does not fit; the message says what.
     """
     load_plugins(cfg.plugins)
+    check_whole("seed", cfg.seed, 0)
     quiet_lightning()
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
@@ -106,12 +107,16 @@ def run(cfg: DictConfig) -> Run:
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
-    choices = None
-    if checkpoint and (before := read_run(folder)):
+    before, choices = read_run(folder) if checkpoint else None, None
+    if checkpoint and before:
         choices = choose_by_number(cfg)
         _refuse_finished(folder, before, Path(checkpoint), cfg)
         record = replace(record, loggers=before.loggers)
-    with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
+    with (
+        Status(folder, record, checkpoint) as status,
+        clear_errors(cfg, before.overrides if before else None),
+        written_into(folder),
+    ):
         choices = choices or choose_by_number(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)

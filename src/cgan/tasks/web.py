@@ -160,7 +160,9 @@ def _checked(path: Path) -> dict[str, bytes]:
         raise CganError(f"runtime={path}: expected {RUNTIME} as a .tgz or a folder ({error})") from error
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != SHA256[name]:
-            raise CganError(f"runtime={path}: its dist/{name} is not that of {RUNTIME}; fetch it with `npm pack`")
+            raise CganError(
+                f"runtime={path}: its dist/{name} is not that of {RUNTIME}; fetch it with `npm pack {RUNTIME}`"
+            )
     return files
 
 
