@@ -1,6 +1,7 @@
 """Advice in error messages: it is taken out of the message as a user would take it, and then the command works."""
 
 import ast
+import fcntl
 import re
 import shlex
 import shutil
@@ -17,22 +18,27 @@ import pytest
 import torch
 import yaml
 from conftest import BARE
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from cgan import evaluate, hub, train
 from cgan.archive import to_bytes
 from cgan.callbacks.guard import Guard
 from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.cli.commands import COMMANDS
+from cgan.cli.folders import RunFolder
 from cgan.cli.overrides import check_additions, completed, plain_words
 from cgan.config import CONF, compose
 from cgan.data.hub import HubSource
 from cgan.data.known import TorchvisionSource
+from cgan.data.pictures import read_pictures
 from cgan.data.pixels import Form
 from cgan.data.reading import checked_size
 from cgan.data.sources import Mnist5k, Split
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
+from cgan.files import write_file
 from cgan.hardware import compile_mode
 from cgan.metrics.auto import AutoExtractor
 from cgan.metrics.digits import DigitExtractor, StackedDigitExtractor
@@ -40,15 +46,17 @@ from cgan.metrics.own import OwnExtractor
 from cgan.metrics.timm_model import TimmExtractor
 from cgan.networks.light import LightGenerator
 from cgan.networks.style import StyleGenerator
-from cgan.records.run import read_run
+from cgan.records.run import read_run, release
 from cgan.sampling import formats
+from cgan.serving.service import Service
 from cgan.serving.share import invitation
 from cgan.serving.training import Trainings
 from cgan.spec import DataSpec
-from cgan.tasks import export, push, sample, search
+from cgan.tasks import export, features, push, sample, search
 from cgan.tasks.candidates import collect
 from cgan.tasks.evaluate import run as evaluate_images
 from cgan.tasks.length import length_in_images, seconds_of
+from cgan.tasks.new import run as new_project
 from cgan.tasks.onnx import _exporter
 from cgan.tasks.resume import resumed_arguments
 from cgan.tasks.train import build_data, build_module, build_trainer, measured_pace
@@ -145,6 +153,17 @@ def test_choices_that_do_not_fit_name_others_that_do(typed, composed):
         ways = ways_out(typed, message)
     for words in ways:
         built(words)
+
+
+def test_a_sweep_trains_each_run_on_one_device(composed):
+    cfg = composed("train", "trainer=ddp_cpu")
+    with flag_override(HydraConfig.get(), ["struct", "readonly"], [False, False]):
+        HydraConfig.get().mode = RunMode.MULTIRUN
+    words, launcher = re.findall(r"Use (\S+), .* with (\S+),", refused(lambda: build_trainer(cfg, None, [], [])))[0]
+    key, _, value = words.partition("=")
+    OmegaConf.update(cfg, key, int(value))
+    assert build_trainer(cfg, None, [], []).world_size == 1
+    compose("train", [launcher])
 
 
 @pytest.fixture
@@ -282,6 +301,48 @@ def test_every_value_that_the_error_lists_is_taken(act, wrong, named):
         act(yaml.safe_load(value) if value != "#rrggbb" else "#3366cc")
 
 
+def test_a_value_with_special_letters_is_quoted_as_the_error_shows(composed):
+    value = "two words (a, b)"
+    message = refused(lambda: train(f"gan.fake_labels={value}"))
+    (shown,) = re.findall(r"'KEY=\"VALUE\"'", message)
+    (typed,) = shlex.split(shown.replace("KEY", "gan.fake_labels").replace("VALUE", value))
+    assert composed("train", typed).gan.fake_labels == value
+
+
+def test_a_place_without_a_value_is_added(composed, tmp_path):
+    message = refused(lambda: build_source(composed("train", "data=folder").data))
+    (key,) = re.findall(r"add (\S+)=\.\.\.$", message)
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "1.png").write_bytes(formats.png(torch.zeros(1, 8, 8).byte()))
+    found = build_source(composed("train", "data=folder", f"{key}={tmp_path}/cats").data)
+    assert found.spec.class_names == ("cats",)
+
+
+def test_an_address_of_the_hub_has_the_forms_that_the_error_shows():
+    first, second = re.findall(r"hf://USER\S*", refused(lambda: hub.Address.parse("hf://digits")))
+    assert hub.Address.parse(first) == ("USER/NAME", None)
+    assert hub.Address.parse(second) == ("USER/NAME", "REVISION")
+
+
+@pytest.mark.parametrize(
+    ("images", "advice", "mend"),
+    [
+        (np.eye(28, dtype=np.uint8)[None], r"multiply them by 255$", lambda images: images * 255),
+        (np.full((1, 28, 28), 4), r"store them as uint8$", lambda images: images.astype(np.uint8)),
+        (np.full((1, 28, 28), np.nan), r"store finite values$", np.nan_to_num),
+        (np.full((1, 28, 28), 1.5), r"scale them, or", lambda images: images / images.max()),
+        (np.full((1, 28, 28), 9.5), r"or store them as uint8 in 0\.\.255$", lambda images: images.astype(np.uint8)),
+    ],
+    ids=["masks", "int64", "nan", "floats", "floats as uint8"],
+)
+def test_arrays_are_read_when_they_are_changed_as_the_error_says(images, advice, mend, tmp_path):
+    spec, path = Mnist5k().spec, tmp_path / "x.npz"
+    np.savez(path, images=images, labels=[3])
+    assert re.search(advice, refused(lambda: read_pictures(path, spec)))
+    np.savez(path, images=mend(images), labels=[3])
+    assert read_pictures(path, spec).labels.tolist() == [3]
+
+
 # Evaluation
 
 
@@ -334,6 +395,29 @@ def test_features_are_chosen_by_the_data_where_the_error_says_so():
     assert AutoExtractor().fitted(faces, split, split, "cpu").name == "pixels8"
 
 
+def test_a_single_picture_to_test_with_is_joined_by_others_as_the_error_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cats").mkdir()
+    for level in range(4):
+        (tmp_path / "cats" / f"{level}.png").write_bytes(formats.png(torch.full((1, 32, 32), 60 * level).byte()))
+    typed = ["model=light", "data=folder", "data.root=cats", "data.batch_size=2", "trainer=cpu", "trainer.max_epochs=1"]
+    typed += ["metrics=[fid]", "callbacks.sample_grid=null"]
+    message = refused(lambda: train(*typed, folder="run"))
+    key, without_it = re.findall(r"2 or more held-out images, found 1; .* larger (\S+), or go on with (\S+)$", message)[
+        0
+    ]
+    assert train(*typed, f"{key}=0.5", folder="more").score is not None
+    assert without_it in BARE, "with which nearly all tests train"
+
+
+def test_features_of_no_classifier_are_made_without_a_file(composed, tmp_path):
+    typed = ["features=pixels", f"out={tmp_path / 'x'}"]
+    message = refused(lambda: features.run(composed("features", "data=mnist5k", *typed)))
+    (words,) = ways_out(typed, message)
+    assert features.run(composed("features", "data=mnist5k", *words)).name == "pixels8"
+
+
 # Runs
 
 
@@ -376,6 +460,45 @@ def test_a_diverged_run_goes_on_as_the_error_says(run):
     train(ckpt, f"{lower}=1e-4", *wild[1:])
     assert state(run) == ("finished", 2)
     assert refused(lambda: train("model=light", *SMALL, wild[0], folder="new")).endswith("and start again")
+
+
+def test_a_place_that_is_taken_is_left_for_another(tmp_path, capsys):
+    """A folder that another process uses, one with an evaluation, and a sweep's."""
+
+    def started(run: str, sweep: str = "sweep", multirun: bool = False) -> str:
+        places = {"run": {"dir": str(tmp_path / run)}, "sweep": {"dir": str(tmp_path / sweep)}}
+        typed = ["hydra.run.dir=x", "hydra.sweep.dir=x"]
+        cfg = OmegaConf.create({"ckpt": None, "hydra": places | {"overrides": {"hydra": typed}}})
+        start = RunFolder(result="evaluation.json")
+        try:
+            start.on_multirun_start(cfg) if multirun else start.on_run_start(cfg)
+        except SystemExit:
+            return capsys.readouterr().err
+        return ""
+
+    for folder, file in {"used": "run.lock", "evaluated": "evaluation.json", "swept/0": "run.json"}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / file).write_text("{}")
+    with (tmp_path / "used" / "run.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "name another with hydra.run.dir=FOLDER" in started("used")
+    assert "name another with hydra.run.dir=FOLDER" in started("evaluated")
+    assert started("new") == ""
+    assert "name another with hydra.sweep.dir=FOLDER" in started("", "swept", multirun=True)
+    assert started("", "new", multirun=True) == ""
+    for folder in ("evaluated", "new"):
+        release(tmp_path / folder)
+
+
+def test_a_file_that_cannot_be_written_is_written_elsewhere(tmp_path):
+    (tmp_path / "taken").touch()
+    message = refused(lambda: write_file(tmp_path / "taken" / "x", b"x"))
+    assert message.endswith("free space or choose another place")
+    write_file(tmp_path / "free" / "x", b"x")
+    message = refused(lambda: new_project(tmp_path / "free"))
+    assert message.endswith("name another one")
+    new_project(tmp_path / "own")
+    assert (tmp_path / "own" / "README.md").is_file()
 
 
 def test_a_checkpoint_alone_names_the_model_that_it_needs(run):
@@ -510,6 +633,27 @@ def test_a_training_of_the_page_is_started_as_the_errors_say(tmp_path):
     assert here.overrides("light", minutes=2)[-1] == "budget=2min"
     names = refused(lambda: here.overrides("x")).partition("expected one of ")[2].split(", ")
     assert [here.overrides(name)[0] for name in names] == [f"experiment={name}" for name in names]
+
+
+def test_requests_to_the_api_and_the_page_are_met_as_the_errors_say(tmp_path):
+    untrained(tmp_path / "export" / "runs" / "1" / "generator")
+    damaged = untrained(tmp_path / "export" / "runs" / "2" / "generator")
+    (damaged / "model.safetensors").write_bytes(b"x")
+    service = Service(tmp_path)
+    message = refused(lambda: service.draw("nothing", [0], [0]))
+    assert "choose one that it names" in message
+    names = {model.name: model.error for model in service.models()}
+    (bad,) = [name for name, error in names.items() if error]
+    assert refused(lambda: service.draw(bad, [0], [0])).endswith("choose another model")
+    name = next(name for name in names if name != bad)
+    assert "send several requests" in refused(lambda: service.draw(name, [0] * 1001, [0] * 1001))
+    assert len(service.draw(name, [0], [0])) == 1
+    first, last = map(int, re.findall(r"classes (\d) to (\d)", refused(lambda: service.draw(name, [10], [0])))[0])
+    lowest, highest = map(int, re.findall(r"(\d+) to (\d+)", refused(lambda: service.draw(name, [0], [-1])))[0])
+    least, most = map(float, re.findall(r"(\d) to ([\d.]+)", refused(lambda: service.draw(name, [0], [0], 9.0)))[0])
+    assert service.draw(name, [first, last], [lowest, highest], least).shape == (2, 1, 28, 28)
+    assert service.draw(name, [first, last], [lowest, highest], most).shape == (2, 1, 28, 28)
+    assert "expected one seed per label" in refused(lambda: service.draw(name, [1, 2], [3]))
 
 
 def missing(module: str) -> Callable[[], Any]:

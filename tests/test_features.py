@@ -316,9 +316,12 @@ def test_a_model_of_timm_reads_its_own_size_from_a_file(tmp_path):
         TimmExtractor("test_vi")
 
 
-def test_a_model_of_timm_that_cannot_be_downloaded_is_one_line(monkeypatch):
-    pytest.importorskip("timm")
+def test_a_model_of_timm_that_cannot_be_downloaded_is_one_line_and_read_from_a_copy(tmp_path, monkeypatch):
+    timm = pytest.importorskip("timm")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for a minute
     with pytest.raises(CganError, match=r"model\.safetensors of timm/test_vit.*features\.weights=FILE") as caught:
         TimmExtractor("test_vit")
     assert "\n" not in str(caught.value)
+    (key,) = re.findall(r"by features\.(\w+)=FILE", str(caught.value))
+    torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), tmp_path / "copy.pth")
+    assert TimmExtractor("test_vit", **{key: str(tmp_path / "copy.pth")}).name == "test_vit"

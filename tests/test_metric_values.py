@@ -292,8 +292,9 @@ def test_a_metric_of_ones_own_is_described_and_computed(real):
     suite = Suite(extractor, {"mine": Ink()}, RealImages(train, test, 1000))
     assert suite.measure(test).values == {"ink": pytest.approx(float(test.images.float().mean()))}
     assert describe("ink").advice == "near 33 is best"
-    with pytest.raises(CganError, match="two of mine, other have a value called ink"):
+    with pytest.raises(CganError, match="two of mine, other have a value called ink; leave one out"):
         Suite(extractor, {"mine": Ink(), "other": Fake()}, RealImages(train, test, 1000))
+    assert Suite(extractor, {"other": Fake()}, RealImages(train, test, 1000)).metrics.keys() == {"other"}
 
 
 def test_features_that_misread_real_images_are_refused(real):

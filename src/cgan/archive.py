@@ -30,6 +30,10 @@ COMMENT = len(MARK) + 64
 """Bytes of the comment; two more before it hold its length."""
 
 
+ANOTHER = "name another with ckpt=PATH"
+"""What to do about a file that cannot be read, on the command line."""
+
+
 def to_bytes(values: Any) -> memoryview:
     """Serialise tensors and plain values as a ``.ckpt`` with its checksum; memory holds the bytes once.
 
@@ -89,12 +93,10 @@ def check_archive(path: Path) -> None:
 def unreadable(what: str, path: Path, error: Exception) -> CganError:
     """Return the error for a file that is not a readable ``what``, with the reason that ``error`` gives."""
     if isinstance(error, FileNotFoundError):
-        return CganError(f"{error.filename or path}: no such file; name another with ckpt=PATH")
+        return CganError(f"{error.filename or path}: no such file; {ANOTHER}")
     reason = " ".join(str(error).split()) or type(error).__name__
-    return CganError(
-        f"{path}: not a readable {what}: cut off, damaged or not written by this version of cgan ({reason:.160}); "
-        "name another with ckpt=PATH"
-    )
+    what = f"not a readable {what}: cut off, damaged or not written by this version of cgan ({reason:.160})"
+    return CganError(f"{path}: {what}; {ANOTHER}")
 
 
 def _refuse_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from cgan.archive import ANOTHER
 from cgan.checkpoint import PRETRAINED, find_generator, load_generator
 from cgan.config import model_name
 from cgan.errors import CganError
@@ -169,7 +170,8 @@ def _read(name: str, origin: str, path: Path, changed: int) -> Model:
 
 
 def without_paths(message: str, name: str, path: Path) -> str:
-    """Put a model's name in the place of its path, so that a message can be shown to clients."""
+    """Put a model's name in the place of its path, so that a message can be shown to clients, who have no ``ckpt=``."""
+    message = message.replace(ANOTHER, "choose another model")
     for known in (path.absolute(), path):
         message = message.replace(str(known), name)
     return message

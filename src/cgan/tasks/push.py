@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cgan import hub
+from cgan.archive import ANOTHER
 from cgan.checkpoint import find_generator, load_generator
 from cgan.commands import command
 from cgan.errors import CganError
@@ -17,7 +18,10 @@ def run(folder: Path, repository: str, *, private: bool = False) -> str:
     if missing := [name for name in (*hub.FILES, "README.md") if not (folder / name).is_file()]:
         export = _export(folder, complete=missing == ["README.md"])
         raise CganError(f"{folder}: no {missing[0]} in it; make an export first, and push that: `{export}`")
-    load_generator(folder)
+    try:
+        load_generator(folder)
+    except CganError as error:
+        raise CganError(str(error).replace(ANOTHER, "export it again")) from error
     address = hub.upload(folder, repository, private)
     return f"Sent. Others draw from it by `{command('sample', f'ckpt={address}')}`"
 
