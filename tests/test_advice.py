@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from cgan import evaluate, hub, train
 from cgan.archive import to_bytes
 from cgan.callbacks.guard import Guard
+from cgan.callbacks.quality import Quality
 from cgan.checkpoint import find_generator, load_generator, save_generator
 from cgan.cli.commands import COMMANDS
 from cgan.cli.folders import RunFolder
@@ -48,6 +49,8 @@ from cgan.networks.light import LightGenerator
 from cgan.networks.style import StyleGenerator
 from cgan.records.run import read_run, release
 from cgan.sampling import formats
+from cgan.sampling.decode import decode_image
+from cgan.sampling.draw import draw
 from cgan.serving.service import Service
 from cgan.serving.share import invitation
 from cgan.serving.training import Trainings
@@ -318,6 +321,47 @@ def test_a_place_without_a_value_is_added(composed, tmp_path):
     assert found.spec.class_names == ("cats",)
 
 
+def test_a_compiler_is_named_as_the_error_says(monkeypatch):
+    if not (compiler := shutil.which("g++")):
+        pytest.skip("needs a compiler")
+    monkeypatch.setenv("PATH", "")
+    (variable,) = re.findall(r"name one in (\w+)", refused(lambda: compile_mode(True)))
+    monkeypatch.setenv(variable, compiler)
+    assert compile_mode(True) == "default"
+
+
+def test_metrics_are_chosen_where_the_error_says(composed):
+    message = refused(lambda: Quality(DigitExtractor(), ["fid"], n=10, every_n_epochs=1, seed=0))  # type: ignore[arg-type]
+    key = re.findall(r"by (\w+)=\[\.\.\.\]", message)
+    assert set(composed("train", f"{key[0]}=[fid]").quality.metrics) == {"fid"}
+
+
+def test_classes_and_pictures_are_given_to_python_as_the_errors_say(tmp_path):
+    generator = load_generator("pretrained/light")
+    message = refused(lambda: draw(generator, [3.7]))
+    (name,) = re.findall(r"such as '(.*?)'; one for each image", message)
+    assert len(draw(generator, [name, 9])) == 2
+    noisy = np.random.default_rng(0).integers(0, 256, (1100, 1000), dtype=np.uint8)
+    picture = torch.from_numpy(noisy)[None]
+    assert refused(lambda: decode_image(formats.png(picture))).endswith("make it smaller")
+    assert decode_image(formats.png(picture[:, :500, :500])).shape == (500, 500)
+    written = tmp_path / "seven.png"
+    assert "name an image of one digit" in refused(lambda: sample._invert(written, generator, Mnist5k().spec))
+    written.write_bytes(formats.png(draw(generator, 7)[0]))
+    assert sample._invert(written, generator, Mnist5k().spec).label == 7
+
+
+def test_a_loss_of_ones_own_is_found_by_the_plugin_that_the_error_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "own_loss.py").write_text("from cgan.losses.adversarial import BCE\n\nclass Loss(BCE):\n    pass\n")
+    typed = [*SMALL, "loss._target_=own_loss.Loss"]
+    message = refused(lambda: train(*typed, folder="first"))
+    (plugin,) = re.findall(r"if it is your own, add (plugins=\S+)$", message)
+    assert train(*typed, plugin, folder="second").generator.spec is not None
+    del sys.modules["own_loss"]
+
+
 def test_an_address_of_the_hub_has_the_forms_that_the_error_shows():
     first, second = re.findall(r"hf://USER\S*", refused(lambda: hub.Address.parse("hf://digits")))
     assert hub.Address.parse(first) == ("USER/NAME", None)
@@ -354,7 +398,7 @@ def test_as_many_images_as_the_error_says_are_evaluated(composed, digits):
         return evaluate_images(composed("evaluate", *QUICK, *words))
 
     images = f"images={digits(10)}"
-    (number,) = re.findall(r"set (n=\d+)", refused(lambda: evaluated(images, "n=100")))
+    (number,) = re.findall(r"set (n=\d+)", refused(lambda: evaluated(f"images=[{digits(20)},{digits(10)}]", "n=100")))
     assert refused(lambda: evaluated(f"images={digits(1)}")).endswith("2 or more are needed, found 1; give more")
     (metrics,) = re.findall(r"metrics=\[", refused(lambda: evaluated(images, number, "metrics=[inception_score]")))
     evaluation = evaluated(images, number, f"{metrics}spectrum]")

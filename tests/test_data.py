@@ -159,8 +159,9 @@ def test_ranks_share_the_mirror_images_and_a_resumed_epoch_keeps_them():
 
 
 def test_a_batch_larger_than_the_data_is_refused(split):
-    with pytest.raises(CganError, match="at most the 50"):
+    with pytest.raises(CganError, match=r"at most the 50 training images in all; lower data\.batch_size"):
         make(split, batch_size=51)
+    assert len(served(make(split, batch_size=50))) == 50
     for name, value in (("batch_size", 0), ("batch_size", "abc"), ("steps_per_batch", 1.5)):
         with pytest.raises(CganError, match=f"data.{name}={value}: expected a whole number from 1"):
             ImageData(Mnist5k(), **{name: value})

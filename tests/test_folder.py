@@ -467,8 +467,11 @@ def test_a_damaged_or_encrypted_zip_is_one_line(tmp_path):
     for place in re.finditer(rb"PK\x01\x02", content):
         encrypted[place.start() + 8] |= 1
     path.write_bytes(encrypted)
-    with pytest.raises(CganError, match="encrypted"):
+    with pytest.raises(CganError, match=r"it is encrypted .*; unpack it and name the folder"):
         FolderSource(str(path))
+    path.write_bytes(content)  # copied again
+    shutil.unpack_archive(path, tmp_path / "unpacked")
+    assert classes(FolderSource(str(path))) == classes(FolderSource(str(tmp_path / "unpacked")))
     (tmp_path / "x.tar").write_bytes(b"x")
     with pytest.raises(CganError, match="unpack other archives"):
         FolderSource(str(tmp_path / "x.tar"))
@@ -681,9 +684,10 @@ def test_files_that_change_while_they_are_read_are_refused(tmp_path, cache):
     root = tree(tmp_path / "x", TWO)
     source = FolderSource(str(root))
     tree(root, {"ant/c.png": 7})
-    with pytest.raises(CganError, match="changed while they were read"):
+    with pytest.raises(CganError, match="changed while they were read; start again"):
         source.prepare()
     assert not stores(cache)
+    assert classes(FolderSource(str(root))) == {"ant": [1, 2, 7], "bee": [3, 4]}
 
 
 def test_a_cache_within_the_pictures_is_refused(tmp_path):

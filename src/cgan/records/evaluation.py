@@ -137,7 +137,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
     except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())
         raise CganError(
-            f"{path}: not an evaluation record of version {VERSION} ({reason:.120}); python evaluate.py writes one"
+            f"{path}: not an evaluation record of version {VERSION} ({reason:.120}); `cgan evaluate` writes one"
         ) from error
 
 

@@ -157,6 +157,9 @@ def _number(requested: int | None, held_out: int, candidates: list[Candidate]) -
             raise CganError(f"{source}: 2 or more are needed, found {count}; give more")
     if requested is None:
         return min(DEFAULT_N, held_out, *found.values())
+    if found and requested > (most := min(found.values())):
+        fewest = min(found, key=lambda source: found[source])
+        raise CganError(f"{fewest}: {requested} images are needed, found {most}; set n={most} or give more")
     if requested > held_out:
         log.info("Real images: %s, as many as are held out; samples: %s", f"{held_out:,}", f"{requested:,}")
     return requested
@@ -181,12 +184,7 @@ def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
     """Return the labels of the ``n`` images that will be measured."""
     if candidate.images is None:
         return labels_like(reference, n)
-    found = len(candidate.images.labels)
-    if found < n:
-        raise CganError(
-            f"images={candidate.entry.source}: {n} images are needed, found {found}; set n={found} or give more"
-        )
-    return candidate.images.labels[evenly(found, n)]
+    return candidate.images.labels[evenly(len(candidate.images.labels), n)]
 
 
 def _grids(
