@@ -18,6 +18,7 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from omegaconf import DictConfig
 
 from cgan.cli.errors import error_message
+from cgan.cli.folders import choices_kept
 from cgan.cli.overrides import check_additions, completed, explained
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
@@ -92,8 +93,9 @@ def _run(name: str, arguments: list[str], config_dirs: Sequence[str | Path], fol
     searched = [Path(entry).expanduser() for entry in config_dirs]
 
     def job(cfg: DictConfig) -> Any:
-        check_additions(cfg)
-        return import_module(f"cgan.tasks.{name}").run(cfg)  # Lightning takes seconds to import
+        with choices_kept():
+            check_additions(cfg)
+            return import_module(f"cgan.tasks.{name}").run(cfg)  # Lightning takes seconds to import
 
     use_hardware_well()
     try:

@@ -1,7 +1,9 @@
 """Every run gets a folder of its own, before Hydra writes the first file into it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
@@ -9,8 +11,44 @@ from omegaconf import DictConfig, open_dict, read_write
 from cgan.cli.errors import one_line_errors
 from cgan.config import quoted
 from cgan.errors import CganError
-from cgan.records.run import claim, new_folder
+from cgan.files import write_file
+from cgan.records.run import RunRecord, claim, new_folder, read_run, write_run
 from cgan.tasks.resume import is_first_process, started_again
+
+
+class _Before(NamedTuple):
+    """A run folder with checkpoints before a job goes on in it."""
+
+    choices: dict[Path, bytes]
+    record: RunRecord | None
+    checkpoints: dict[Path, int]  # with the times at which they were written
+
+
+_resumed: dict[Path, _Before] = {}
+
+
+@contextmanager
+def choices_kept() -> Iterator[None]:
+    """Store a resumed run's choices again if the job fails before it writes a checkpoint; a finished run stays one.
+
+    Hydra stores what was typed before a job begins; a word that is refused would be read again by every later job.
+    """
+    try:
+        yield
+    except BaseException:
+        for folder, before in _resumed.items():
+            if _checkpoints(folder) == before.checkpoints:
+                for path, content in before.choices.items():
+                    write_file(path, content)
+                if before.record and before.record.state == "finished":
+                    write_run(folder, before.record)
+        raise
+    finally:
+        _resumed.clear()
+
+
+def _checkpoints(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.ckpt")}
 
 
 class RunFolder(Callback):
@@ -36,6 +74,9 @@ class RunFolder(Callback):
             folder = Path(config.hydra.run.dir)
             if self.owned and is_first_process():
                 claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
+                if checkpoints := _checkpoints(folder):
+                    choices = {path: path.read_bytes() for path in folder.glob(".hydra/*.yaml")}
+                    _resumed[folder] = _Before(choices, read_run(folder), checkpoints)
             elif self.result:
                 claim(folder, None)
                 if (folder / self.result).exists():

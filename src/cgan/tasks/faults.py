@@ -5,25 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import yaml
 from omegaconf import DictConfig
 from torch.distributed import DistNetworkError
 
 from cgan.checkpoint import read_description
 from cgan.config import CONF, model_name
 from cgan.errors import CganError
-from cgan.files import write_file
 from cgan.spec import DataSpec
 
 
 @contextmanager
-def clear_errors(cfg: DictConfig, before: list[str] | None = None) -> Iterator[None]:
-    """Turn a lack of memory, a port in use and a checkpoint of other networks into a CganError of one line.
-
-    Args:
-        cfg: The configuration of the run.
-        before: The overrides that a resumed run had before: stored again where it cannot go on with those typed now.
-    """
+def clear_errors(cfg: DictConfig) -> Iterator[None]:
+    """Turn a lack of memory, a port in use and a checkpoint of other networks into a CganError of one line."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -38,10 +31,6 @@ def clear_errors(cfg: DictConfig, before: list[str] | None = None) -> Iterator[N
                 "with the variable MASTER_PORT, or leave it unset"
             ) from error
         if str(error).startswith("Error(s) in loading state_dict"):
-            if before is not None:
-                write_file(
-                    Path(cfg.trainer.default_root_dir) / ".hydra" / "overrides.yaml", yaml.safe_dump(before).encode()
-                )
             raise CganError(
                 f"ckpt={cfg.ckpt}: its weights have other sizes than the networks of this configuration; "
                 f"{_as_trained(cfg.ckpt)}"

@@ -107,16 +107,12 @@ def run(cfg: DictConfig) -> Run:
     folder = Path(cfg.trainer.default_root_dir)
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
-    before, choices = read_run(folder) if checkpoint else None, None
-    if checkpoint and before:
+    choices = None
+    if checkpoint and (before := read_run(folder)):
         choices = choose_by_number(cfg)
         _refuse_finished(folder, before, Path(checkpoint), cfg)
         record = replace(record, loggers=before.loggers)
-    with (
-        Status(folder, record, checkpoint) as status,
-        clear_errors(cfg, before.overrides if before else None),
-        written_into(folder),
-    ):
+    with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
         choices = choices or choose_by_number(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
