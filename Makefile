@@ -40,11 +40,12 @@ docs: .venv/installed ## Build the documents as a site, without a dead link: bui
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Look at it: build/docs/index.html"
 
-figures: .venv/installed ## Draw the documents' figures and generated pages again; trains for a few minutes; needs Chromium and npm
+figures: .venv/installed ## Draw the documents' figures and generated pages again; trains for a quarter of an hour; needs Chromium and npm
 	$(BIN)/python tools/reference.py
 	$(BIN)/python tools/diagrams.py
 	$(BIN)/python tools/curve_figures.py
 	$(BIN)/python tools/page_pictures.py
+	$(BIN)/python tools/tensorboard_picture.py
 
 test: .venv/installed ## Run ruff, mypy, import-linter and pytest
 	$(BIN)/ruff check .

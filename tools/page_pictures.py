@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page, Playwright, sync_playwright
 
 from cgan.checkpoint import load_generator
 from cgan.tasks.web import export_site, web_runtime
@@ -28,19 +28,16 @@ SEVEN = [(0.35, 0.25), (0.68, 0.22), (0.45, 0.85)]
 
 def run(out: Path) -> None:
     """Write ``page_draw.png``, ``page_picture.png`` and ``site.png``."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        with _served(Path(folder), "-m", "cgan", "app", "--server.port={port}", "--server.headless=true") as address:
-            _draw(_opened(browser, f"{address}/?tab=Draw&seed=40&count=8"), out / "page_draw.png")
-            _picture(_opened(browser, f"{address}/?tab=Your+picture"), out / "page_picture.png")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as browsers:
+        with served(Path(folder), "-m", "cgan", "app", "--server.port={port}", "--server.headless=true") as address:
+            _draw(opened(browsers, f"{address}/?tab=Draw&seed=40&count=8"), out / "page_draw.png")
+            _picture(opened(browsers, f"{address}/?tab=Your+picture"), out / "page_picture.png")
         export_site(load_generator("pretrained"), Path(folder) / "site", web_runtime(None), "pretrained")
-        with _served(Path(folder) / "site", "-m", "http.server", "{port}", "--bind=127.0.0.1") as address:
-            page = _opened(browser, address)
+        with served(Path(folder) / "site", "-m", "http.server", "{port}", "--bind=127.0.0.1") as address:
+            page = opened(browsers, address)
             page.set_viewport_size({"width": 840, "height": 1320})  # ends between two parts
             page.locator("#numbers canvas").last.wait_for()
-            _write(page.screenshot(), out / "site.png")
-        browser.close()
+            write(page.screenshot(), out / "site.png")
 
 
 def _draw(page: Page, out: Path) -> None:
@@ -72,15 +69,19 @@ def _write_whole(page: Page, out: Path) -> None:
     page.wait_for_timeout(2000)  # what was shown before fades out
     box = page.get_by_test_id("stMainBlockContainer").bounding_box()
     assert box is not None
-    _write(page.screenshot(clip={**box, "y": 0, "height": box["y"] + box["height"]}), out)
+    write(page.screenshot(clip={**box, "y": 0, "height": box["y"] + box["height"]}), out)
 
 
-def _write(png: bytes, out: Path) -> None:
+def write(png: bytes, out: Path) -> None:
+    """Write a picture in 256 colours: a small file."""
     out.write_bytes(png)
     Image.open(out).convert("RGB").quantize(256).save(out, optimize=True)
 
 
-def _opened(browser: Browser, address: str) -> Page:
+def opened(browsers: Playwright, address: str) -> Page:
+    """Open an address in a Chromium of its own."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    browser = browsers.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
     page = browser.new_page(viewport={"width": 800, "height": 1400})
     page.set_default_timeout(PATIENCE * 1000)
     page.goto(address)
@@ -88,7 +89,7 @@ def _opened(browser: Browser, address: str) -> Page:
 
 
 @contextmanager
-def _served(folder: Path, *arguments: str) -> Iterator[str]:
+def served(folder: Path, *arguments: str) -> Iterator[str]:
     """Run ``python ARGUMENTS`` in a folder; ``{port}`` is a free port. Yields its address as soon as it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
