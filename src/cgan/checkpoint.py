@@ -60,9 +60,8 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
     if requested is None:
         run = best_run(logs)
         if run is None and next(logs.glob("**/run.json"), None):
-            log.info(
-                "No finished run in %s, debug runs aside: the bundled generator draws; ckpt=FOLDER names a run", logs
-            )
+            words = "Warning: no finished run in %s: the bundled generator draws its digits instead; "
+            log.warning(words + "ckpt=FOLDER draws from an unfinished or a debug run", logs)
         return Found(find_generator(run).path, "best finished run") if run else find_generator("pretrained")
     if str(requested).startswith(hub.PREFIX):
         return Found(hub.download(str(requested)), f"generator {requested} in")
