@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+CGAN = "src/cgan/__main__.py"
+"""The script of the command ``cgan``."""
 TINY = [
     "data=mnist5k",
     "data.source.test_per_class=485",  # leaves 150 images to train on: 18 steps of 8 images
@@ -103,7 +105,7 @@ def train(*arguments: str, cwd: Path, **options: Any) -> Run:
 
 def typed(*arguments: str, cwd: Path, **options: Any) -> Run:
     """Run ``cgan ARGUMENTS`` to a good end."""
-    run = start(*arguments, cwd=cwd, script="src/cgan/__main__.py", **options)
+    run = start(*arguments, cwd=cwd, script=CGAN, **options)
     assert run.wait() == 0, run.words()
     return run
 

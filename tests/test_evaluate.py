@@ -2,8 +2,6 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import train as start_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from baselines import run as write_baselines
 from cgan.checkpoint import save_generator
-from cgan.config import CONF, compose
+from cgan.config import compose
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
@@ -242,8 +241,7 @@ def test_two_processes_measure_what_one_does(composed, tmp_path):
     choices = ["model=light", "model.generator.width=4", "data.batch_size=16", "trainer=cpu", "trainer.max_epochs=1"]
     ranks = ["trainer.devices=2", "++trainer.strategy=ddp_find_unused_parameters_true", "~callbacks.curves"]
     folder = tmp_path / "run"
-    command = [sys.executable, CONF.parent / "train.py", *DATA, *choices, *ranks, metrics, "quality.n=201"]
-    subprocess.run([*command, f"hydra.run.dir={folder}"], check=True, capture_output=True)
+    start_training(*DATA, *choices, *ranks, metrics, "quality.n=201", f"hydra.run.dir={folder}", cwd=tmp_path)
     (logged,) = [row for row in read_lines(folder / "metrics.jsonl") if "quality/fid_digits_201" in row]
     record = run(composed("evaluate", *DATA, f"ckpt={folder}", metrics, "n=201")).record
     for prefix, entry in (("quality", record.entries[0]), ("real", record.real)):

@@ -3,10 +3,7 @@
 import base64
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import CGAN, Run, error_line, start
 
 from cgan import CganError, draw, hub, load_generator
 from cgan.tasks import export, push
-
-SOURCES = str(Path(push.__file__).parents[2])
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -108,16 +104,10 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def cgan(address: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cgan(address: str, tmp_path: Path) -> Callable[..., Run]:
     """The command line of a user who is logged in at the hub."""
     of_the_hub = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "secret"}
-
-    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": SOURCES, **of_the_hub, **more}
-        command = [sys.executable, "-m", "cgan", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-
-    return run
+    return lambda *arguments, **more: start(*arguments, cwd=tmp_path, env=of_the_hub | more, script=CGAN)
 
 
 def test_a_pushed_generator_draws_the_same_pictures_by_its_address(
@@ -126,25 +116,20 @@ def test_a_pushed_generator_draws_the_same_pictures_by_its_address(
     original = load_generator("pretrained/mlp")
     export.run(composed("export", "ckpt=pretrained/mlp", f"out={tmp_path / 'mine'}"))
     sent = cgan("push", "mine", "me/digits")
-    assert sent.returncode == 0, sent.stderr
-    found = re.search(r"ckpt=(hf://me/digits@[0-9a-f]{40})`", sent.stdout)
-    assert found, sent.stdout
+    assert sent.wait() == 0, sent.words()
+    found = re.search(r"ckpt=(hf://me/digits@[0-9a-f]{40})`", sent.output())
+    assert found, sent.words()
     assert sorted(Hub.commits[found[1][-40:]]) == ["README.md", "config.json", "model.safetensors"]
     drawn = cgan("sample", "classes=7,2", "n=2", f"ckpt={found[1]}", "out=drawn.npz")
-    assert drawn.returncode == 0, drawn.stderr
+    assert drawn.wait() == 0, drawn.words()
     images = np.load(tmp_path / "drawn.npz")["images"]
     assert np.array_equal(images, draw(original, ["7", "7", "2", "2"])[:, 0].numpy())
     again = cgan("sample", "classes=7", "n=1", f"ckpt={found[1]}", "out=again.npz", HF_HUB_OFFLINE="1")
-    assert again.returncode == 0, again.stderr
+    assert again.wait() == 0, again.words()
 
     for wrong, message in {"me/digits@nope": "Revision Not Found", "me/other": "Repository Not Found"}.items():
-        failed = cgan("sample", f"ckpt=hf://{wrong}")
-        assert failed.returncode != 0
-        assert len(failed.stderr.splitlines()) == 1, failed.stderr
-        assert message in failed.stderr
-    refused = cgan("push", "mine", "me/digits", HF_TOKEN="wrong")
-    assert len(refused.stderr.splitlines()) == 1, refused.stderr
-    assert "hf auth login" in refused.stderr
+        assert message in error_line(cgan("sample", f"ckpt=hf://{wrong}"))
+    assert "hf auth login" in error_line(cgan("push", "mine", "me/digits", HF_TOKEN="wrong"))
 
 
 def test_what_is_no_export_is_not_sent(tmp_path: Path) -> None:
