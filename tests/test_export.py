@@ -1,6 +1,9 @@
 """An exported generator draws what the original draws, and other programs can load it."""
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +107,29 @@ def test_the_weights_say_which_library_wrote_them(composed, tmp_path):
     out = export.run(composed("export", "ckpt=pretrained", f"out={tmp_path / 'out'}"))
     with safe_open(out / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_an_export_killed_between_its_files_is_none_and_is_made_by_the_next(composed, tmp_path, renamed):
+    """Else the description and the numbers of one generator would stand beside the weights of another."""
+    out = tmp_path / "out"
+    first, second = load_generator("pretrained"), load_generator("pretrained")
+    for weight in second.parameters():
+        weight.mul_(0.5)
+    save_generator(first, out)
+    origin = export.origin_of(find_generator("pretrained"), second)
+    if (child := os.fork()) == 0:
+        rename, left = os.replace, iter(range(3 + renamed, -1, -1))  # three of the trial
+        os.replace = lambda *paths: rename(*paths) if next(left) else os.kill(os.getpid(), signal.SIGKILL)
+        with contextlib.suppress(BaseException):
+            export.export_folder(second, out, origin, None, export.Licences("MIT", "MIT"))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    with pytest.raises(CganError, match=r"config\.json in it"):
+        load_generator(out)
+    export.run(composed("export", "ckpt=pretrained/mlp", f"out={out}"))
+    assert type(load_generator(out)).__name__ == "MLPGenerator"
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["light", "mlp"])

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from cgan import hub
 from cgan.archive import read_archive, unreadable
 from cgan.errors import CganError, check_choice
-from cgan.files import read_json, write_file
+from cgan.files import read_json, write_together
 from cgan.networks import Generator
 from cgan.plugins import generator_class, plugin_of, refuse_unregistered
 from cgan.records.best_run import best_run
@@ -192,13 +192,20 @@ def save_generator(
     Raises:
         CganError: The folder cannot be written.
     """
+    write_together(folder, to_files(generator, extra, half=half))
+
+
+def to_files(generator: Generator, extra: Mapping[str, Any] | None = None, *, half: bool = False) -> dict[str, bytes]:
+    """Return what :func:`save_generator` writes, by name; ``config.json``, which describes the others, is the last."""
     assert generator.spec is not None, "a generator is saved with its data spec"
     described = {**describe(generator, generator.spec), **(extra or {})}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    write_file(folder / "model.safetensors", save(state, metadata={"format": "pt"}))
-    write_file(folder / "config.json", (json.dumps(described, indent=2) + "\n").encode())
+    return {
+        "model.safetensors": save(state, metadata={"format": "pt"}),
+        "config.json": (json.dumps(described, indent=2) + "\n").encode(),
+    }
 
 
 def _read_folder(folder: Path) -> tuple[Any, dict[str, Tensor]]:

@@ -4,7 +4,7 @@ import glob
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,32 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         CganError: The file cannot be written; no part of it is left behind and what was at ``path`` is untouched.
     """
-    part = part_of(path)
+    write_together(path.parent, {path.name: content})
+
+
+def write_together(folder: Path, files: Mapping[str, bytes | memoryview]) -> None:
+    """Write files that belong together, of which the last describes the others.
+
+    All are written beside their places before the first is renamed. The last of several is missing meanwhile: at no
+    time does it stand beside files that it does not describe.
+
+    Raises:
+        CganError: A file cannot be written; no part of it is left behind and what was in ``folder`` is untouched.
+    """
+    paths = [folder / name for name in files]
+    path = folder
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_parts(path)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _flush_folder(path.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, content in zip(paths, files.values(), strict=True):
+            _write_part(path, content)
+        if paths[1:]:
+            paths[-1].unlink(missing_ok=True)
+        for path in paths:
+            os.replace(part_of(path), path)
+        _flush_folder(folder)
     except OSError as error:
-        _remove(part)
+        for written in paths:
+            _remove(part_of(written))
         raise CganError(
             f"cannot write {path.absolute()}: {error.strerror}; free space or choose another place"
         ) from error
@@ -60,6 +74,14 @@ def locked(path: Path) -> Iterator[None]:
 def part_of(path: Path) -> Path:
     """Return what a file is called while this process writes it."""
     return path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.part")
+
+
+def _write_part(path: Path, content: bytes | memoryview) -> None:
+    _clear_parts(path)
+    with part_of(path).open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _clear_parts(path: Path) -> None:

@@ -11,9 +11,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from cgan.checkpoint import find_generator, load_generator, name_of, save_generator
+from cgan.checkpoint import find_generator, load_generator, name_of, to_files
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import write_together
 from cgan.hub import PREFIX
 from cgan.networks import Generator
 from cgan.networks.base import StyleBased
@@ -28,8 +28,12 @@ from cgan.tasks.onnx import CheckedLabels, CheckedStyles, Painter, to_onnx
 from cgan.tasks.web import export_site, web_runtime
 
 log = logging.getLogger(__name__)
-FORMATS = {"safetensors": "config.json", "onnx": None, "web": "generator.json"}
-"""Each with the file by which a folder is known as an earlier export."""
+FORMATS = {
+    "safetensors": ("config.json", "model.safetensors"),
+    "onnx": (),
+    "web": ("generator.json", "generator.onnx"),
+}
+"""Each with the files by any of which a folder is known as an export, or as one that was interrupted."""
 
 
 def run(cfg: DictConfig) -> Path:
@@ -74,7 +78,8 @@ def destination(cfg: DictConfig) -> Path:
             raise CganError(f"out={out}: expected a file that ends in .onnx")
         return out
     out = folder / "generator" if cfg.out is None else Path(cfg.out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / str(FORMATS[cfg.format])).is_file()):
+    there = {path.name for path in out.iterdir() if path.suffix != ".part"} if out.is_dir() else set()
+    if out.is_file() or (there and there.isdisjoint(FORMATS[cfg.format])):
         raise CganError(f"out={out}: expected a new folder, or one that holds an export")
     return out
 
@@ -108,12 +113,13 @@ def export_folder(
         "data_license": licences.data,
     }
     labels = list(range(generator.num_classes))
+    card = model_card(generator, origin, found, licences).encode()
+    files = {"README.md": card, **to_files(generator, extra, half=half)}
     with tempfile.TemporaryDirectory() as trial:
-        save_generator(generator, Path(trial), extra, half=half)
+        write_together(Path(trial), files)
         if not torch.equal(draw(load_generator(trial), labels), draw(generator, labels)):
             raise CganError(f"{out}: the exported generator would draw other pictures than the original: not written")
-    save_generator(generator, out, extra, half=half)
-    write_file(out / "README.md", model_card(generator, origin, found, licences).encode())
+    write_together(out, files)
 
 
 def _of_this_alone(found: FoundEvaluation) -> dict[str, Any]:
@@ -132,11 +138,12 @@ def export_onnx(generator: Generator, out: Path) -> None:
     assert generator.spec is not None
     about = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
     inputs = {"z": torch.randn(64, generator.z_dim), "labels": torch.arange(64) % generator.num_classes}
+    files: dict[str, bytes] = {}
     if isinstance(generator, StyleBased):
         means = {**about, "mean_w": json.dumps(generator.mean_w.tolist())}
         painter = to_onnx(Painter(generator).eval(), {"w": to_styles(generator, *inputs.values())}, means)
-        write_file(out.with_suffix(".w.onnx"), painter.SerializeToString())
+        files[out.with_suffix(".w.onnx").name] = painter.SerializeToString()
         whole = to_onnx(CheckedStyles(generator).eval(), inputs, about, outputs=("images", "w"))
     else:
         whole = to_onnx(CheckedLabels(generator).eval(), inputs, about)
-    write_file(out, whole.SerializeToString())
+    write_together(out.parent, {**files, out.name: whole.SerializeToString()})

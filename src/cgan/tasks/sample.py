@@ -17,7 +17,7 @@ from cgan.checkpoint import find_generator, load_generator
 from cgan.config import listed
 from cgan.data.pixels import FORMATS as PICTURE_FORMATS
 from cgan.errors import CganError, check_choice, check_whole
-from cgan.files import write_file
+from cgan.files import write_file, write_together
 from cgan.hardware import check_device
 from cgan.networks.base import Generator
 from cgan.plugins import load_plugins
@@ -224,10 +224,10 @@ def save_idx(images: Tensor, labels: Tensor, n: int, seed: int, out: Path) -> No
     The first ``n`` of each class, of images (K, n, 1, H, W) uint8 and labels (K, n), are the training split, the others
     the test split; both are shuffled.
     """
+    files: dict[str, bytes] = {}
     for split, part in (("train", slice(n)), ("t10k", slice(n, None))):
         chosen, classes = images[:, part].flatten(0, 1), labels[:, part].flatten()
         order = torch.randperm(len(classes), generator=torch_stream(seed))
-        for name, content in zip(
-            ("images-idx3", "labels-idx1"), formats.idx(chosen[order], classes[order]), strict=True
-        ):
-            write_file(out / "MNIST" / "raw" / f"{split}-{name}-ubyte", content)
+        names = (f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte")
+        files |= dict(zip(names, formats.idx(chosen[order], classes[order]), strict=True))
+    write_together(out / "MNIST" / "raw", files)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from cgan.errors import CganError
-from cgan.files import write_file
+from cgan.files import write_together
 from cgan.networks import Generator
 from cgan.networks.base import StyleBased
 from cgan.records.summary import data_title
@@ -98,11 +98,10 @@ def export_site(
         "onnxruntime.mjs": runtime["ort.wasm.bundle.min.mjs"],
         "onnxruntime.bin": gzip.compress(runtime["ort-wasm-simd-threaded.wasm"], mtime=0),
         "generator.onnx": model.SerializeToString(),
-        "generator.json": json.dumps(about).encode(),
         "first.png": _first_pictures(model, generator, label),
+        "generator.json": json.dumps(about).encode(),
     }
-    for name, content in files.items():
-        write_file(out / name, content)
+    write_together(out, files)
 
 
 def _first_pictures(model: Any, generator: Generator, label: int) -> bytes:
