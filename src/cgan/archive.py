@@ -95,8 +95,10 @@ def unreadable(what: str, path: Path, error: Exception) -> CganError:
     if isinstance(error, FileNotFoundError):
         return CganError(f"{error.filename or path}: no such file; {ANOTHER}")
     reason = " ".join(str(error).split()) or type(error).__name__
-    what = f"not a readable {what}: cut off, damaged or not written by this version of cgan ({reason:.160})"
-    return CganError(f"{path}: {what}; {ANOTHER}")
+    return CganError(
+        f"{path}: not a readable {what}: cut off, damaged or not written by this version of cgan ({reason:.160}); "
+        f"{ANOTHER}"
+    )
 
 
 def _refuse_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:

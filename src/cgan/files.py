@@ -38,7 +38,7 @@ def write_together(folder: Path, files: Mapping[str, bytes | memoryview]) -> Non
         CganError: A file cannot be written; no part of it is left behind and what was in ``folder`` is untouched.
     """
     paths = [folder / name for name in files]
-    path = folder
+    path = paths[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, files.values(), strict=True):
