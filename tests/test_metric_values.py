@@ -213,7 +213,8 @@ def every_metric() -> dict[str, Metric]:
     return instantiate(compose("evaluate", ["metrics=all"]).metrics, _convert_="all")
 
 
-def test_held_out_real_images_have_the_values_of_real_images(real):
+def test_held_out_real_images_have_the_values_of_real_images(real, monkeypatch):
+    monkeypatch.setattr("cgan.metrics.cas.STEPS", 40)
     train, test, extractor = real
     suite = Suite(extractor, every_metric(), RealImages(train, test, 1000))
     assert suite.measure(test) == suite.real
