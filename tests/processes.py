@@ -8,7 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 CGAN = "src/cgan/__main__.py"
@@ -55,7 +58,9 @@ class Run:
         now = time.monotonic_ns()
         self.streams = [cwd / f"{name}_{now}.txt" for name in ("output", "errors")]
         self.process = context.Process(target=_script, args=(command, cwd, self.streams, env, limits))
-        self.process.start()
+        with pytest.MonkeyPatch.context() as patch:  # the script is the main module, not this process's, which a test
+            patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # of the page has replaced by Streamlit's
+            self.process.start()
 
     def words(self) -> str:
         return "".join(path.read_text() for path in self.streams if path.exists())
