@@ -159,7 +159,10 @@ _seen: set[str] = set()
 
 def _writes(folder: Path, skipped: int) -> bool:
     """Whether a file is being written, after ``skipped`` others."""
-    found = {f"{path}{path.stat().st_ino}" for path in folder.rglob("*.part") if path.exists()}
+    try:
+        found = {f"{path}{path.stat().st_ino}" for path in folder.rglob("*.part")}
+    except FileNotFoundError:  # renamed meanwhile
+        return False
     _seen.update(found)
     if len(_seen) > skipped:
         _seen.clear()
