@@ -35,7 +35,8 @@ def write_together(folder: Path, files: Mapping[str, bytes | memoryview]) -> Non
     time does it stand beside files that it does not describe.
 
     Raises:
-        CganError: A file cannot be written; no part of it is left behind and what was in ``folder`` is untouched.
+        CganError: A file cannot be written; no part of it is left behind and, unless a renaming itself failed, what
+            was in ``folder`` is untouched.
     """
     paths = [folder / name for name in files]
     path = paths[0]
@@ -45,6 +46,7 @@ def write_together(folder: Path, files: Mapping[str, bytes | memoryview]) -> Non
             _write_part(path, content)
         if paths[1:]:
             paths[-1].unlink(missing_ok=True)
+            _flush_folder(folder)  # a power cut must not bring it back beside the others
         for path in paths:
             os.replace(part_of(path), path)
         _flush_folder(folder)
