@@ -58,8 +58,9 @@ class Run:
         now = time.monotonic_ns()
         self.streams = [cwd / f"{name}_{now}.txt" for name in ("output", "errors")]
         self.process = context.Process(target=_script, args=(command, cwd, self.streams, env, limits))
-        with pytest.MonkeyPatch.context() as patch:  # the script is the main module, not this process's, which a test
-            patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # of the page has replaced by Streamlit's
+        with pytest.MonkeyPatch.context() as patch:
+            # A new process imports the main module of this one, which after a test of the page is Streamlit's app.
+            patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             self.process.start()
 
     def words(self) -> str:
