@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo site docs figures test lint audit sbom clean
+.PHONY: help demo site docs figures test test-all lint-check lint audit sbom clean
 
 help: ## List the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 .venv/base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -47,12 +47,17 @@ figures: .venv/installed ## Draw the documents' figures and generated pages agai
 	$(BIN)/python tools/page_pictures.py
 	$(BIN)/python tools/tensorboard_picture.py
 
-test: .venv/installed ## Run ruff, mypy, import-linter and pytest
+test: lint-check ## Run ruff, mypy, import-linter and the tests that are not slow
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+test-all: lint-check ## The same with all tests: real clusters, kills, launchers, every piece of advice
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m ''
+
+lint-check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/installed ## Format and mend what can be mended
 	$(BIN)/ruff format .

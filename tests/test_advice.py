@@ -64,6 +64,8 @@ from cgan.tasks.onnx import _exporter
 from cgan.tasks.resume import resumed_arguments
 from cgan.tasks.train import build_data, build_module, build_trainer, measured_pace
 
+pytestmark = pytest.mark.slow
+
 WORD = r"[\w./]+=(?:\[[^\]]*\]|[^\s;,()]+)"
 SMALL = [*BARE, "+trainer.limit_train_batches=2", "callbacks.sample_grid=null"]
 

@@ -174,6 +174,7 @@ def test_a_picture_gives_its_style_to_every_class(client):
     assert {image["seed"] for image in answer["images"]} == {None}
 
 
+@pytest.mark.slow
 def test_a_listing_of_500_runs_reads_no_checkpoint_twice(tmp_path, monkeypatch):
     generator = load_generator("pretrained")
     first = tmp_path / "train" / "runs" / "0" / "checkpoints" / "best.ckpt"
@@ -334,6 +335,7 @@ def test_only_pictures_are_decoded(client, content):
     assert "error" in answer.json()
 
 
+@pytest.mark.slow
 def test_a_full_queue_refuses_and_empties_again(client):
     """24 clients request 1,000 pictures each at once; the queue has room for 8."""
 
@@ -392,6 +394,7 @@ def test_disconnected_clients_are_dropped(client, server):
     assert queued(client) == 0
 
 
+@pytest.mark.slow
 def test_a_request_has_a_time_limit(logs):
     seven = formats.png(draw(load_generator("pretrained"), [7], seed=3)[0])
     with serving_api(logs, CGAN_TIME_LIMIT="0.05") as address:

@@ -84,6 +84,7 @@ def test_torchrun_makes_one_folder_and_resumes(one_process: Path, tmp_path: Path
     assert_same_curves(folder, one_process)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_on_one_of_two_nodes_costs_no_more_than_the_last_checkpoint(tmp_path: Path) -> None:
     """Two agents of torchrun, as on two nodes; one of them restarts its own worker and the other's."""
     with socket.socket() as free:

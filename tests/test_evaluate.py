@@ -235,6 +235,7 @@ def test_few_samples_are_enough_for_the_metrics_that_need_few(composed, tmp_path
     assert "Left out: kid (needs 1,000 samples" in caplog.text
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(composed, tmp_path):
     """Each rank draws and reads its share, here of 201 images; the averaged generator is the same on both."""
     metrics = "metrics=[fid,precision_recall,near_duplicates,label_agreement]"

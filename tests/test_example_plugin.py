@@ -117,6 +117,7 @@ def test_python_and_the_service_load_it_where_the_environment_names_it(
     assert service.draw(name, [0, 3], [1, 2]).shape == (2, 3, 16, 16)
 
 
+@pytest.mark.slow
 def test_new_writes_a_project_that_trains_as_it_says(tmp_path: Path) -> None:
     lines = typed(sys.executable, "-m", "cgan", "new", "own project", cwd=tmp_path).splitlines()
     assert not list(tmp_path.rglob("__pycache__"))

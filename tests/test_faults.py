@@ -119,6 +119,7 @@ def test_a_place_without_rights_is_one_line(disk: Disk, tmp_path: Path) -> None:
         write_file(Path(__file__) / "x.txt", b"x")
 
 
+@pytest.mark.slow
 def test_too_large_a_batch_says_what_to_lower(tmp_path: Path) -> None:
     large = [
         "data.source.test_per_class=10",

@@ -30,6 +30,7 @@ def generator():
     return load_generator("pretrained")
 
 
+@pytest.mark.slow
 def test_ten_real_digits_are_found_again(generator, digits):
     """Found without being given the class; each is read as the right digit and nearer than its class's mean."""
     torch.set_num_threads(1)

@@ -137,6 +137,7 @@ def test_what_stands_before_the_first_step_is_spent_too(monkeypatch):
     assert watch.pace(1.0, None) == Pace(step=(207 - 203) / 2, epoch=2.0, evaluating=None, spent=200)
 
 
+@pytest.mark.slow
 def test_that_a_classifier_is_trained_is_said(composed, caplog, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     caplog.set_level("INFO")

@@ -133,16 +133,13 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
 @pytest.mark.parametrize(
     "choices",
     [
-        [
-            "loss=relativistic",
-            "penalty=r1r2",
-            "penalty.share=0.4",
-            "augment=translate",
-            "gan.matching_aware=0.3",
-        ],
-        ["loss=bce", "penalty=wgan_gp", "regulariser=mode_seeking"],
+        pytest.param(
+            ["loss=relativistic", "penalty=r1r2", "penalty.share=0.4", "augment=translate", "gan.matching_aware=0.3"],
+            marks=pytest.mark.slow,
+            id="relativistic-r1r2-translate-matching-aware",
+        ),
+        pytest.param(["loss=bce", "penalty=wgan_gp", "regulariser=mode_seeking"], id="bce-wgan-gp-mode-seeking"),
     ],
-    ids=["relativistic-r1r2-translate-matching-aware", "bce-wgan-gp-mode-seeking"],
 )
 def test_compiled_steps_agree_with_eager_ones(composed, split, choices):
     """Plain descent: Adam would turn the rounding of a gradient that is 0, as of a relativistic bias, into a step."""

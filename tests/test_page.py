@@ -193,6 +193,7 @@ RUBBISH = ("x", "-1", "999999999999999999999", "1e9", "' or 1=1 --", "日本")
 FIELDS = {"Draw": 2, "Morph": 2, "Train": 3}
 
 
+@pytest.mark.slow
 def test_no_field_breaks_by_rubbish(opened: Open) -> None:
     page = opened()
     for tab in TABS:
@@ -313,6 +314,7 @@ def test_a_phone_is_touched(opened: Open) -> None:
 SEVEN = [(0.35, 0.25), (0.68, 0.22), (0.45, 0.85)]
 
 
+@pytest.mark.slow
 def test_a_digit_drawn_with_the_mouse_is_inverted(opened: Open) -> None:
     page = opened("Your picture")
     stroke(page, SEVEN)
@@ -376,6 +378,7 @@ def test_compare_shows_models_with_equal_seeds_and_their_values(opened: Open, se
     expect(page.get_by_role("table")).to_contain_text("12.5")
 
 
+@pytest.mark.slow
 def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, checkout: Path) -> None:
     page = opened("Train")
     choose(page, "Preset", "mlp_classic")  # the fastest

@@ -44,6 +44,7 @@ def test_a_job_that_slurm_warns_of_its_time_limit_requeues_itself_and_ends_in_th
     assert_same_run(job.folder, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_warned_before_training_starts_requeues_itself_too(cluster: Cluster, tmp_path: Path) -> None:
     job = cluster.submit(*TINY, "trainer.max_epochs=1", cwd=tmp_path)
     job.until(lambda: "Loading PyTorch" in job.words()).cancel("--signal=USR1")
@@ -53,6 +54,7 @@ def test_a_job_that_is_warned_before_training_starts_requeues_itself_too(cluster
     assert checkpoint(job.folder)["cgan"]["steps"] == 18
 
 
+@pytest.mark.slow
 def test_a_preempted_job_goes_on_to_the_same_bits(cluster: Cluster, uninterrupted: Path, tmp_path: Path) -> None:
     job = cluster.submit(*LONGER, cwd=tmp_path).saved()
     cluster.claim_all()
@@ -62,6 +64,7 @@ def test_a_preempted_job_goes_on_to_the_same_bits(cluster: Cluster, uninterrupte
     assert_same_run(job.folder, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_job_whose_node_dies_goes_on_at_another_and_ends_in_the_same_bits(
     cluster: Cluster, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -76,6 +79,7 @@ def test_a_job_whose_node_dies_goes_on_at_another_and_ends_in_the_same_bits(
     cluster.wait_until_idle()
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_leaves_a_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
     job = cluster.submit(*SAVED_OFTEN, "trainer.max_epochs=1000", cwd=tmp_path).saved().cancel()
     assert job.wait() == "CANCELLED"
@@ -93,6 +97,7 @@ def test_two_nodes_train_as_one_process_with_twice_the_batch(cluster: Cluster, t
     assert_same_curves(job.folder, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_sweep_of_jobs_names_the_one_that_failed(cluster: Cluster, tmp_path: Path) -> None:
     """Without SLURM's accounting, which submitit asks for, too."""
     command = [sys.executable, str(ROOT / "train.py"), "-m", *FAST, "data.batch_size=8,99999", "hydra.sweep.dir=sweep"]
@@ -105,6 +110,7 @@ def test_a_sweep_of_jobs_names_the_one_that_failed(cluster: Cluster, tmp_path: P
     assert done.stderr.count("accounting storage is disabled") < 20
 
 
+@pytest.mark.slow
 def test_two_jobs_that_start_together_have_two_folders(cluster: Cluster, tmp_path: Path) -> None:
     jobs = [cluster.submit(*TINY, cwd=tmp_path) for _ in range(2)]
     assert [job.wait() for job in jobs] == ["COMPLETED"] * 2, "".join(job.words() for job in jobs)

@@ -162,6 +162,7 @@ def test_training_without_labels_is_unconditional_everywhere(composed, tmp_path,
     assert again.values == pytest.approx(record["entries"][0]["values"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_with_labels_the_digits_asked_for_are_counted_and_a_resumed_run_is_the_same(composed, tmp_path):
     conditional = [*(word for word in SHORT if word != "data.conditional=false"), "schedule=constant"]
     once = train.run(composed("train", *conditional, "trainer.max_epochs=2", folder=tmp_path / "once"))

@@ -228,6 +228,7 @@ def test_an_untrusted_file_cannot_claim_other_sizes(exported, tmp_path, claim):
         load_generator(tmp_path)
 
 
+@pytest.mark.slow
 def test_onnxruntime_draws_maps_and_mixes_the_same(exported, composed, tmp_path, generator):
     out = export.run(composed("export", f"ckpt={exported}", "format=onnx", f"out={tmp_path / 'small.onnx'}"))
     whole, painter = (onnxruntime.InferenceSession(path) for path in (out, tmp_path / "small.w.onnx"))

@@ -48,7 +48,7 @@ def test_a_failed_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     "launcher",
     [
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"],
+        pytest.param(["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"], marks=pytest.mark.slow),
     ],
 )
 def test_launchers(launcher: list[str], tmp_path: Path) -> None:
@@ -66,6 +66,7 @@ def states(folder: Path) -> list[str]:
         return [state for (state,) in base.execute("SELECT state FROM trials ORDER BY number")]
 
 
+@pytest.mark.slow
 def test_a_study_killed_and_gone_on_with(tmp_path: Path) -> None:
     """SIGKILL to the study and its trial: the trial is tried anew with the same choices, and the table ranks all."""
     own = tmp_path / "conf" / "loss"
@@ -112,6 +113,7 @@ def test_a_sweep_without_failures_ends_well(tmp_path: Path) -> None:
     assert [row[0] for row in table(tmp_path / "sweep")] == ["run", "0"]
 
 
+@pytest.mark.slow
 def test_a_study_prunes_a_run_that_is_worse_than_the_others(tmp_path: Path) -> None:
     """Four trials of another day were far better at every evaluation: the fifth is stopped and leaves a checkpoint."""
     good = optuna.create_trial(value=0.1, intermediate_values=dict.fromkeys(range(1, 60), 0.1))

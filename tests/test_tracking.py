@@ -55,6 +55,7 @@ def test_several_loggers_get_the_same_values_and_every_epoch_leaves_a_line(compo
 
 
 @pytest.mark.filterwarnings("default")  # the library's own deprecations
+@pytest.mark.slow
 def test_mlflow_keeps_values_images_and_results_in_a_local_store(composed, in_folder):
     mlflow = pytest.importorskip("mlflow")
     (in_folder / "logs").mkdir()
@@ -75,6 +76,7 @@ def test_mlflow_keeps_values_images_and_results_in_a_local_store(composed, in_fo
 
 
 @pytest.mark.filterwarnings("default")  # the library's own deprecations
+@pytest.mark.slow
 def test_wandb_runs_offline_with_images_seen_as_its_axis(composed, in_folder, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
