@@ -1,80 +1,97 @@
-"""What presets reach over several seeds: ``python tools/presets.py [docs/study] [docs/quality.md]``.
+"""What presets reach over several seeds: ``python tools/studies.py [PAGE ...]``, by default every page with such marks.
 
-Reads evaluation records, groups their runs by command whatever the seed, and writes a table between two marks of the
-page and a plot beside it.
+Between the marks ``<!-- measured: NAME -->`` and ``<!-- measured: end -->`` of a page go a plot and a table of the
+evaluation records in ``study/NAME`` beside the page, whose runs are grouped by command whatever the seed.
 """
 
 import re
 import statistics
+import sys
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from baselines import main, read_all
+from baselines import read_all
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.evaluation import CurvePoint, Entry, EvaluationRecord
 from cgan.reporting.plots import figure_png
 from cgan.reporting.table import markdown_table
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-PLOT = Path("images") / "quality.png"
+MARKS = re.compile(r"(<!-- measured: ([\w-]+) -->\n).*?(<!-- measured: end -->)", re.DOTALL)
 SHOWN = {
     "fid": "{:.3f}",
     "label_agreement": "{:.4f}",
     "label_agreement_worst": "{:.3f}",
+    "intra_fid_mean": "{:.3f}",
     "precision": "{:.3f}",
     "recall": "{:.3f}",
     "coverage": "{:.3f}",
     "variance_ratio": "{:.3f}",
+    "patch_fid": "{:.3f}",
+    "memorised": "{:.3f}",
+    "near_duplicates": "{:.3f}",
     "cas": "{:.4f}",
 }
-"""Values of the table, each with the way to write it."""
+"""Values of the table, each with the way to write it; one that no record has is left out."""
 Runs = dict[str, list[Entry]]
-"""Runs by what they share: their command without its seed."""
+"""Runs by what tells them apart: their command without its seed, and without the words that all share."""
 
 
-def run(folder: Path, page: Path) -> str:
-    """Write table and plot of all evaluation records in ``folder``; return the page's new text.
+def run(page: Path) -> str:
+    """Write plots and tables between the marks of a page; return its new text.
 
     Raises:
-        CganError: There is no record, one is damaged, or the page lacks the two marks.
+        CganError: The page has no marks, or a folder that they name has no record, or a damaged one.
     """
-    records = read_all(folder)
-    text = page.read_text() if page.is_file() else f"{BEGIN}\n{END}\n"
-    if BEGIN not in text or END not in text:
-        raise CganError(f"{page}: expected the marks {BEGIN} and {END}, between which the table goes")
-    runs = by_command([entry for record in records for entry in record.entries])
-    table = medians(runs, records[0])
-    curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
-    write_file(page.parent / PLOT, learning_curves(curves, records[0].real.values.get("fid")))
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    text = f"{before}{BEGIN}\n\n![Quality against time]({PLOT.as_posix()}#plot)\n\n{table}\n\n{END}{after}"
+    text = page.read_text()
+    if not MARKS.search(text):
+        raise CganError(f"{page}: expected the marks <!-- measured: NAME --> and <!-- measured: end -->")
+    plots: dict[Path, bytes] = {}
+
+    def measured(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        records = read_all(page.parent / "study" / name)
+        runs = by_command([entry for record in records for entry in record.entries])
+        curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
+        plot = Path("images") / f"study_{name}.png"
+        plots[page.parent / plot] = learning_curves(curves, records[0].real.values.get("fid"))
+        return f"{begin}\n![Quality against time]({plot.as_posix()}#plot)\n\n{medians(runs, records[0])}\n\n{end}"
+
+    text = MARKS.sub(measured, text)
+    for path, content in plots.items():
+        write_file(path, content)
     write_file(page, text.encode())
     return text
 
 
 def by_command(entries: list[Entry]) -> Runs:
     """Group runs by their command without the seed, the smallest median distance first."""
-    groups: Runs = {}
+    groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
-        command = re.sub(r" seed=\S+", "", entry.command or entry.name)
-        groups.setdefault(re.sub(r"^(cgan train|python train\.py) ", "", command), []).append(entry)
-    return dict(sorted(groups.items(), key=lambda group: statistics.median(_values(group[1], "fid"))))
+        command = re.sub(r"^(cgan train|python train\.py) | seed=\S+", "", entry.command or entry.name)
+        groups.setdefault(tuple(command.split()), []).append(entry)
+    shared = set.intersection(*map(set, groups)) if len(groups) > 1 else set()
+    ranked = sorted(groups.items(), key=lambda group: statistics.median(_values(group[1], "fid")))
+    return {
+        " ".join(word for word in words if word not in shared) or "nothing more": entries for words, entries in ranked
+    }
 
 
 def medians(runs: Runs, record: EvaluationRecord) -> str:
     """Lay groups out as columns of a Markdown table: medians, and in brackets the range of several seeds."""
-    rows = [["", "Seeds", "Minutes", "Images", *(record.describe(name).title for name in SHOWN)]]
+    shown = {name: form for name, form in SHOWN.items() if any(_values(entries, name) for entries in runs.values())}
+    rows = [["", "Seeds", "Minutes", "Images", *(record.describe(name).title for name in shown)]]
     for command, entries in runs.items():
         minutes = [entry.curve[-1].seconds / 60 for entry in entries if entry.curve and entry.curve[-1].seconds]
         images = [entry.images_seen for entry in entries if entry.images_seen]
-        values = [_spread(_values(entries, name), form) for name, form in SHOWN.items()]
+        values = [_spread(_values(entries, name), form) for name, form in shown.items()]
         seen = f"{statistics.median(images):,.0f}" if images else "-"
-        rows.append([f"`{command}`", str(len(entries)), _spread(minutes, "{:.1f}"), seen, *values])
-    real = [_spread(_values([record.real], name), form) for name, form in SHOWN.items()]
+        title = command if command == "nothing more" else f"`{command}`"
+        rows.append([title, str(len(entries)), _spread(minutes, "{:.1f}"), seen, *values])
+    real = [_spread(_values([record.real], name), form) for name, form in shown.items()]
     rows.append(["real images", "-", "-", "-", *real])
     return markdown_table(list(zip(*rows, strict=True)))
 
@@ -117,5 +134,18 @@ def _spread(values: list[float], form: str) -> str:
     return middle if len(values) == 1 else f"{middle} ({form.format(min(values))} to {form.format(max(values))})"
 
 
+def main(pages: list[str]) -> None:
+    """Write every page that is named, or all that have marks."""
+    found = [Path(page) for page in pages] or [
+        page for page in Path("docs").glob("*.md") if MARKS.search(page.read_text())
+    ]
+    try:
+        for page in found:
+            run(page)
+            print(f"Written: {page}")
+    except CganError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    main(run, "docs/study", "docs/quality.md")
+    main(sys.argv[1:])
