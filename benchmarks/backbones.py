@@ -5,15 +5,13 @@ import time
 import torch
 from torch import Tensor, nn
 
-from cgan.config import CONF
 from cgan.losses.penalties import Batch
 from cgan.module import ConditionalGAN
 from cgan.spec import DataSpec
 from common import Row, keep, row
-from pairs import fresh_pair
+from pairs import MODELS, fresh_pair
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 128, 128)]
-MODELS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if not path.stem.endswith("_full")]
 # The relativistic loss with both penalties, as the presets train; dropout does not go with them.
 OBJECTIVE = ["loss=relativistic", "penalty=r1r2", "optimizer=adam_no_momentum"]
 DROPOUT = ["model.discriminator.dropout=0"]

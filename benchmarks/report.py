@@ -14,6 +14,7 @@ PAGE, PLOT = RESULTS.with_suffix(".md"), RESULTS.with_suffix(".png")
 Results = dict[str, dict[str, Any]]
 LAYOUTS = {
     "training": r"(?P<column>\w+): (?P<row>.+)",
+    "training_in_colour": r"(?P<row>[^:]+): (?P<column>.+)",
     "backbones": r"(?P<row>\w+), (?P<column>[^;]+); weights .+",
     "sampling": r"mlp: (?P<column>draw[^,]*), (?P<row>batch \d+)",
     "quality_cost": r"(?P<column>\w+): (?P<row>.+)",
@@ -30,6 +31,11 @@ SECTIONS = {
         "tutorials are: a `DataLoader`, default Adam, fresh fakes for each side, `.item()` in every step "
         "(`benchmarks/loops.py`). Ratios are of speed: above 1, the first is faster. The last line: arithmetic per "
         "second over that of a 2048 x 2048 float32 matrix product.",
+    ),
+    "training_in_colour": (
+        "Training in colour",
+        "The same on noise in colour, one step a block: our run with its callbacks and loggers, over the best plain "
+        "loop by hand. Peak memory is that of a whole process; importing Lightning alone takes 795 MB of it.",
     ),
     "backbones": (
         "Backbones and sizes",

@@ -1,5 +1,6 @@
 """Is our training step, end to end, as fast as a plain loop? `python benchmarks/training.py`."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch.utils.flop_counter import FlopCounterMode
@@ -7,9 +8,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from common import Row, interleave, keep, matrix_product, row, speed_ratio
 from lightning_run import LightningRun
 from loops import PlainLoop, TutorialLoop
-from pairs import fresh_pair
+from memory import peak
+from pairs import MODELS, Noise, fresh_pair
 
 BATCH_SIZE = 128
+COLOUR = (32, 64)
 
 
 class Case(NamedTuple):
@@ -44,6 +47,42 @@ def main(rounds: int = 12) -> None:
     ratios = [fast / slow for fast, slow in zip(rates["light"], rates["dcgan"], strict=True)]
     rows.append(row("light over dcgan, our run, images/s", ratios, "x", at_least=8))
     keep("training", rows)
+    in_colour()
+
+
+def in_colour(rounds: int = 5) -> None:
+    """Measure every backbone on colour images of two sizes."""
+    rows: list[Row] = []
+    for size in COLOUR:
+        for model in MODELS:
+            rows += colour_rows(model, size, rounds)
+            keep("training_in_colour", rows)
+
+
+def colour_rows(model: str, size: int, rounds: int) -> list[Row]:
+    """Time our run and the plain loop in turns on noise, one step a block; and the memory of a process that trains."""
+    ours = colour_run(model, size)
+    plain = PlainLoop(fresh_pair(model, spec=ours.data.spec), ours.data.train, batch_size=BATCH_SIZE, steps=1)
+    seconds = interleave({"ours": ours, "plain": plain}, rounds)
+    ours.close()
+    rates = [BATCH_SIZE / spent for spent in seconds["ours"]]
+    flops, product = flops_per_image(plain), matrix_product()
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import training"
+    name = f"{model}, 3x{size}x{size}"
+    return [
+        speed_ratio(f"{name}: over the best plain loop", seconds["ours"], seconds["plain"], at_least=0.95),
+        row(f"{name}: speed", rates, "images/s"),
+        row(f"{name}: work per image", [flops / 1e6], "MFLOP"),
+        row(f"{name}: share of the matrix product", [rate * flops / product / 1e9 for rate in rates], ""),
+        row(f"{name}: peak memory", [peak(f"{code}; training.colour_run({model!r}, {size})()")], "MB"),
+    ]
+
+
+def colour_run(model: str, size: int) -> LightningRun:
+    """Build a run on 2,000 images of noise in colour."""
+    return LightningRun(
+        f"model={model}", "data.steps_per_batch=1", chunks_per_block=1, source=Noise((3, size, size), 2000)
+    )
 
 
 def measure(case: Case, rounds: int) -> tuple[list[Row], list[float]]:
