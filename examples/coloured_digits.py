@@ -2,7 +2,7 @@
 
 Examples:
   python examples/coloured_digits.py data/coloured_digits
-  python examples/coloured_digits.py data/coloured_digits --size 32 --root ~/datasets
+  python examples/coloured_digits.py data/coloured_digits --size 32 --digits mnist5k
   python train.py data=folder data.root=data/coloured_digits
 """
 
@@ -22,9 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the new folder")
     parser.add_argument("--size", type=int, default=64, help="side in pixels (default: 64)")
-    parser.add_argument("--root", default="data", help="where MNIST lies or is downloaded to (default: data)")
+    parser.add_argument("--digits", default="mnist", help="of which data set (default: mnist, found in data/)")
     options = parser.parse_args()
-    source = build_source(compose("train", ["data=mnist", f"data.root={options.root}"]).data)
+    source = build_source(compose("train", [f"data={options.digits}"]).data)
     source.prepare()
     random = np.random.default_rng(0)
     for split in SPLITS:

@@ -5,8 +5,10 @@ import json
 import multiprocessing
 import os
 import re
+import runpy
 import shutil
 import stat
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Mapping
@@ -705,3 +707,21 @@ def test_runs_and_the_cache_may_lie_in_the_folder_of_pictures(tmp_path, monkeypa
     (root / "my" / "run" / "train.log").write_text("a line")
     assert classes(source) == classes(FolderSource(".")) == {"ant": [1, 2], "bee": [3, 4]}
     assert len(stores(root / ".cache" / "cgan" / "pictures")) == 1
+
+
+def test_the_example_writes_digits_in_colour_that_a_folder_reads(tmp_path, monkeypatch):
+    example = Path(__file__).parents[1] / "examples" / "coloured_digits.py"
+    folder = tmp_path / "digits"
+    monkeypatch.setattr(sys, "argv", ["coloured_digits.py", str(folder), "--size", "20", "--digits", "mnist5k"])
+    runpy.run_path(str(example), run_name="__main__")
+    source = FolderSource(folder)
+    images, labels = source.load("train")
+    assert images.shape == (4000, 3, 20, 20)
+    assert labels.bincount().tolist() == [400] * 10
+    assert len(source.load("test").labels) == 1000
+    ground = images[:, :, 0, 0].double()  # no digit reaches the corner
+    dark = (ground <= 110).all(1)
+    assert 0.45 < dark.double().mean() < 0.55
+    assert (dark | (ground >= 145).all(1)).all()
+    assert ground.std(0).min() > 60  # every channel of its own
+    assert torch.corrcoef(ground[dark].T).triu(1).abs().max() < 0.1
