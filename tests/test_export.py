@@ -151,6 +151,7 @@ def test_the_bundled_hands_carry_their_evaluation():
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory):
     out = tmp_path_factory.mktemp("onnx") / "generator.onnx"
+    out.with_suffix(".w.onnx").write_bytes(b"of another generator, with styles")
     export.export_onnx(load_generator("pretrained"), out)
     return out
 
@@ -177,6 +178,10 @@ def test_a_grown_and_cropped_network_is_exported(tmp_path, network):
     (images,) = session.run(None, {"z": z.numpy(), "labels": labels.numpy()})
     assert images.shape == (5, 3, 50, 40)
     assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
+
+
+def test_no_file_of_another_generator_stays_beside_an_onnx_file(onnx_file):
+    assert [path.name for path in onnx_file.parent.iterdir()] == ["generator.onnx"]
 
 
 def test_onnx_refuses_labels_out_of_range(onnx_file):

@@ -138,12 +138,14 @@ def export_onnx(generator: Generator, out: Path) -> None:
     assert generator.spec is not None
     about = {"z_dim": str(generator.z_dim), "class_names": json.dumps(generator.spec.class_names)}
     inputs = {"z": torch.randn(64, generator.z_dim), "labels": torch.arange(64) % generator.num_classes}
+    painter_file = out.with_suffix(".w.onnx")
     files: dict[str, bytes] = {}
     if isinstance(generator, StyleBased):
         means = {**about, "mean_w": json.dumps(generator.mean_w.tolist())}
         painter = to_onnx(Painter(generator).eval(), {"w": to_styles(generator, *inputs.values())}, means)
-        files[out.with_suffix(".w.onnx").name] = painter.SerializeToString()
+        files[painter_file.name] = painter.SerializeToString()
         whole = to_onnx(CheckedStyles(generator).eval(), inputs, about, outputs=("images", "w"))
     else:
         whole = to_onnx(CheckedLabels(generator).eval(), inputs, about)
+        painter_file.unlink(missing_ok=True)  # of an earlier generator under this name
     write_together(out.parent, {**files, out.name: whole.SerializeToString()})
