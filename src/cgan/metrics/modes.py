@@ -21,10 +21,11 @@ class Modes(Metric):
     all. It reads the pixels, so the values do not depend on ``features=``. The protocol has 26,000 samples; so many
     perfect ones have a divergence of 0.023, not 0, and fewer have more.
 
-    Where the classes are such combinations, ``digit_agreement`` is the share of channels that show the requested digit.
+    Where the classes are such combinations, ``digit_agreement`` is the share of channels that show the requested digit,
+    ``digit_agreement_worst`` that of the digit where it is lowest.
     """
 
-    values = described("modes", "modes_kl", "digit_agreement")
+    values = described("modes", "modes_kl", "digit_agreement", "digit_agreement_worst")
 
     def prepare(self, real: RealImages) -> None:
         """Load the classifier.
@@ -37,14 +38,18 @@ class Modes(Metric):
         self.digits = DigitExtractor()
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        """Return ``modes``, ``modes_kl`` and, with labels that are combinations, ``digit_agreement``."""
+        """Return ``modes``, ``modes_kl`` and, with labels that are combinations, the agreements."""
         digits = self._read(samples.images)
         shape = (10,) * digits.shape[1]
         counts = _combined(digits).bincount(minlength=math.prod(shape))
         found: Computed = {"modes": int((counts > 0).sum()), "modes_kl": kl_to_uniform(counts)}
         if reference.labels.any():
             requested = torch.stack(torch.unravel_index(samples.labels, shape), dim=1)
-            found["digit_agreement"] = float((digits == requested).double().mean())
+            right = (digits == requested).double()
+            found["digit_agreement"] = float(right.mean())
+            found["digit_agreement_worst"] = min(
+                float(right[requested == digit].mean()) for digit in requested.unique()
+            )
         return found
 
     def _read(self, images: Tensor) -> Tensor:
