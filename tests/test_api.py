@@ -239,6 +239,7 @@ def test_the_root_leads_to_documents_that_need_no_other_host(client):
         assert client.get(source).status_code == 200
 
 
+@pytest.mark.slow
 def test_pages_of_allowed_origins_alone_may_call(logs):
     with serving_api(logs, CGAN_CORS="https://a.example,https://b.example") as address:
         origins = {

@@ -58,6 +58,7 @@ def test_the_page_of_commands_has_every_command_with_its_keys(generated):
     assert "--private" in sections[-1]
 
 
+@pytest.mark.slow
 def test_pictures_of_networks_are_those_of_the_networks():
     drawn = diagrams.networks()
     found = {path.name: path.read_text() for path in (DOCS / "images" / "networks").glob("*.svg")}

@@ -333,6 +333,7 @@ def test_a_digit_drawn_with_the_mouse_is_inverted(opened: Open) -> None:
     expect(page.get_by_role("img", name="31 in your style")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_no_picture_is_refused_and_a_real_digit_works(opened: Open) -> None:
     page = opened("Your picture")
     page.get_by_role("radio", name="Upload").click()
@@ -424,6 +425,7 @@ def test_a_training_outlives_its_page_and_stops_with_a_checkpoint(opened: Open, 
     expect(page.get_by_role("alert")).to_contain_text("was stopped early")
 
 
+@pytest.mark.slow
 def test_a_shared_page_is_reached_by_its_address_and_does_not_train(browser: Browser, checkout: Path) -> None:
     arguments = ("app", "--share", "--server.port={port}")
     with serving("-m", "cgan", *arguments, folder=checkout, path=HEALTH, host=own_address()) as server:

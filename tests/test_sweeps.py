@@ -44,11 +44,12 @@ def test_a_failed_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     assert (tmp_path / "sweep" / "sweep.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
     [
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        pytest.param(["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"], marks=pytest.mark.slow),
+        ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"],
     ],
 )
 def test_launchers(launcher: list[str], tmp_path: Path) -> None:

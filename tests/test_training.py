@@ -231,6 +231,7 @@ def test_every_experiment_trains_one_batch(composed, experiment):
 
 
 @pytest.mark.parametrize("model", ["mlp", "style"])
+@pytest.mark.slow
 def test_every_experiment_takes_another_model(composed, model):
     """No experiment sets a key of its own model, which these lack or give another value."""
     alone = composed("train", f"model={model}").model
