@@ -1,12 +1,16 @@
 import copy
+import re
 from functools import partial
 
 import pytest
 import torch
 
+from cgan.data.sources import Mnist5k
 from cgan.ema import GeneratorEMA
+from cgan.errors import CganError
 from cgan.networks.mlp import MLPGenerator
 from cgan.schedules import burn_in, constant, cosine_decay
+from cgan.tasks.train import build_module
 
 
 def small_generator() -> MLPGenerator:
@@ -57,6 +61,20 @@ def test_weights_and_statistics_that_were_moved_are_followed_anew():
     for averaged in ema.generator.state_dict().values():
         if averaged.is_floating_point():
             torch.testing.assert_close(averaged, torch.full_like(averaged, 2.0), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["schedule.lr.start=1"], "schedule.lr.start=1: expected a share from 0 and below 1"),
+        (["schedule.lr.start=abc"], "schedule.lr.start=abc: expected a share from 0 and below 1"),
+        (["schedule.penalty.until=0"], "schedule.penalty.until=0: expected a share above 0 to 1"),
+    ],
+)
+def test_a_schedule_out_of_range_is_refused_before_training(composed, words, expected):
+    cfg = composed("train", "schedule=burn_in_cosine", *words)
+    with pytest.raises(CganError, match=f"^{re.escape(expected)}$"):
+        build_module(cfg, Mnist5k().spec)
 
 
 def test_the_ramp_shortens_the_half_life_at_the_start():

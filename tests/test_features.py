@@ -77,7 +77,7 @@ def _cache(cache, monkeypatch, caplog) -> None:
     caplog.set_level(logging.INFO)
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 9, 31), (3, 20, 12), (4, 256, 40)])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 9, 31), (3, 20, 12), (4, 256, 40), (1, 4, 200), (3, 512, 16)])
 def test_the_classifier_takes_any_size_and_number_of_channels(shape):
     net = PictureNet(shape, 7).eval()
     assert net(torch.zeros(2, *shape)).shape == (2, 7)

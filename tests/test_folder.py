@@ -133,6 +133,15 @@ def test_a_csv_gives_the_classes(tmp_path, table):
     assert "1 pictures that the table of labels does not name" in source.report[2]
 
 
+@pytest.mark.parametrize(("more", "expected"), [({}, 5), ({"val/v.png": 9}, 9)])
+def test_a_test_split_that_no_table_names_is_none(tmp_path, more, expected):
+    table = "file,class\n" + "".join(f"{name},x\n" for name in ("train/a.png", "train/b.png", *more))
+    files = {"train/a.png": 5, "train/b.png": 5, "test/c.png": 3, **more, "labels.csv": table.encode()}
+    source = FolderSource(str(tree(tmp_path / "x", files)))
+    assert levels(source, "test") == [expected]
+    assert "1 pictures that the table of labels does not name" in source.report[2]
+
+
 def test_a_csv_may_name_pictures_of_both_splits(tmp_path):
     table = b"file,class\ntrain/a.png,x\ntrain/b.png,y\ntest/a.png,y\n"
     source = FolderSource(

@@ -92,6 +92,19 @@ def test_a_film_decodes_to_the_frames(drawn, tmp_path):
     assert np.abs(decoded[2].astype(int) - drawn.images[2, 0].numpy()).mean() < 12
 
 
+def test_a_film_of_pictures_with_alpha_shows_them_on_white(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    frames = torch.zeros(2, 4, 8, 8, dtype=torch.uint8)
+    frames[1, 3] = 255  # transparent black, then black
+    path = tmp_path / "film.mp4"
+    path.write_bytes(formats.mp4(frames))
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True).stdout
+    first, second = np.frombuffer(raw, np.uint8).reshape(2, 48, 48)
+    assert first.min() > 250
+    assert second.max() < 5
+
+
 def test_torchvision_reads_the_synthetic_mnist(composed, tmp_path):
     out = tmp_path / "synthetic"
     samples = sample.run(composed("sample", "ckpt=pretrained", "format=idx", "n=12", "classes=[3,0]", f"out={out}"))

@@ -1,15 +1,18 @@
 """Metrics on inputs whose values are known on paper, and on staged failures."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
+from torch import Tensor, nn
 
 from cgan.config import compose
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
+from cgan.metrics.cas import classification_accuracy
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.distances import (
     FrechetDistance,
@@ -19,7 +22,7 @@ from cgan.metrics.distances import (
     class_distances,
     frechet_distance,
 )
-from cgan.metrics.features import Features, evenly, extract
+from cgan.metrics.features import Extractor, Features, evenly, extract
 from cgan.metrics.labels import ClassAgreement, LabelAgreement, confidence, confusion
 from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
 from cgan.metrics.metric import Metric, RealImages
@@ -178,6 +181,80 @@ def test_copies_are_found_among_test_images(real):
     assert metric.compute(test, train)["memorised"] == pytest.approx(0.01, abs=0.001)
 
 
+def test_copies_are_of_training_images_whichever_split_is_the_reference(real):
+    train, test, _ = real
+    memorising = train.spread(1000)
+    turned = RealImages(test, train, 1000, split="test")
+    for metric, staged, fair in ((Memorised(), 1, 0.01), (ExactCopies(), 1, 0)):
+        metric.prepare(turned)
+        (value,) = metric.compute(memorising, test).values()
+        (own,) = metric.of_real(turned).values()
+        assert (value, own) == (staged, pytest.approx(fair, abs=0.001))
+
+
+def test_more_samples_than_real_images_are_no_nearer_to_one_another(real):
+    train, test, _ = real
+    few = RealImages(test.spread(200), train, 4000)
+    for metric in (NearDuplicates(), DensityCoverage(), PrecisionRecall()):
+        metric.prepare(few)
+        assert metric.compute(train, few.reference) == metric.compute(train.spread(200), few.reference)
+
+
+def test_a_class_of_equal_images_has_no_ratio_of_variances():
+    labels = torch.tensor([0, 0, 1, 1])
+    samples = features_of(torch.tensor([[0.0], [2.0], [0.0], [9.0]]), labels)
+    reference = features_of(torch.tensor([[4.0], [4.0], [0.0], [3.0]]), labels)
+    assert computed(VarianceRatio(), samples, reference) == {"variance_ratio": 9, "variance_ratio_min": 9}
+    assert computed(VarianceRatio(), samples, features_of(torch.ones(4, 1), labels)) == {}
+
+
+class Undefined(Metric):
+    values = (Description("undefined", "Undefined"), Description("by_class", "By class"), Description("one", "One"))
+
+    def compute(self, samples: Features, reference: Features) -> dict:
+        return {"undefined": math.nan, "by_class": [1.0, math.inf], "one": 1.0}
+
+
+def test_a_value_that_is_no_number_is_left_out_and_named(real, caplog):
+    caplog.set_level("INFO")
+    train, test, extractor = real
+    suite = Suite(extractor, {"mine": Undefined()}, RealImages(train, test, 1000))
+    measured = suite.measure(test)
+    assert (measured.values, measured.class_values) == ({"one": 1.0}, {"by_class": [1.0, None]})
+    assert "Left out: undefined (is nan here)" in caplog.text
+
+
+def test_what_is_too_few_is_named(real):
+    train, test, extractor = real
+    labels = test.labels
+    assert KernelDistance().missing(extractor, labels, labels[:300]) == "needs 1,000 reference images, found 300"
+    assert KernelDistance().missing(extractor, labels[:9], labels, "held-out images") == (
+        "needs 1,000 held-out images, found 9"
+    )
+    assert KernelDistance().missing(extractor, labels, train.labels) is None
+
+
+def test_students_know_classes_that_no_test_image_shows(monkeypatch):
+    monkeypatch.setattr("cgan.metrics.cas.STEPS", 1)
+    images, labels = torch.randint(0, 256, (256, 1, 8, 8), dtype=torch.uint8), torch.arange(256) % 5
+    scores = classification_accuracy(images, labels, images[:4], labels[:4], seeds=(0,))
+    assert len(scores) == 1
+
+
+def test_features_hold_no_graph():
+    class Linear(Extractor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            values = self.layer(images.flatten(1).float())
+            return values, values
+
+    found = extract(Linear(), torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, dtype=torch.long))
+    assert not found.features.requires_grad
+
+
 def test_a_collapse_lowers_recall_and_coverage_and_leaves_precision(real):
     train, test, _ = real
     few = collapsed(test)
@@ -267,7 +344,7 @@ def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):
     left_out = set(every_metric()) - set(suite.metrics)
     assert left_out == {"kid", "inception_score", "intra_fid", "variance_ratio", "class_recall"}
     (line,) = [record.message for record in caplog.records]
-    assert "kid (needs 1,000 samples, found 15)" in line
+    assert "kid (needs 1,000 held-out images, found 15)" in line
     assert "intra_fid (needs 2 of each class, class 1 has 1)" in line
     assert "inception_score (needs Inception features)" in line
     assert set(suite.measure(test.spread(15)).values) == set(suite.real.values)

@@ -127,6 +127,13 @@ def test_a_shuffled_label_and_swapped_channels_are_seen(digits):
     assert measured(swapped, reference)["modes"] == 3
 
 
+def test_classes_that_are_no_combinations_have_no_agreement(digits):
+    letters = stacks(digits, (3, 1, 4), (3, 1, 4), (0, 0, 0), (9, 9, 9), labels=[0, 1, 2, 3])
+    assert set(measured(letters, letters)) == {"modes", "modes_kl"}
+    many = letters._replace(labels=torch.tensor([0, 1, 2, 1000]))
+    assert set(measured(many, many)) == {"modes", "modes_kl"}
+
+
 def test_without_labels_no_agreement_is_told(digits):
     reference = stacks(digits, (0, 0, 0), (9, 9, 9), labels=[0, 0])
     assert measured(reference, reference) == {"modes": 2, "modes_kl": pytest.approx(math.log(500))}

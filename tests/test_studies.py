@@ -46,7 +46,7 @@ def test_seeds_of_one_command_become_a_median_and_a_range(page):
     store(
         study / "a.json",
         evaluated("0", f"{best} seed=1", 0.3, 0.7, 540),
-        evaluated("1", f"{best} seed=2", 0.1, 0.6, 600),
+        evaluated("1", "python train.py seed=2 experiment=best_cpu", 0.1, 0.6, 600),
         evaluated("2", "python train.py experiment=mlp_classic seed=1", 4.0, 0.5, 60),
     )
     store(study / "b.json", evaluated("0", f"{best} seed=3", 0.2, 0.5, 570))

@@ -5,6 +5,7 @@ evaluation records in ``study/NAME`` beside the page, whose runs are grouped by 
 """
 
 import re
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -71,8 +72,8 @@ def by_command(entries: list[Entry]) -> Runs:
     """Group runs by their command without the seed, the smallest median distance first."""
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
-        command = re.sub(r"^(cgan train|python train\.py) | seed=\S+", "", entry.command or entry.name)
-        groups.setdefault(tuple(command.split()), []).append(entry)
+        _, _, *words = shlex.split(entry.command or "") or ("", "", entry.name)  # after `cgan train`
+        groups.setdefault(tuple(word for word in words if not word.startswith("seed=")), []).append(entry)
     shared = set.intersection(*map(set, groups)) if len(groups) > 1 else set()
     ranked = sorted(groups.items(), key=lambda group: statistics.median(_values(group[1], "fid")))
     return {

@@ -24,9 +24,19 @@ class CganError(Exception):
 
 
 def check_whole(key: str, value: object, minimum: int) -> None:
-    """Raise a CganError unless the value of a key is a whole number from ``minimum``."""
+    """Raise a CganError unless the value of a key is a whole number from ``minimum`` that 64 bits hold."""
     if type(value) is not int or value < minimum:
         raise CganError(f"{key}={value}: expected a whole number from {minimum}")
+    if value >= 2**63:
+        raise CganError(f"{key}={value}: expected a whole number below {2**63}")
+
+
+def check_share(key: str, value: object, *, above: bool = False, below: bool = False) -> None:
+    """Raise a CganError unless the value of a key is from 0 to 1; without 0 if ``above`` it, without 1 if ``below``."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    if not number or (above and value == 0) or (below and value == 1):
+        ends = f"{'above' if above else 'from'} 0 {'and below' if below else 'to'} 1"
+        raise CganError(f"{key}={value}: expected a share {ends}")
 
 
 def check_choice(key: str, value: object, choices: Iterable[str]) -> None:

@@ -314,6 +314,7 @@ class ConditionalGAN(pl.LightningModule):
         check_whole("gan.d_steps", self.d_steps, 1)
         if self.matching_aware < 0 or (self.matching_aware and self.spec.num_classes < 2):
             raise CganError(f"gan.matching_aware={self.matching_aware}: expected 0, or above with at least two classes")
+        self.lr_schedule(0.0), self.penalty_schedule(0.0)  # they refuse wrong values themselves
         pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
         if pairs and self.fake_labels != "batch":
             raise CganError("this loss or penalty compares images of one class: set gan.fake_labels=batch")

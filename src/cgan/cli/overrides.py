@@ -26,6 +26,8 @@ NAMES = ("names", "run_name", "license", "data_license", "data.background", "dat
 PATHS = (
     "ckpt",
     "images",
+    "images2",
+    "features.weights",
     "runs",
     "out",
     "style",

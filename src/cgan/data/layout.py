@@ -124,7 +124,7 @@ def numbered(found: Found, shown: str, test_share: float, split_seed: int) -> La
         CganError: A class has pictures to test with and none to train on, or there are too many classes.
     """
     train, left_out = found.splits["train"], found.left_out.copy()
-    chosen = next((split for split in ("test", "val") if split in found.splits), None)
+    chosen = next((split for split in ("test", "val") if found.splits.get(split)), None)
     if chosen is None:
         smallest = min(Counter(train.values()).values(), default=1)
         least = "" if round(smallest * test_share) else " (at least one of two)"

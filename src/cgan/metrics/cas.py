@@ -45,8 +45,7 @@ class ClassificationAccuracy(Metric):
 
     def prepare(self, real: RealImages) -> None:
         """Keep the splits by name: whichever is the reference, students are tested on ``test``."""
-        splits = real.reference, real.held_out
-        self.train, self.test = splits if real.split == "train" else splits[::-1]
+        self.train, self.test = real.train, real.test
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         scores = classification_accuracy(samples.images, samples.labels, self.test.images, self.test.labels)
@@ -76,7 +75,7 @@ def classification_accuracy(
     for seed in seeds:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            student = Student((channels, height, width), int(test_labels.max()) + 1)
+            student = Student((channels, height, width), int(max(labels.max(), test_labels.max())) + 1)
         fit_classifier(student, images, labels, epochs=epochs, seed=seed, batch_size=BATCH_SIZE)
         scores.append(accuracy(student, test_images, test_labels))
     return scores

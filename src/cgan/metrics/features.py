@@ -71,6 +71,7 @@ class Features(NamedTuple):
         return self.at(self.labels == label)
 
 
+@torch.no_grad()
 def extract(extractor: Extractor, images: Tensor, labels: Tensor, batch_size: int = 500) -> Features:
     """Send every image through the extractor once, on the extractor's device.
 

@@ -20,13 +20,17 @@ OF_A_CLASS = 250
 
 
 class _OfBalls(Metric):
-    """Knows the balls of as many reference images as there are samples: centres (N, D) and radii (N,)."""
+    """Knows the balls of as many reference images as there are samples, or of all: centres (N, D) and radii (N,)."""
 
     min_samples = K + 1
 
     def prepare(self, real: RealImages) -> None:
         self.real = real.equal.features
         self.radii = real.kept("radii", lambda: _radii(self.real))
+
+    def _equal(self, samples: Features) -> Tensor:
+        """Return the features of as many samples as there are balls."""
+        return samples.spread(min(len(samples.labels), len(self.real))).features
 
 
 class PrecisionRecall(_OfBalls):
@@ -38,8 +42,9 @@ class PrecisionRecall(_OfBalls):
     values = described("precision", "recall")
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        inside, _ = _hits(samples.features, self.real, self.radii, closed=True)
-        return {"precision": share(inside > 0), "recall": _recall(self.real, samples.features)}
+        drawn = self._equal(samples)
+        inside, _ = _hits(drawn, self.real, self.radii, closed=True)
+        return {"precision": share(inside > 0), "recall": _recall(self.real, drawn)}
 
 
 class DensityCoverage(_OfBalls):
@@ -52,7 +57,7 @@ class DensityCoverage(_OfBalls):
     values = described("density", "coverage")
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        inside, held = _hits(samples.features, self.real, self.radii, closed=False)
+        inside, held = _hits(self._equal(samples), self.real, self.radii, closed=False)
         return {"density": float(inside.double().mean()) / K, "coverage": share(held > 0)}
 
 

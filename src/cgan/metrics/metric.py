@@ -28,6 +28,16 @@ class RealImages:
     n: int  # number of samples
     split: str = "train"  # name of the reference: train or test
 
+    @property
+    def train(self) -> Features:
+        """The split that was trained on, whichever is the reference."""
+        return self.reference if self.split == "train" else self.held_out
+
+    @property
+    def test(self) -> Features:
+        """The split that was kept apart."""
+        return self.held_out if self.split == "train" else self.reference
+
     @cached_property
     def samples(self) -> Features:
         """``n`` held-out images, or all of them."""
@@ -55,7 +65,7 @@ class Metric(ABC):
     """
 
     values: ClassVar[Sequence[Description]]  # of the numbers that `compute` returns
-    min_samples: ClassVar[int] = 2  # with fewer samples there is no value
+    min_samples: ClassVar[int] = 2  # with fewer samples or reference images there is no value
     min_per_class: ClassVar[int] = 0  # the same for each class of the reference
     needs_classes: ClassVar[Literal["data", "imagenet"] | None] = None  # what the extractor's logits must tell apart
 
@@ -91,12 +101,20 @@ class Metric(ABC):
         needs += [f"{cls.min_per_class} of each class"] if cls.min_per_class else []
         return ", ".join(needs)
 
-    def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor) -> str | None:
-        """Say what is missing for a value of samples and reference images of these classes; None: nothing."""
+    def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor, kind: str = "samples") -> str | None:
+        """Say what is missing for a value of samples and reference images of these classes; None: nothing.
+
+        Args:
+            extractor: What makes the features.
+            labels: Of the samples, (N,).
+            reference: Labels of the reference, (M,).
+            kind: What the samples are called.
+        """
         if self.needs_classes not in (None, extractor.classes):
             return f"needs {_CLASSES[self.needs_classes]}"
-        if len(labels) < self.min_samples:
-            return f"needs {self.min_samples:,} samples, found {len(labels):,}"
+        for what, found in ((kind, len(labels)), ("reference images", len(reference))):
+            if found < self.min_samples:
+                return f"needs {self.min_samples:,} {what}, found {found:,}"
         counts = reference.bincount()
         for label in counts.nonzero().flatten().tolist():
             found = min(int((labels == label).sum()), int(counts[label]))

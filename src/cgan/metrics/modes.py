@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cgan.errors import CganError
 from cgan.metrics.digits import DigitExtractor
-from cgan.metrics.features import Features
+from cgan.metrics.features import Features, share
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 
@@ -21,8 +21,8 @@ class Modes(Metric):
     all. It reads the pixels, so the values do not depend on ``features=``. The protocol has 26,000 samples; so many
     perfect ones have a divergence of 0.023, not 0, and fewer have more.
 
-    Where the classes are such combinations, ``digit_agreement`` is the share of channels that show the requested digit,
-    ``digit_agreement_worst`` that of the digit where it is lowest.
+    Where the classes are such combinations, as the classifier reads real images, ``digit_agreement`` is the share of
+    channels that show the requested digit, ``digit_agreement_worst`` that of the digit where it is lowest.
     """
 
     values = described("modes", "modes_kl", "digit_agreement", "digit_agreement_worst")
@@ -33,9 +33,12 @@ class Modes(Metric):
         Raises:
             CganError: The images are not 28x28.
         """
+        some = real.reference.spread(min(len(real.reference.labels), 1000))
         if (size := tuple(real.reference.images.shape[2:])) != (28, 28):
             raise CganError(f"metrics=modes reads 28x28 digits in each channel, found images of {size[0]}x{size[1]}")
         self.digits = DigitExtractor()
+        requested = _requested(some.labels, some.images.shape[1])
+        self.asked = requested is not None and share(self._read(some.images) == requested) > 0.9
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         """Return ``modes``, ``modes_kl`` and, with labels that are combinations, the agreements."""
@@ -43,8 +46,8 @@ class Modes(Metric):
         shape = (10,) * digits.shape[1]
         counts = _combined(digits).bincount(minlength=math.prod(shape))
         found: Computed = {"modes": int((counts > 0).sum()), "modes_kl": kl_to_uniform(counts)}
-        if reference.labels.any():
-            requested = torch.stack(torch.unravel_index(samples.labels, shape), dim=1)
+        requested = _requested(samples.labels, digits.shape[1]) if self.asked else None
+        if requested is not None:
             right = (digits == requested).double()
             found["digit_agreement"] = float(right.mean())
             found["digit_agreement_worst"] = min(
@@ -63,6 +66,13 @@ def kl_to_uniform(counts: Tensor) -> float:
     """Return ``KL(p || uniform)`` in nats of the distribution that (K,) counts give."""
     share = counts.double() / counts.sum()
     return float(torch.special.xlogy(share, share * len(counts)).sum())
+
+
+def _requested(labels: Tensor, channels: int) -> Tensor | None:
+    """Take labels as combinations of digits: (N,) -> (N, C), the last channel counting fastest; None: one is none."""
+    if int(labels.max()) >= 10**channels:
+        return None
+    return torch.stack(torch.unravel_index(labels, (10,) * channels), dim=1)
 
 
 def _combined(digits: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ LARGEST_GRID = 16
 class PictureNet(nn.Module):
     """A small residual classifier of images of any size; about 650,000 weights.
 
-    Convolutions of stride 2 bring the longer side to at most 16; three residual stages of 48, 96 and 192 channels
-    follow, each on half the grid of the one before. The features are the means of the last one's channels.
+    Convolutions of stride 2 bring each side to at most 16; three residual stages of 48, 96 and 192 channels follow,
+    each on half the grid of the one before. The features are the means of the last one's channels.
 
     Args:
         img_shape: (C, H, W).
@@ -23,12 +23,14 @@ class PictureNet(nn.Module):
         fan_in, *size = img_shape
         layers: list[nn.Module] = []
         for width in stem_widths(max(size)):
-            layers += convolution(fan_in, width, kernel_size=4, stride=2)
+            down, across = (1 if side <= LARGEST_GRID else 2 for side in size)
+            layers += convolution(fan_in, width, kernel_size=(2 + down, 2 + across), stride=(down, across))
+            size = [size[0] // down, size[1] // across]
             fan_in = width
         for number, width in enumerate(WIDTHS):
-            stride = 1 if number == 0 else 2
-            if fan_in != width or stride == 2:
-                layers += convolution(fan_in, width, kernel_size=3, stride=stride)
+            step = 1 if number == 0 else 2
+            if fan_in != width or step == 2:
+                layers += convolution(fan_in, width, kernel_size=(3, 3), stride=(step, step))
             layers.append(Residual(width))
             fan_in = width
         self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -48,17 +50,15 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(*convolution(width, width, kernel_size=3, stride=1))
+        self.branch = nn.Sequential(*convolution(width, width, kernel_size=(3, 3), stride=(1, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.branch(x)
 
 
-def convolution(fan_in: int, fan_out: int, *, kernel_size: int, stride: int) -> list[nn.Module]:
-    """Return a convolution, its batch norm and its activation; stride 2 halves the grid, rounded up for odd kernels."""
-    conv = nn.Conv2d(
-        fan_in, fan_out, kernel_size=kernel_size, stride=stride, padding=(kernel_size - 1) // 2, bias=False
-    )
+def convolution(fan_in: int, fan_out: int, *, kernel_size: tuple[int, int], stride: tuple[int, int]) -> list[nn.Module]:
+    """Return a convolution, its batch norm and its activation; stride 2 halves a side, rounded up for odd kernels."""
+    conv = nn.Conv2d(fan_in, fan_out, kernel_size=kernel_size, stride=stride, padding=1, bias=False)
     return [conv, nn.BatchNorm2d(fan_out), nn.ReLU()]
 
 

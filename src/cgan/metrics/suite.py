@@ -59,7 +59,7 @@ class Suite:
             raise CganError(f"quality is measured on 2 or more held-out images, found {real.n}; give more images")
         self.extractor = extractor
         self.real_images = real
-        reasons = self._missing(metrics, real.samples.labels)
+        reasons = self._missing(metrics, real.samples.labels, "held-out images")
         self.metrics = {name: metric for name, metric in metrics.items() if name not in reasons}
         say_left_out(reasons)
         if not self.metrics:
@@ -111,7 +111,7 @@ class Suite:
             raise CganError(f"expected {self.real_images.n} samples, found {len(samples.labels)}")
         if not samples.features.isfinite().all():
             raise CganError("the samples' features are not finite: the generator draws NaN or infinity")
-        say_left_out(reasons := self._missing(self.metrics, samples.labels))
+        say_left_out(reasons := self._missing(self.metrics, samples.labels, "samples"))
         computed = []
         for name, metric in self.metrics.items():
             if name not in reasons:
@@ -119,9 +119,9 @@ class Suite:
             on_metric(name)
         return _parted(computed)
 
-    def _missing(self, metrics: Mapping[str, Metric], labels: Tensor) -> dict[str, str]:
+    def _missing(self, metrics: Mapping[str, Metric], labels: Tensor, kind: str) -> dict[str, str]:
         reference = self.real_images.reference.labels
-        reasons = {name: metric.missing(self.extractor, labels, reference) for name, metric in metrics.items()}
+        reasons = {name: metric.missing(self.extractor, labels, reference, kind) for name, metric in metrics.items()}
         return {name: reason for name, reason in reasons.items() if reason}
 
     def _refuse_misread(self) -> None:
@@ -144,10 +144,14 @@ def say_left_out(reasons: Mapping[str, str]) -> None:
 
 def _parted(computed: list[Computed]) -> Measured:
     found = Measured({}, {})
+    undefined = {}
     for values in computed:
         for name, value in values.items():
             if isinstance(value, list):
-                found.class_values[name] = [None if math.isnan(number) else number for number in value]
-            else:
+                found.class_values[name] = [number if math.isfinite(number) else None for number in value]
+            elif math.isfinite(value):
                 found.values[name] = value
+            else:
+                undefined[name] = f"is {value} here"
+    say_left_out(undefined)
     return found

@@ -16,16 +16,22 @@ TAIL = 0.01
 
 
 class VarianceRatio(Metric):
-    """Variance of the features within a class over that of the reference: mean over classes, and the lowest."""
+    """Variance of the features within a class over that of the reference: mean over classes, and the lowest.
+
+    Classes whose reference images are all alike are left out; where all are, there is no value.
+    """
 
     values = described("variance_ratio", "variance_ratio_min")
     min_per_class = 2
 
     def prepare(self, real: RealImages) -> None:
-        self.labels = real.reference.labels.unique().tolist()
-        self.variances = _variances(real.reference, self.labels)
+        labels = real.reference.labels.unique()
+        variances = _variances(real.reference, labels.tolist())
+        self.labels, self.variances = labels[variances > 0].tolist(), variances[variances > 0]
 
     def compute(self, samples: Features, reference: Features) -> Computed:
+        if not self.labels:
+            return {}
         ratios = _variances(samples, self.labels) / self.variances
         return {"variance_ratio": float(ratios.mean()), "variance_ratio_min": float(ratios.min())}
 
@@ -36,40 +42,48 @@ class NearDuplicates(Metric):
     values = described("near_duplicates")
 
     def prepare(self, real: RealImages) -> None:
-        self.limit = real.kept("twins", lambda: _to_twin(real.equal)).quantile(TAIL)
+        twins = real.kept("twins", lambda: _to_twin(real.equal))
+        self.count, self.limit = len(twins), twins.quantile(TAIL)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        return {"near_duplicates": share(_to_twin(samples) < self.limit)}
+        few = samples.spread(min(len(samples.labels), self.count))  # of more images more have a twin
+        return {"near_duplicates": share(_to_twin(few) < self.limit)}
 
 
 class Memorised(Metric):
-    """Share of samples nearer to a reference image than 99 % of the held-out images are, in pixels."""
+    """Share of samples nearer to a training image than 99 % of the test images are, in pixels."""
 
     values = described("memorised")
 
     def prepare(self, real: RealImages) -> None:
-        self.held_out = real.kept("nearest", lambda: _to_nearest(real.samples, real.reference))
-        self.limit = self.held_out.quantile(TAIL)
+        """Keep the splits by name, whichever is the reference."""
+        self.train, few = real.train, real.test.spread(min(real.n, len(real.test.labels)))
+        self.test = real.kept("nearest", lambda: _to_nearest(few, real.train))
+        self.limit = self.test.quantile(TAIL)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        return {"memorised": share(_to_nearest(samples, reference) < self.limit)}
+        return {"memorised": share(_to_nearest(samples, self.train) < self.limit)}
 
     def of_real(self, real: RealImages) -> Computed:
-        """Return the share of the held-out images, whose distances are known."""
-        return {"memorised": share(self.held_out < self.limit)}
+        """Return the share of the test images, whose distances are known."""
+        return {"memorised": share(self.test < self.limit)}
 
 
 class ExactCopies(Metric):
-    """Share of samples that equal a reference image in every pixel."""
+    """Share of samples that equal a training image in every pixel."""
 
     values = described("exact_copies")
 
     def prepare(self, real: RealImages) -> None:
-        """Remember every reference image by a digest of its pixels."""
-        self.known = set(_digests(real.reference))
+        """Remember every training image by a digest of its pixels."""
+        self.known = set(_digests(real.train))
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         return {"exact_copies": sum(one in self.known for one in _digests(samples)) / len(samples.labels)}
+
+    def of_real(self, real: RealImages) -> Computed:
+        """Return the share of the test images."""
+        return self.compute(real.test.spread(min(real.n, len(real.test.labels))), real.reference)
 
 
 def _variances(images: Features, labels: list[int]) -> Tensor:

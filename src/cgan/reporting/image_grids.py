@@ -45,12 +45,12 @@ def extremes_grid(samples: Features, classes: Mapping[int, str], *, each: int = 
 
 
 def neighbours_grid(
-    samples: Features, reference: Features, classes: Mapping[int, str], *, per_class: int = 2
+    samples: Features, train: Features, classes: Mapping[int, str], *, per_class: int = 2
 ) -> Image.Image:
     """The first samples of each class, each followed by its six nearest training images in pixels."""
     chosen = torch.cat([(samples.labels == label).nonzero().squeeze(1)[:per_class] for label in classes])
-    found = nearest(samples.images[chosen], reference.images, k=6).places
-    rows = torch.cat([samples.images[chosen][:, None], reference.images[found]], dim=1)
+    found = nearest(samples.images[chosen], train.images, k=6).places
+    rows = torch.cat([samples.images[chosen][:, None], train.images[found]], dim=1)
     names = ["sample", *_title("nearest", 6)]
     row_names = [classes[label] for label in samples.labels[chosen].tolist()]
     return image_grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)

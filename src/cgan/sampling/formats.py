@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from cgan.errors import CganError
-from cgan.sampling.grids import to_pil
+from cgan.sampling.grids import laid_on_white, to_pil
 
 FRAMES_PER_SECOND = 12
 _SCALE = 6
@@ -108,7 +108,7 @@ def gif(frames: Tensor) -> bytes:
 
 
 def mp4(frames: Tensor) -> bytes:
-    """Encode a film in H.264, from the first frame to the last: (N, 1 or 3, H, W) uint8, enlarged 6 times.
+    """Encode a film in H.264, from the first frame to the last: (N, C, H, W) uint8, enlarged 6 times.
 
     Raises:
         CganError: The encoder is not installed or fails.
@@ -119,7 +119,7 @@ def mp4(frames: Tensor) -> bytes:
         raise CganError(
             "format=mp4 needs an encoder: pip install 'cgan[video]', or write a gif: format=gif, out=NAME.gif"
         ) from error
-    pixels = _enlarged(frames).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
+    pixels = _enlarged(laid_on_white(frames)).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
     source = f"-f rawvideo -pix_fmt rgb24 -s {pixels.shape[2]}x{pixels.shape[1]} -r {FRAMES_PER_SECOND} -i -"
     target = "-c:v libx264 -pix_fmt yuv420p -movflags +faststart"
     with tempfile.TemporaryDirectory() as folder:

@@ -59,7 +59,7 @@ def image_grid(
     top = _GAP + (_NAME_HEIGHT if column_names else 0)
     above = _NAME_HEIGHT if names else 0
     cell_h, cell_w = height * scale + _GAP + above, width * scale + _GAP
-    table = _table(_laid_on_white(images), (rows, columns), scale, above)
+    table = _table(laid_on_white(images), (rows, columns), scale, above)
     figure = Image.new(table.mode, (left + table.width, top + table.height), "white")
     figure.paste(table, (left, top))
     pen = ImageDraw.Draw(figure)
@@ -138,7 +138,8 @@ def _cut(name: str, width: int) -> str:
     return name
 
 
-def _laid_on_white(images: Tensor) -> Tensor:
+def laid_on_white(images: Tensor) -> Tensor:
+    """Lay colour images with alpha on white, (N, 4, H, W) uint8 -> (N, 3, H, W); others stay as they are."""
     if images.shape[1] < 4:
         return images
     alpha = images[:, 3:].float() / 255

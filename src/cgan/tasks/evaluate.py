@@ -99,7 +99,8 @@ def run(cfg: DictConfig) -> Evaluation:
         real = _filled(Entry(REAL), suite.real, suite.real_images.samples, suite)
         bar.update(len(suite.metrics))
         bar.set_description("image grids")
-        grids = [_grids(*pair, known, cfg, spec) for pair in zip(candidates, samples, strict=True)]
+        train = suite.real_images.train
+        grids = [_grids(*pair, train, cfg, spec) for pair in zip(candidates, samples, strict=True)]
     protocol, software = suite.protocol(spec.name, cfg.seed, cfg.weights), {name: version(name) for name in SOFTWARE}
     about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), extractor.accuracy)
     record = EvaluationRecord(protocol, real, entries, *about)
@@ -188,12 +189,12 @@ def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
 
 
 def _grids(
-    candidate: Candidate, samples: Features, reference: Features, cfg: DictConfig, spec: DataSpec
+    candidate: Candidate, samples: Features, train: Features, cfg: DictConfig, spec: DataSpec
 ) -> dict[str, bytes]:
     """Draw the image grids that explain the values of one candidate, by file name."""
     every = drawable(spec.class_names)
     names = {label: every[label] for label in spec.shown_labels()}
-    grids = {"neighbours.png": neighbours_grid(samples, reference, names)}
+    grids = {"neighbours.png": neighbours_grid(samples, train, names)}
     if samples.logits.shape[1] == spec.num_classes:
         grids["extremes.png"] = extremes_grid(samples, names)
     if candidate.generator is not None:

@@ -185,7 +185,7 @@ def requested_labels(classes: Any, spec: DataSpec) -> list[int]:
 
 
 def _is_seed(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 2**63
 
 
 def labelled_grid(images: Tensor, names: Sequence[str]) -> Image.Image:
