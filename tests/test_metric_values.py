@@ -344,7 +344,7 @@ def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):
     left_out = set(every_metric()) - set(suite.metrics)
     assert left_out == {"kid", "inception_score", "intra_fid", "variance_ratio", "class_recall"}
     (line,) = [record.message for record in caplog.records]
-    assert "kid (needs 1,000 held-out images, found 15)" in line
+    assert "kid (needs 1,000 samples, found 15)" in line
     assert "intra_fid (needs 2 of each class, class 1 has 1)" in line
     assert "inception_score (needs Inception features)" in line
     assert set(suite.measure(test.spread(15)).values) == set(suite.real.values)

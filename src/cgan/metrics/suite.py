@@ -59,7 +59,8 @@ class Suite:
             raise CganError(f"quality is measured on 2 or more held-out images, found {real.n}; give more images")
         self.extractor = extractor
         self.real_images = real
-        reasons = self._missing(metrics, real.samples.labels, "held-out images")
+        kind = "samples" if real.n <= len(real.held_out.labels) else "held-out images"
+        reasons = self._missing(metrics, real.samples.labels, kind)
         self.metrics = {name: metric for name, metric in metrics.items() if name not in reasons}
         say_left_out(reasons)
         if not self.metrics:
