@@ -4,6 +4,7 @@ import csv
 import io
 import struct
 import subprocess
+import sys
 import zipfile
 import zlib
 
@@ -62,6 +63,16 @@ def test_long_names_fit_into_a_file_name(drawn, tmp_path):
     for file in formats.file_names(drawn, ["長" * 100] * 10):
         (tmp_path / file).touch()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_folder_of_pictures_is_listed_once_however_many_they_are(drawn, tmp_path):
+    listed = []
+    sys.addaudithook(lambda event, values: listed.append(str(values[0])) if event == "os.scandir" else None)
+    sample.save(*drawn[:2], 2, DataSpec("digits", (1, 28, 28), (*"0123456789",)), "png", tmp_path / "sevens")
+    assert listed.count(str(tmp_path / "sevens")) == 1
+    written = {path.name: np.array(Image.open(path)) for path in (tmp_path / "sevens").iterdir()}
+    assert sorted(written) == sorted([*NAMES[:3], "3_2_00002.png"])
+    assert (written[NAMES[2]] == drawn.images[2, 0].numpy()).all()
 
 
 def test_npz_holds_the_arrays(drawn):

@@ -1,6 +1,5 @@
 """Files that a crash or a full disk may interrupt: written whole or not at all, read up to where they are whole."""
 
-import glob
 import json
 import os
 import socket
@@ -42,6 +41,7 @@ def write_together(folder: Path, files: Mapping[str, bytes | memoryview]) -> Non
     path = paths[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _clear_parts(folder)
         for path, content in zip(paths, files.values(), strict=True):
             _write_part(path, content)
         if paths[1:]:
@@ -79,16 +79,15 @@ def part_of(path: Path) -> Path:
 
 
 def _write_part(path: Path, content: bytes | memoryview) -> None:
-    _clear_parts(path)
     with part_of(path).open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _clear_parts(path: Path) -> None:
-    """Remove what processes of this computer that were killed left half-written of a file."""
-    for part in path.parent.glob(f"{glob.escape(path.name)}.{socket.gethostname()}.*.part"):
+def _clear_parts(folder: Path) -> None:
+    """Remove what processes of this computer that were killed left half-written in a folder."""
+    for part in folder.glob(f"*.{socket.gethostname()}.*.part"):
         try:
             os.kill(int(part.suffixes[-2][1:]), 0)
         except ProcessLookupError:

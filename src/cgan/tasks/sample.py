@@ -214,8 +214,8 @@ def save(images: Tensor, labels: Tensor, seed: int, spec: DataSpec, kind: str, o
     elif kind == "zip":
         write_file(out, formats.zip_archive(samples, spec.class_names))
     else:
-        for name, image in zip(formats.file_names(samples, spec.class_names), images, strict=True):
-            write_file(out / name, formats.png(image))
+        names = formats.file_names(samples, spec.class_names)
+        write_together(out, dict(zip(names, map(formats.png, images), strict=True)))
 
 
 def save_idx(images: Tensor, labels: Tensor, n: int, seed: int, out: Path) -> None:
