@@ -12,9 +12,12 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 from processes import ROOT, TINY, error_line, start, train
 
 from cgan.errors import CganError
+from cgan.metrics.values import Protocol
+from cgan.records.evaluation import FILE, Entry, EvaluationRecord, write_evaluation
 from cgan.tasks.search import open_study
 from cgan.tasks.search import run as search
 
@@ -109,6 +112,23 @@ def test_a_study_needs_something_to_search(tmp_path: Path) -> None:
         search("s", 2, ["seed=1"], studies=tmp_path)
 
 
+def test_a_pruned_trial_stands_below_those_that_were_measured_to_the_end(tmp_path: Path) -> None:
+    values = {"value": 0.5}, {"state": TrialState.PRUNED}, {"value": 0.4}
+    trials = [optuna.create_trial(user_attrs={"overrides": [f"seed={n}"]}, **each) for n, each in enumerate(values)]
+    open_study(tmp_path / "s", heartbeat=60).add_trials(trials)
+    real, about = Entry("real images", {"fid": 0.25}), Protocol("shapes", "digits", "0", "none", 60, 0)
+    for number in range(3):
+        record = EvaluationRecord(about, real, [Entry("x")], {}, ["bar"])
+        write_evaluation(tmp_path / "s" / f"trial_{number:04d}" / FILE, record)
+    ranked = search("s", 3, ["seed=range(9)"], studies=tmp_path)
+    assert [(row.name, row.score) for row in ranked] == [("trial_0002", 0.4), ("trial_0000", 0.5), ("trial_0001", None)]
+    assert table(tmp_path / "s")[1:] == [
+        ["trial_0002", "0.4", "0.25", "2"],
+        ["trial_0000", "0.5", "0.25", "0"],
+        ["trial_0001", "pruned", "0.25", "1"],
+    ]
+
+
 def test_a_sweep_without_failures_ends_well(tmp_path: Path) -> None:
     train("-m", *FAST, "data.batch_size=8", "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert [row[0] for row in table(tmp_path / "sweep")] == ["run", "0"]
@@ -126,4 +146,4 @@ def test_a_study_prunes_a_run_that_is_worse_than_the_others(tmp_path: Path) -> N
     assert states(tmp_path / "s") == ["COMPLETE"] * 4 + ["PRUNED"]
     assert (tmp_path / "s" / "trial_0004" / "checkpoints" / "last.ckpt").exists()
     assert "Stopped by SIGTERM" in (tmp_path / "s" / "trial_0004" / "output.txt").read_text()
-    assert "trial_0004 (pruned)" in (tmp_path / "s" / "sweep.txt").read_text()
+    assert ["trial_0004", "pruned"] in [row[:2] for row in table(tmp_path / "s")]

@@ -156,5 +156,5 @@ def _suggest(trial: optuna.Trial, key: str, sweep: Sweep) -> Any:
 def _row(trial: optuna.trial.FrozenTrial) -> Row:
     overrides = dict(entry.partition("=")[::2] for entry in trial.user_attrs.get("overrides", []))
     error = trial.user_attrs.get("error", "it was killed") if trial.state == TrialState.FAIL else None
-    name = f"trial_{trial.number:04d}" + (" (pruned)" if trial.state == TrialState.PRUNED else "")
-    return Row(name, overrides, trial.value if trial.state == TrialState.COMPLETE else None, error)
+    score = trial.value if trial.state == TrialState.COMPLETE else None
+    return Row(f"trial_{trial.number:04d}", overrides, score, error, pruned=trial.state == TrialState.PRUNED)

@@ -25,12 +25,13 @@ SCORE = "fid"
 
 
 class Row(NamedTuple):
-    """One run of a sweep or a study, what set it apart by key, its best Fréchet distance, and why it failed."""
+    """One run of a sweep or a study: its folder, what set it apart by key, its best Fréchet distance, why it failed."""
 
     name: str
     overrides: dict[str, str]
     score: float | None
     error: str | None
+    pruned: bool = False
 
 
 def job(cfg: DictConfig, describe: Callable[[Exception], str]) -> float | None:
@@ -99,7 +100,7 @@ def report(folder: Path, rows: list[Row], flags: Sequence[str] = ()) -> list[Row
     protocols = {name: protocol for name, (protocol, _) in measured.items()}
     ranked = sorted(
         rows,
-        key=lambda row: (row.error is not None, protocols[row.name], math.inf if row.score is None else row.score),
+        key=lambda row: (row.error is not None, row.score is None, protocols[row.name], row.score or 0),
     )
     keys = dict.fromkeys(key for row in rows for key in row.overrides)
     varied = [key for key in keys if len({row.overrides.get(key) for row in rows}) > 1]
@@ -107,7 +108,8 @@ def report(folder: Path, rows: list[Row], flags: Sequence[str] = ()) -> list[Row
     scored = [row for row in ranked if row.score is not None]
     several = len({protocols[row.name] for row in scored}) > 1
     for row in ranked:
-        score = "failed" if row.error else "-" if row.score is None else short(row.score, 4)
+        missing = "failed" if row.error else "pruned" if row.pruned else "-"
+        score = missing if row.score is None else short(row.score, 4)
         protocol = [protocols[row.name]] if several else []
         choices = (row.overrides.get(key, "") for key in varied)
         cells.append([row.name, score, measured[row.name][1], *protocol, *choices])
