@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,7 @@ from cgan.checkpoint import PRETRAINED
 from cgan.metrics.values import Protocol
 from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.sampling import formats
-from cgan.serving.batching import BusyError, InversionQueue
+from cgan.serving.batching import BusyError, DrawQueue, DrawRequest, InversionQueue
 from cgan.serving.catalog import Catalog
 from cgan.serving.service import Service
 
@@ -352,6 +353,27 @@ def test_a_full_queue_refuses_and_empties_again(client):
     assert list(refused.json()) == ["error"]
     assert sum(answer.status_code == 200 for answer in answers) >= CAPACITY
     assert queued(client) == 0
+
+
+def test_styles_and_morphs_wait_in_the_queue_of_the_pictures(logs):
+    async def fill(queue: DrawQueue) -> None:
+        request, started = DrawRequest("mine", [3], [5], 1.0), threading.Event()
+        waiting = [asyncio.create_task(queue.run(started.wait, 5)), asyncio.create_task(queue.draw(request))]
+        await asyncio.sleep(0)
+        assert queue.queued() == 2
+        for other in (queue.run(int), queue.draw(request)):
+            with pytest.raises(BusyError):
+                await other
+        started.set()
+        worker = asyncio.create_task(queue.work())
+        assert [len(images) for images in (await asyncio.gather(*waiting))[1:]] == [1]
+        assert queue.queued() == 0
+        with pytest.raises(ZeroDivisionError):
+            await queue.run(divmod, 1, 0)
+        assert await queue.run(divmod, 7, 2) == (3, 1)
+        worker.cancel()
+
+    asyncio.run(fill(DrawQueue(Service(logs), capacity=2, on_batch=int)))
 
 
 def test_concurrent_requests_share_forward_passes_and_keep_their_own_pictures(client):

@@ -53,7 +53,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.drawing = DrawQueue(service, capacity, BATCH.observe)
         app.state.inversion = InversionQueue(service, max(1, capacity // 8))
-        QUEUED.set_function(app.state.drawing.queue.qsize)
+        QUEUED.set_function(app.state.drawing.queued)
         with suppress(CganError):  # without a model every request gets the error
             await app.state.drawing.run(lambda: service.draw(service.default_model(), [0], [0]))
             model = service.model(service.default_model())

@@ -47,18 +47,33 @@ class _Job(NamedTuple):
 class DrawQueue:
     """Draw the images of many clients; requests that are queued together share a forward pass.
 
-    ``on_batch`` is called with the number of images of each pass.
+    At most ``capacity`` requests are queued; ``on_batch`` is called with the number of images of each pass.
     """
 
     def __init__(self, service: Service, capacity: int, on_batch: Callable[[int], None]) -> None:
         self.service = service
+        self.capacity = capacity
         self.on_batch = on_batch
-        self.queue: asyncio.Queue[_Job] = asyncio.Queue(capacity)
+        self.queue: asyncio.Queue[_Job] = asyncio.Queue()
+        self._others = 0
         self._thread = ThreadPoolExecutor(1, "draw")
 
+    def queued(self) -> int:
+        """Return how many requests are queued; other work counts until it is done."""
+        return self.queue.qsize() + self._others
+
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Let networks do other work in the same thread, in turn."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        """Let networks do other work in the same thread, in turn.
+
+        Raises:
+            BusyError: The queue is full.
+        """
+        self._refuse_if_full()
+        self._others += 1
+        try:
+            return await self._in_thread(work, *arguments)
+        finally:
+            self._others -= 1
 
     async def draw(self, request: DrawRequest) -> Tensor:
         """Return the images, (N, C, H, W) uint8.
@@ -66,11 +81,9 @@ class DrawQueue:
         Raises:
             BusyError: The queue is full.
         """
+        self._refuse_if_full()
         job = _Job(request, asyncio.get_running_loop().create_future())
-        try:
-            self.queue.put_nowait(job)
-        except asyncio.QueueFull as error:
-            raise BusyError from error
+        self.queue.put_nowait(job)
         return await job.result
 
     async def work(self) -> None:
@@ -80,7 +93,7 @@ class DrawQueue:
             while not self.queue.empty() and sum(len(job.request.labels) for job in jobs) < MAX_IMAGES:
                 jobs.append(self.queue.get_nowait())
             jobs = [job for job in jobs if not job.result.done()]  # done: the client has gone or the time is over
-            results = await self.run(self._draw_together, [job.request for job in jobs])
+            results = await self._in_thread(self._draw_together, [job.request for job in jobs])
             for job, result in zip(jobs, results, strict=True):
                 if job.result.done():
                     continue
@@ -88,6 +101,13 @@ class DrawQueue:
                     job.result.set_exception(result)
                 else:
                     job.result.set_result(result)
+
+    def _refuse_if_full(self) -> None:
+        if self.queued() >= self.capacity:
+            raise BusyError
+
+    async def _in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     def _draw_together(self, requests: list[DrawRequest]) -> list[Tensor | Exception]:
         results: list[Tensor | Exception] = [CganError("not drawn")] * len(requests)
