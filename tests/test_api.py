@@ -133,6 +133,12 @@ def test_the_listing_names_models_and_errors(client, logs):
     assert "secret" not in json.dumps(listed)
 
 
+def test_a_listing_without_a_finished_run_takes_the_bundled_generator_and_warns_nobody(tmp_path, caplog):
+    (tmp_path / "run.json").write_text("{}")
+    assert Catalog(tmp_path).default() == "pretrained/light"
+    assert caplog.text == ""
+
+
 def test_a_class_and_a_seed_name_the_pixels(client):
     generator = load_generator("pretrained")
     single = client.get("/v1/classes/7", params={"seed": 11})

@@ -17,6 +17,7 @@ from cgan.files import changed_at
 from cgan.metrics.values import short
 from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
+from cgan.records.best_run import best_run
 from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
 from cgan.records.run import RunRecord, read_run
 from cgan.records.summary import Summary
@@ -140,8 +141,8 @@ class Catalog:
             for model in models
         ]
         chosen = None
-        with suppress(CganError):  # there is none
-            chosen = find_generator(None, self.logs).path
+        with suppress(CganError):  # its files are gone
+            chosen = find_generator(best_run(self.logs) or "pretrained").path
         usable = [model for model in self._listing if model.error is None]
         self._default = next((model.name for model in sorted(usable, key=lambda model: model.path != chosen)), None)
         self._listed_at = time.monotonic()
