@@ -112,6 +112,21 @@ def test_a_study_needs_something_to_search(tmp_path: Path) -> None:
         search("s", 2, ["seed=1"], studies=tmp_path)
 
 
+@pytest.mark.parametrize(("name", "trials"), [("INT", 2), ("TERM", 3)])
+def test_a_signal_stops_all_workers_at_once_and_queues_their_trials_again(
+    name: str, trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interpreter = tmp_path / "python"
+    both_run = f"[ $(cat {tmp_path}/s/*/output.txt | wc -l) = 2 ]"
+    signal_once = f"mkdir {tmp_path}/sent && kill -s {name} $PPID"
+    interpreter.write_text(f"#!/bin/sh\necho begun\nuntil {both_run}; do sleep 0.1; done\n{signal_once}\nexec sleep 20")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with pytest.raises(KeyboardInterrupt):
+        search("s", trials, ["seed=range(9)"], workers=2, studies=tmp_path)
+    assert states(tmp_path / "s") == ["FAIL", "FAIL", "WAITING", "WAITING"]
+
+
 def test_a_pruned_trial_stands_below_those_that_were_measured_to_the_end(tmp_path: Path) -> None:
     values = {"value": 0.5}, {"state": TrialState.PRUNED}, {"value": 0.4}
     trials = [optuna.create_trial(user_attrs={"overrides": [f"seed={n}"]}, **each) for n, each in enumerate(values)]

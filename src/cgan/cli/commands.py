@@ -4,7 +4,6 @@ import importlib
 import inspect
 import logging
 import os
-import signal
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +80,6 @@ def search(arguments: list[str]) -> None:
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="as in `cgan train`: your own YAMLs")
     options, overrides = parser.parse_known_args(arguments)
     task = _installed("cgan.tasks.search", "sweep")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like ctrl-C: the trial that runs is queued again
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     task.run(options.name, options.trials, plain_words(overrides), options.workers, options.config_dir)
 

@@ -4,8 +4,10 @@ import logging
 import signal
 import subprocess
 import sys
-import time
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +50,17 @@ def run(
     folder = (studies / name).absolute()
     study = open_study(folder, heartbeat)
     _refuse_another(study, folder, sorted(overrides))
+    stop = threading.Event()
 
     def objective(trial: optuna.Trial) -> float:
         chosen = [f"{key}={_suggest(trial, key, sweep)}" for key, sweep in space.items()]
         trial.set_user_attr("overrides", [*fixed, *chosen])
-        return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}")
+        return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}", stop)
 
     missing = trials - sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
     if missing > 0:
-        study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,))
+        with _signals(stop):
+            study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,))
     return report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()], flags)
 
 
@@ -88,22 +92,35 @@ def _refuse_another(study: optuna.Study, folder: Path, overrides: list[str]) -> 
     study.set_user_attr("overrides", overrides)
 
 
-def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float:
-    """Train in a process of its own, whose last line is the error if it fails, and return the best Fréchet distance."""
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """Let ctrl-C and SIGTERM set ``stop``: an exception would reach the main thread, and not the workers in others."""
+    former = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    if stop.is_set():  # Optuna drops the exceptions of several workers' last trials
+        raise KeyboardInterrupt
+
+
+def train_once(trial: optuna.Trial, overrides: list[str], folder: Path, stop: threading.Event) -> float:
+    """Train in a process of its own, whose last line is the error if it fails, and return the best Fréchet distance.
+
+    ``stop`` ends it, in good order; the trial is then queued again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cgan", "train", *overrides, f"hydra.run.dir={folder}"], stdout=output, stderr=output
         )
-        try:
-            pruned = _watch(trial, process, folder)
-        except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
-            trial.study.enqueue_trial(trial.params)
-            raise
+        pruned = _watch(trial, process, folder, stop)
     if pruned:
         raise optuna.TrialPruned
+    if stop.is_set() and process.returncode != 0:
+        trial.study.enqueue_trial(trial.params)
+        raise KeyboardInterrupt
     if process.returncode != 0:
         lines = (folder / "output.txt").read_text().strip().splitlines() or [f"status {process.returncode}"]
         trial.set_user_attr("error", lines[-1])
@@ -114,11 +131,14 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path) -> float
     return record.score
 
 
-def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path) -> bool:
+def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path, stop: threading.Event) -> bool:
     """Report every Fréchet distance that the run logs; end the run, in good order, if the study gives it up."""
     reported = 0
     while process.poll() is None:
-        time.sleep(0.5)
+        if stop.wait(0.5):
+            process.terminate()
+            process.wait()
+            break
         curve = read_evaluation(folder / FILE).entries[0].curve if (folder / FILE).is_file() else []
         scores = [point.values["fid"] for point in curve if "fid" in point.values]
         for step, score in enumerate(scores[reported:], start=reported + 1):
