@@ -1,6 +1,7 @@
 """The whole evaluation on real digits: generators and images beside real ones, and what it refuses."""
 
 import csv
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from processes import train as start_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from baselines import run as write_baselines
-from cgan.checkpoint import save_generator
+from cgan.checkpoint import read_description, save_generator
 from cgan.config import compose
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Mnist5k
@@ -163,21 +164,42 @@ def test_evaluating_the_best_checkpoint_repeats_the_runs_own_record(composed, tm
     assert run(cfg).record.entries[0].values == pytest.approx(entry.values, rel=1e-3)
 
 
+class Rising(Metric):
+    """A Fréchet distance by which each epoch is worse than all before."""
+
+    values = (Description("fid", "Fréchet distance", "Counted.", "lower"),)
+    count = itertools.count()
+
+    def compute(self, samples, reference):
+        return {"fid": float(next(self.count))}
+
+
+def recorded(folder):
+    """A run's entry in its record, which is about what ``best.ckpt`` holds."""
+    entry = read_evaluation(folder / "evaluation.json").entries[0]
+    assert entry.file == "checkpoints/best.ckpt"
+    assert entry.images_seen == read_description(folder / entry.file)["images_seen"]
+    return entry
+
+
 def test_a_resumed_run_keeps_its_curve_and_its_best_epoch(composed, tmp_path):
-    small = ["model=light", "model.generator.width=4", "~callbacks.curves"]
-    tiny = [*DATA, *small, "data.batch_size=32", "trainer=cpu", "quality.n=100"]
-    train(composed("train", *tiny, "trainer.max_epochs=2", folder=tmp_path))
-    before = read_evaluation(tmp_path / "evaluation.json").entries[0]
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    train(composed("train", *tiny, "trainer.max_epochs=3", f"ckpt={last}", folder=tmp_path))
-    after = read_evaluation(tmp_path / "evaluation.json").entries[0]
-    assert after.curve[:2] == before.curve
-    assert [point.epoch for point in after.curve] == [1, 2, 3]
-    assert after.curve[2].seconds > after.curve[1].seconds
-    best = min(after.curve, key=lambda point: point.values["fid"])
-    assert (after.values, after.epoch, after.images_seen) == (best.values, best.epoch, best.images_seen)
-    train(composed("train", *tiny, "trainer.max_epochs=4", f"ckpt={last}", "quality.n=50", folder=tmp_path))
-    assert [point.epoch for point in read_evaluation(tmp_path / "evaluation.json").entries[0].curve] == [4]
+    bare = [f"callbacks.{name}=null" for name in ("collapse", "curves", "sample_grid", "statistics")]
+    tiny = ["model=light", "model.generator.width=4", *DATA, "data.batch_size=32", "trainer=cpu", *bare]
+    tiny += ["features=pixels", "metrics=[fid]", "metrics.fid._target_=test_evaluate.Rising"]
+    folder, moved, new = tmp_path / "run", tmp_path / "moved", tmp_path / "new"
+    train(composed("train", *tiny, "quality.n=100", "trainer.max_epochs=1", folder=folder))
+    (first,) = recorded(folder).curve
+    folder.rename(moved)
+    resumed = [*tiny, f"ckpt={moved / 'checkpoints/last.ckpt'}"]
+    train(composed("train", *resumed, "quality.n=100", "trainer.max_epochs=2", folder=new))
+    assert recorded(new).epoch == 2, "what was better lies in another folder"
+    train(composed("train", *resumed, "quality.n=100", "trainer.max_epochs=2", folder=moved))
+    after = recorded(moved)
+    assert (after.epoch, after.values, after.curve[0]) == (1, first.values, first)
+    assert [point.epoch for point in after.curve] == [1, 2]
+    assert after.curve[1].seconds > first.seconds
+    train(composed("train", *resumed, "quality.n=50", "trainer.max_epochs=3", folder=moved))
+    assert [point.epoch for point in recorded(moved).curve] == [3], "values of other samples are not compared with"
 
 
 class Brightness(Metric):

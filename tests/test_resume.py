@@ -13,25 +13,12 @@ import torch
 from processes import TINY, Run, error_line, start, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cgan.callbacks.checkpoints import BestCheckpoint, keep
+from cgan.callbacks.checkpoints import keep
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.tasks.resume import newest_good, resumed_arguments
 
 SAVED_OFTEN = [*TINY, "checkpoint.every_n_batches=4"]
-
-
-def test_the_best_score_stays_known_in_a_folder_that_was_moved(tmp_path: Path) -> None:
-    former, here = "/former/checkpoints/best.ckpt", tmp_path / "best.ckpt"
-    state = {"dirpath": "/former/checkpoints", "best_model_score": 1.5, "best_model_path": former, "kth_value": 1.5}
-    state |= {"best_k_models": {former: 1.5}, "kth_best_model_path": former, "last_model_path": ""}
-    best = BestCheckpoint(dirpath=tmp_path, filename="best", monitor="fid", mode="min")
-    with pytest.warns(UserWarning, match="dirpath has changed"):
-        best.load_state_dict(state)  # another run's checkpoint: what is best here is still to come
-    assert best.best_k_models == {}
-    here.touch()
-    best.load_state_dict(state)
-    assert (best.best_k_models, best.best_model_path, best.best_model_score) == ({str(here): 1.5}, str(here), 1.5)
 
 
 @pytest.fixture(scope="module")

@@ -6,29 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.protocol import gan
+from cgan.callbacks.quality import BEST, SCORE, Quality
 from cgan.errors import check_whole
 from cgan.files import part_of
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """Keep the checkpoint with the best score, also when its run goes on in a folder that was moved or copied.
+class BestCheckpoint(Checkpoint):
+    """Keep ``best.ckpt``: the state after the epoch that ``quality`` finds the best by the Fréchet distance.
 
-    Lightning's own forgets the best score there: the next epoch, however bad, would take the best one's place.
+    Lightning's ModelCheckpoint compares for itself, and after a resumption not always with the same epoch.
     """
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take paths of the former folder for those of the same files in this one, if they are there."""
-        assert self.dirpath is not None
-        here = {path: str(Path(self.dirpath, Path(path).name)) for path in state_dict["best_k_models"]}
-        if here and all(map(os.path.isfile, here.values())):
-            paths = ("best_model_path", "kth_best_model_path")
-            moved = {name: here.get(state_dict[name], state_dict[name]) for name in paths}
-            scores = {here[path]: score for path, score in state_dict["best_k_models"].items()}
-            state_dict = {**state_dict, **moved, "best_k_models": scores, "dirpath": self.dirpath}
-        super().load_state_dict(state_dict)
+    def __init__(self, folder: Path, quality: Quality) -> None:
+        self.path = folder / BEST
+        self.quality = quality
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        best = self.quality.best
+        if best and SCORE in best.point.values and best.point.images_seen == gan(pl_module).images_seen:
+            trainer.save_checkpoint(self.path, weights_only=False)
 
 
 class LastCheckpoint(Checkpoint):

@@ -1,8 +1,10 @@
 """How good the samples are, by the same metrics as evaluate.py, beside the same numbers for real test images."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cgan.callbacks.protocol import GAN, gan
+from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
 from cgan.errors import CganError, check_whole
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 EVALUATED = "evaluated_epoch"
 """The metric that tells other callbacks, by ``trainer.callback_metrics``, in which epoch quality was evaluated last."""
 SCORE = "fid"
+BEST = "best.ckpt"
 FREE_SECONDS = 60
 """What evaluating may take whatever its share: short runs are evaluated as often as they ask for."""
 
@@ -82,6 +86,7 @@ class Quality(pl.Callback):
         self.max_share = max_share
         self.seed = seed
         self.history: list[Evaluated] = []
+        self.best: Evaluated | None = None  # by the Fréchet distance, else the last one
         self._protocol_before: dict[str, Any] | None = None
         self._seconds = {"training": 0.0, "evaluating": 0.0}
         self._epoch_started_at: float | None = None
@@ -101,6 +106,7 @@ class Quality(pl.Callback):
         self.protocol = self.suite.protocol(data.spec.name, self.seed, "ema")
         if self._protocol_before not in (None, asdict(self.protocol)):
             self.history = []  # measured otherwise before the resumption: not comparable
+        self.best = trainer.strategy.broadcast(self._kept(Path(trainer.default_root_dir)))
         tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
         charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}
         log_text(pl_module, "values", self._card())
@@ -124,7 +130,10 @@ class Quality(pl.Callback):
         seconds = time.perf_counter() - start
         self._seconds["evaluating"] += seconds
         point = CurvePoint(module.images_seen, measured.values, epoch, round(sum(self._seconds.values()), 3))
-        self.history.append(Evaluated(point, measured.class_values, round(self._seconds["training"], 3)))
+        evaluated = Evaluated(point, measured.class_values, round(self._seconds["training"], 3))
+        self.history.append(evaluated)
+        if self._is_best(point):
+            self.best = evaluated
         self._log(pl_module, measured, epoch, seconds)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
@@ -157,14 +166,6 @@ class Quality(pl.Callback):
     def share(self) -> float:
         """The share of the run's time that went to evaluating; that of the real images, once, is not counted."""
         return self._seconds["evaluating"] / max(sum(self._seconds.values()), 1e-9)
-
-    @property
-    def best(self) -> Evaluated | None:
-        """The evaluation with the smallest Fréchet distance, else the last one; None before the first."""
-        scored = [entry for entry in self.history if SCORE in entry.point.values]
-        if scored:
-            return min(scored, key=lambda entry: entry.point.values[SCORE])
-        return self.history[-1] if self.history else None
 
     def record(self, name: str, module: GAN, hardware: str) -> EvaluationRecord:
         """Return the run's evaluation record; its values are those of the best epoch."""
@@ -206,6 +207,21 @@ class Quality(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = [Evaluated(**{**one, "point": CurvePoint(**one["point"])}) for one in state_dict["history"]]
         self._protocol_before, self._seconds = state_dict["protocol"], dict(state_dict["seconds"])
+
+    def _kept(self, folder: Path) -> Evaluated | None:
+        """Return the evaluation of what ``best.ckpt`` holds, if that is of this run's past.
+
+        It is not where a run goes on in another folder or from before its best epoch; the best is then still to come.
+        """
+        with suppress(CganError):  # there is none, or it is damaged
+            kept = read_description(folder / "checkpoints" / BEST)["images_seen"]
+            return next((entry for entry in self.history if entry.point.images_seen == kept), None)
+        return None
+
+    def _is_best(self, point: CurvePoint) -> bool:
+        """Whether an epoch has the smallest Fréchet distance so far; without distances the last one is the best."""
+        best = self.best.point.values.get(SCORE) if self.best else None
+        return best is None or point.values.get(SCORE, math.inf) < best
 
     def _card(self) -> str:
         """Say in Markdown what each value means: for a logger's page of texts."""

@@ -213,10 +213,10 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
             "trainer=cpu, or install a torch that fits the GPU's driver"
         )
     callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values() if entry is not None]
-    folder = Path(cfg.trainer.default_root_dir)
+    best = [BestCheckpoint(Path(cfg.trainer.default_root_dir) / "checkpoints", quality)] if quality else []
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
-        callbacks=[*([quality] if quality else []), *callbacks, *best_checkpoint(folder, quality), *final],
+        callbacks=[*([quality] if quality else []), *callbacks, *best, *final],
         logger=loggers,
         plugins=[CheckpointFiles()],
         num_sanity_val_steps=0,
@@ -274,22 +274,6 @@ def optional(choice: DictConfig | None) -> Any:
     return instantiate(choice, _convert_="all") if choice and "_target_" in choice else None
 
 
-def best_checkpoint(folder: Path, quality: Quality | None) -> list[BestCheckpoint]:
-    """Keep ``best.ckpt`` by the Fréchet distance, where that is measured."""
-    if quality is None or SCORE not in {entry.name for metric in quality.metrics.values() for entry in metric.values}:
-        return []
-    return [
-        BestCheckpoint(
-            dirpath=folder / "checkpoints",
-            filename="best",
-            monitor=SCORE,
-            mode="min",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    ]
-
-
 def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int, ids: Mapping[str, str]) -> list[Any]:
     """Build the configured loggers and ``metrics.jsonl``; a run resumed at some images continues in all of them."""
     loggers = [instantiate(entry, _convert_="all") for entry in cfg.logger.values() if entry is not None]
@@ -304,13 +288,11 @@ def quiet_lightning() -> None:
     for line in (
         "`isinstance",  # Lightning 2.6 with torch 2.15
         r"Found \d+ module\(s\) in eval mode",  # the averaged generator, on purpose
-        "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
         "The `srun` command is available",  # a login node is not a job
         r"It is recommended to use `self\.log\(.*sync_dist",  # all ranks measure together and have the same values
         "torch.distributed.nn.functional.all_gather is deprecated",  # Lightning 2.6 with torch 2.14
         "The number of training batches",  # about a logging interval that this project does not use
-        "The dirpath has changed",  # a checkpoint of another run: the best of this one is still to come
-        r"`ModelCheckpoint\(monitor='fid'\)` could not find",  # quality.every_n_epochs: nothing to compare this time
+        "Be aware that when using `ckpt_path`",  # a resumed run may have other callbacks
     ):
         warnings.filterwarnings("ignore", line)
 
