@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -237,6 +238,16 @@ def test_a_pasted_command_finds_its_run(monkeypatch, tmp_path):
 def test_without_ckpt_nothing_is_added():
     assert resumed_arguments(["seed=1"]) == ["seed=1"]
     assert resumed_arguments(["ckpt=null"]) == ["ckpt=null"]
+
+
+def test_a_requeued_job_finds_its_folder_whatever_is_typed(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    for words in (["seed=1"], ["--config-dir", "conf", "seed=1"], ["seed=1", "-cd=conf"]):
+        *kept, place = resumed_arguments(words)
+        assert kept == words
+        assert re.match(r"hydra\.run\.dir='?/.*/logs/train/runs/slurm_77_\w{8}'?$", place)
+    for words in (["hydra.run.dir=here", "seed=1"], ["-m", "seed=1,2"], ["seed=1,2", "--multirun"]):
+        assert resumed_arguments(words) == words
 
 
 def test_stored_overrides_import_nothing(run):

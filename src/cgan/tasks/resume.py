@@ -179,7 +179,7 @@ def _find(requested: str, runs: Path) -> Path:
 
 def _common_folder(arguments: list[str], runs: Path) -> list[str]:
     """Return the run folder of processes of one training, as an override; without a launcher the clock names it."""
-    if any(argument.startswith(("hydra.run.dir", "-")) for argument in arguments):
+    if get_args(arguments).multirun or any(argument.startswith("hydra.run.dir") for argument in arguments):
         return []  # a place was typed, or this is a sweep, which places its runs itself
     if "SLURM_JOB_ID" in os.environ:
         command = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]  # a job may train more than once
