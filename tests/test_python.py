@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from cgan import CganError, draw, evaluate, image_grid, load_generator, train
 from cgan.config import compose, quoted
 from cgan.networks.light import LightGenerator
+from cgan.records.run import is_locked
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import invert
 from cgan.spec import DataSpec
@@ -191,6 +192,10 @@ def test_a_run_is_evaluated_from_python(run, monkeypatch, tmp_path):
     assert (evaluation.folder / "evaluation.json").is_file()
     assert evaluation.values["fid"] == pytest.approx(run.values["fid"], rel=0.5)
     assert 0 < evaluation.real_values["fid"] < evaluation.values["fid"]
+    assert not is_locked(evaluation.folder / "run.lock"), "free for other processes while this one goes on"
+    with pytest.raises(CganError, match=r"it holds evaluation\.json"):
+        evaluate(run, folder=evaluation.folder)
+    assert not is_locked(evaluation.folder / "run.lock")
 
 
 def test_what_is_evaluated_brings_its_own_data(run, tmp_path):
@@ -223,6 +228,12 @@ def test_what_does_not_fit_is_refused_in_one_line(arguments, message, tmp_path, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CganError, match=message):
         train(*arguments)
+
+
+def test_a_folder_in_which_nothing_was_trained_is_free(tmp_path):
+    with pytest.raises(CganError, match="seed=-1"):
+        train(*TINY, "seed=-1", folder=tmp_path)
+    assert not is_locked(tmp_path / "run.lock")
 
 
 def test_an_error_of_a_program_keeps_its_type(tmp_path, monkeypatch):

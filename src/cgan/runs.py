@@ -93,13 +93,12 @@ def _run(name: str, arguments: list[str], config_dirs: Sequence[str | Path], fol
     searched = [Path(entry).expanduser() for entry in config_dirs]
 
     def job(cfg: DictConfig) -> Any:
-        with choices_kept():
-            check_additions(cfg)
-            return import_module(f"cgan.tasks.{name}").run(cfg)  # Lightning takes seconds to import
+        check_additions(cfg)
+        return import_module(f"cgan.tasks.{name}").run(cfg)  # Lightning takes seconds to import
 
     use_hardware_well()
     try:
-        with _logging_restored(), initialized(name) as hydra:
+        with choices_kept(), _logging_restored(), initialized(name) as hydra:
             return hydra.hydra.run(name, job, [*overrides, *own, *search_path(searched)]).return_value  # type: ignore[union-attr]
     except (ConfigCompositionException, OverrideParseException) as error:
         first = str(searched[0].absolute()) if searched else None

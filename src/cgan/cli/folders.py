@@ -12,7 +12,7 @@ from cgan.cli.errors import one_line_errors
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.records.run import RunRecord, claim, new_folder, read_run, write_run
+from cgan.records.run import RunRecord, claim, new_folder, read_run, release_all, write_run
 from cgan.tasks.resume import is_first_process, started_again
 
 
@@ -32,6 +32,7 @@ def choices_kept() -> Iterator[None]:
     """Store a resumed run's choices again if the job fails before it writes a checkpoint; a finished run stays one.
 
     Hydra stores what was typed before a job begins; a word that is refused would be read again by every later job.
+    Whatever ends the job, its folder is free for others.
     """
     try:
         yield
@@ -45,6 +46,7 @@ def choices_kept() -> Iterator[None]:
         raise
     finally:
         _resumed.clear()
+        release_all()
 
 
 def _checkpoints(folder: Path) -> dict[Path, int]:

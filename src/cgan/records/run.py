@@ -137,6 +137,12 @@ def release(folder: Path) -> None:
         os.close(handle)
 
 
+def release_all() -> None:
+    """Give back every run folder that this process has claimed."""
+    for folder in list(_locks):
+        release(folder)
+
+
 def _lock(handle: int, folder: Path) -> None:
     for _ in range(20):  # a reader holds the lock for a moment to see whether it is free
         try:
