@@ -61,12 +61,16 @@ def test_evaluating_takes_its_share_at_most_and_the_last_epoch_always(composed):
 
 
 def test_a_run_by_images_stops_there_in_equal_epochs(composed, tmp_path):
-    run(composed("train", *TINY, "max_images=1000"))  # 32 steps: three epochs of 11
+    run(composed("train", *TINY, "max_images=400"))  # 13 steps: two epochs of 7
     record = read_run(tmp_path)
-    assert (record.epochs, record.images_total, record.images_seen) == (3, 33 * 32, 33 * 32)
-    assert (last(tmp_path)["cgan"]["images_total"], last(tmp_path)["epoch"]) == (33 * 32, 2)
-    with pytest.raises(CganError, match=r"already trained for 1,056 images; raise max_images"):
-        run(composed("train", *TINY, "max_images=1000", f"ckpt={tmp_path / 'checkpoints/last.ckpt'}"))
+    assert (record.epochs, record.images_total, record.images_seen) == (2, 14 * 32, 14 * 32)
+    assert (last(tmp_path)["cgan"]["images_total"], last(tmp_path)["epoch"]) == (14 * 32, 1)
+    resumed = [*TINY, f"ckpt={tmp_path / 'checkpoints/last.ckpt'}"]
+    with pytest.raises(CganError, match=r"already trained for 448 images; raise max_images"):
+        run(composed("train", *resumed, "max_images=400"))
+    run(composed("train", *resumed, "max_images=1100"))  # alone: three epochs of 12
+    record = read_run(tmp_path)
+    assert (record.epochs, record.images_total, record.images_seen) == (5, 35 * 32, 35 * 32), "its epochs stay of 7"
 
 
 def test_limited_batches_are_training_steps(composed, tmp_path):

@@ -34,7 +34,7 @@ MAX_CONFIG = 2**20
 WeightSet = Literal["ema", "raw"]
 _TRAINING = ("command", "seconds", "hardware")
 _FACTS: dict[str, Any] = {"network": str, "command": str, "hardware": str, "seconds": int | float}
-_FACTS |= dict.fromkeys(("steps", "images_seen", "images_total"), int)
+_FACTS |= dict.fromkeys(("steps", "images_seen", "images_total", "images_per_epoch"), int)
 _PREFIX = {"ema": "ema.generator.", "raw": "generator."}
 
 
@@ -121,8 +121,8 @@ def read_description(path: Path) -> dict[str, Any]:
     """Return what a ``.ckpt`` or an exported folder says of itself; the file may be untrusted.
 
     What ``describe`` gives, and of the training ``images_seen``, ``images_total`` (None: without an end),
-    ``seconds``, ``hardware``, and ``steps`` (of a ``.ckpt``) or ``command`` (of a folder): plain numbers from 0 and
-    words that can be printed; None: not known.
+    ``seconds``, ``hardware``, and ``steps`` and ``images_per_epoch`` (of a ``.ckpt``) or ``command`` (of a folder):
+    plain numbers from 0 and words that can be printed; None: not known.
 
     Raises:
         CganError: The file is missing, damaged or not of this project.

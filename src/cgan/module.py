@@ -229,6 +229,7 @@ class ConditionalGAN(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint describe itself: what the generator is and what it draws, in plain values."""
         counters = {"steps": self.steps, "images_seen": self.images_seen, "images_total": self.total_images()}
+        counters["images_per_epoch"] = self.images_per_epoch()
         checkpoint["cgan"] = describe(self.generator, self.spec) | counters
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -256,10 +257,14 @@ class ConditionalGAN(pl.LightningModule):
 
     def total_images(self) -> int | None:
         """The number of images of the whole run, or None where the run has no end."""
-        loader, epochs = self.trainer.train_dataloader, self.trainer.max_epochs
+        epochs = self.trainer.max_epochs
+        return epochs * self.images_per_epoch() if epochs and epochs > 0 else None
+
+    def images_per_epoch(self) -> int:
+        """The number of images in an epoch, on all devices."""
+        loader = self.trainer.train_dataloader
         assert isinstance(loader, Batches)
-        images_per_epoch = loader.steps_per_epoch * loader.batch_size * self.trainer.world_size
-        return epochs * images_per_epoch if epochs and epochs > 0 else None
+        return loader.steps_per_epoch * loader.batch_size * self.trainer.world_size
 
     def _begin_step(self, device: torch.device, seed: int) -> list[LightningOptimizer]:
         """Start the random streams at ``seed``, set the learning rates, return the optimisers: D's, then G's."""

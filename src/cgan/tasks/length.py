@@ -117,14 +117,20 @@ def seconds_of(time: str) -> float:
     return float(found[1]) * SECONDS[found[2]]
 
 
-def set_length(trainer: pl.Trainer, data: ImageData, images: int) -> None:
-    """Let a trainer stop after ``images``, rounded up: in epochs of equal length, each at most a pass over the data."""
+def set_length(trainer: pl.Trainer, data: ImageData, images: int, images_per_epoch: int | None) -> None:
+    """Let a trainer stop after ``images``, rounded up: in epochs of equal length, each at most a pass over the data.
+
+    A resumed run keeps its ``images_per_epoch``: with others the epochs that are done would count for too many images.
+    """
     data.prepare_data()
     global_batch = data.batch_size * trainer.world_size
     steps = -(-images // global_batch)
-    epochs = -(-steps // max(len(data.train.labels) // global_batch, 1))
-    data.steps_per_epoch = -(-steps // epochs)
-    trainer.fit_loop.max_epochs = epochs
+    longest = max(len(data.train.labels) // global_batch, 1)
+    if images_per_epoch:
+        data.steps_per_epoch = min(max(images_per_epoch // global_batch, 1), longest)
+    else:
+        data.steps_per_epoch = -(-steps // -(-steps // longest))
+    trainer.fit_loop.max_epochs = -(-steps // data.steps_per_epoch)
 
 
 class Stopwatch(Checkpoint):

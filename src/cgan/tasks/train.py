@@ -124,7 +124,8 @@ def run(cfg: DictConfig) -> Run:
 
 
 def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> Run:
-    resumed_at = read_description(Path(checkpoint))["images_seen"] if checkpoint else 0
+    before = read_description(Path(checkpoint)) if checkpoint else {}
+    resumed_at = before.get("images_seen", 0)
     data = build_data(cfg)
     images = length_in_images(cfg, data, checkpoint, measured_pace)
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
@@ -137,7 +138,7 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
         loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
         if images is not None:
-            set_length(trainer, data, images)
+            set_length(trainer, data, images, before.get("images_per_epoch"))
         log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
