@@ -63,7 +63,8 @@ def test_a_wrong_request_is_one_clear_line(tmp_path, script, arguments, words):
 
 
 def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
-    run = start("data=mnist5k", "optimizer.d.lr=fast", f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    (tmp_path / "broken.py").write_text("import torch\n\n\ndef loss():\n    torch.nn.Linear('many', 1)\n")
+    run = start("data=mnist5k", "loss._target_=broken.loss", "plugins=[broken]", "hydra.run.dir=run", cwd=tmp_path)
     assert run.wait() == 1
     assert "Traceback" in run.errors()
     assert run.errors().strip().splitlines()[-1].startswith("TypeError")

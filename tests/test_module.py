@@ -161,7 +161,15 @@ def test_compiled_steps_agree_with_eager_ones(composed, split, choices):
         (["loss=relativistic", "gan.fake_labels=uniform"], r"gan\.fake_labels=batch"),
         (["gan.fake_labels=random"], "batch, uniform"),
         (["gan.d_steps=0"], "from 1"),
-        (["gan.matching_aware=-1"], "expected 0, or above"),
+        (["gan.matching_aware=-1"], "gan.matching_aware=-1: expected a number from 0"),
+        (["gan.matching_aware=abc"], "gan.matching_aware=abc: expected a number from 0"),
+        (["gan.gradient_clip=abc"], "gan.gradient_clip=abc: expected a number from 0"),
+        (["gan.gradient_clip=inf"], "gan.gradient_clip=inf: expected a number from 0"),
+        (["gan.ema_half_life_images=null"], "gan.ema_half_life_images=None: expected a number from 0"),
+        (["gan.ema_ramp=-1"], "gan.ema_ramp=-1: expected a number from 0"),
+        (["optimizer.lr=abc"], "optimizer.d.lr=abc: expected a number from 0"),
+        (["optimizer.g.lr=-1"], "optimizer.g.lr=-1: expected a number from 0"),
+        (["optimizer.d.betas=[2,3]"], "optimizer.d.betas=2: expected a number from 0 to 1"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused_when_the_run_is_built(composed, overrides, words):

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitExtractor
 from cgan.records.run import read_run
+from cgan.runs import _errors_for_users
 from cgan.tasks import sample, train
 from cgan.tasks.candidates import origin_of
 
@@ -145,6 +147,25 @@ def test_a_distance_of_no_epochs_is_refused_before_training(composed, tmp_path, 
     with pytest.raises(Exception, match=rf"{key}=0: expected a whole number from 1"):
         train.run(composed("train", *TINY, f"{key}=0"))
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("trainer.max_epochs=0", "trainer.max_epochs=0: expected a whole number from 1"),
+        ("trainer.max_epochs=abc", "trainer.max_epochs=abc: expected a whole number from 1"),
+        ("trainer.devices=0", "trainer: `Trainer(devices=0)` value is not a valid input"),
+        ("trainer.precision=foo", "trainer: Precision 'foo' is invalid. Allowed precision values: "),
+        ("+trainer.enable_progress_bar=false", "trainer: Trainer was configured with `enable_progress_bar=False` but "),
+        ("optimizer.d.betas=[0.5]", "torch.optim.adam: list index out of range"),
+        ("callbacks.statistics.every_n_images=abc", "callbacks.statistics.every_n_images=abc: expected a whole number"),
+        ("callbacks.collapse.min_variety=2", "callbacks.collapse.min_variety=2: expected a number from 0 to 1"),
+        ("callbacks.sample_grid.rows=0", "callbacks.sample_grid.rows=0: expected a whole number from 1"),
+    ],
+)
+def test_a_value_that_nothing_can_be_trained_with_is_one_clear_line(composed, override, line):
+    with pytest.raises(CganError, match=f"^{re.escape(line)}"), _errors_for_users():
+        train.run(composed("train", *BARE, override))
 
 
 @pytest.mark.parametrize("optimizer", names("optimizer"))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgan.errors import CganError, check_choice
+from cgan.errors import check_choice, check_number
 
 GREY = 0.0
 
@@ -101,11 +101,9 @@ class AdaptiveAugment(DiffAugment):
         limit: float = 0.8,
     ) -> None:
         super().__init__(transforms)
-        if not -1 < target < 1 or ramp_images < 1 or not 0 <= limit <= 1:
-            raise CganError(
-                f"augment: target={target}, ramp_images={ramp_images}, limit={limit}: expected a target between -1 and "
-                "1, at least 1 image, and a limit from 0 to 1"
-            )
+        check_number("augment.target", target, -1, 1)
+        check_number("augment.ramp_images", ramp_images, 1)
+        check_number("augment.limit", limit, 0, 1)
         self.target = target
         self.ramp_images = ramp_images
         self.limit = limit

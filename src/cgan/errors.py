@@ -1,5 +1,6 @@
 """The error that a user can act on, and the checks that most often raise it."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -37,6 +38,14 @@ def check_share(key: str, value: object, *, above: bool = False, below: bool = F
     if not number or (above and value == 0) or (below and value == 1):
         ends = f"{'above' if above else 'from'} 0 {'and below' if below else 'to'} 1"
         raise CganError(f"{key}={value}: expected a share {ends}")
+
+
+def check_number(key: str, value: object, low: float, high: float = math.inf) -> None:
+    """Raise a CganError unless the value of a key is a finite number from ``low`` to ``high``."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not low <= number <= high or number == math.inf:
+        to = "" if high == math.inf else f" to {high}"
+        raise CganError(f"{key}={value}: expected a number from {low}{to}")
 
 
 def check_choice(key: str, value: object, choices: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from cgan.augment import AdaptiveAugment
 from cgan.checkpoint import describe, refuse_unreadable
 from cgan.data.batches import Batches
 from cgan.ema import GeneratorEMA
-from cgan.errors import CganError, check_choice, check_whole
+from cgan.errors import CganError, check_choice, check_number, check_whole
 from cgan.losses.adversarial import BCE, AdversarialLoss
 from cgan.losses.penalties import Batch, Penalty, discriminate
 from cgan.losses.regularisers import Regulariser
@@ -67,7 +67,7 @@ class ConditionalGAN(pl.LightningModule):
         seed: Names every random number of training.
 
     Raises:
-        CganError: Two choices do not fit together.
+        CganError: A number is out of range, or two choices do not fit together.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class ConditionalGAN(pl.LightningModule):
         self.seed = seed
         # Own counters, in the checkpoint: Lightning's global_step counts both optimisers.
         self.steps = self.images_seen = 0
+        self._refuse_wrong_numbers()
         self._refuse_misfits()
 
     # The algorithm
@@ -313,13 +314,20 @@ class ConditionalGAN(pl.LightningModule):
         self.manual_backward(loss)
         optimizer.step()
 
+    def _refuse_wrong_numbers(self) -> None:
+        check_whole("gan.d_steps", self.d_steps, 1)
+        check_number("gan.matching_aware", self.matching_aware, 0)
+        check_number("gan.ema_half_life_images", self.ema.half_life_images, 0)
+        check_number("gan.ema_ramp", self.ema.ramp, 0)
+        if self.gradient_clip is not None:
+            check_number("gan.gradient_clip", self.gradient_clip, 0)
+        self.lr_schedule(0.0), self.penalty_schedule(0.0)  # they refuse wrong values themselves
+
     def _refuse_misfits(self) -> None:
         check_choice("gan.fake_labels", self.fake_labels, ("batch", "uniform"))
         check_choice("gan.lr_scaling", self.lr_scaling, LR_EXPONENTS)
-        check_whole("gan.d_steps", self.d_steps, 1)
-        if self.matching_aware < 0 or (self.matching_aware and self.spec.num_classes < 2):
-            raise CganError(f"gan.matching_aware={self.matching_aware}: expected 0, or above with at least two classes")
-        self.lr_schedule(0.0), self.penalty_schedule(0.0)  # they refuse wrong values themselves
+        if self.matching_aware and self.spec.num_classes < 2:
+            raise CganError(f"gan.matching_aware={self.matching_aware}: expected 0 for data of a single class")
         pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
         if pairs and self.fake_labels != "batch":
             raise CganError("this loss or penalty compares images of one class: set gan.fake_labels=batch")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cgan.callbacks.protocol import GAN, gan
 from cgan.callbacks.quality import EVALUATED
+from cgan.errors import check_number, check_whole
 from cgan.sampling.draw import draw
 from cgan.tracking import log_text, log_values
 
@@ -45,6 +46,10 @@ class Collapse(pl.Callback):
     """
 
     def __init__(self, evaluations: int, per_class: int, min_variety: float, min_of_mean: float) -> None:
+        check_whole("callbacks.collapse.evaluations", evaluations, 1)
+        check_whole("callbacks.collapse.per_class", per_class, 1)
+        check_number("callbacks.collapse.min_variety", min_variety, 0, 1)
+        check_number("callbacks.collapse.min_of_mean", min_of_mean, 0, 1)
         self.evaluations = evaluations
         self.per_class = per_class
         self.min_variety = min_variety

@@ -77,6 +77,7 @@ class Quality(pl.Callback):
             raise CganError(f"quality.metrics={metrics}: metrics are chosen by metrics=[...]")
         check_whole("quality.n", n, 2)
         check_whole("quality.every_n_epochs", every_n_epochs, 1)
+        check_whole("quality.seed", seed, 0)
         if not 0 < max_share <= 1:
             raise CganError(f"quality.max_share={max_share}: expected a share above 0; 1 sets no limit")
         self.extractor = features

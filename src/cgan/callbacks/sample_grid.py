@@ -26,6 +26,8 @@ class SampleGrid(pl.Callback):
     """
 
     def __init__(self, folder: str, rows: int, seed: int, every_n_epochs: int) -> None:
+        check_whole("callbacks.sample_grid.rows", rows, 1)
+        check_whole("callbacks.sample_grid.seed", seed, 0)
         check_whole("callbacks.sample_grid.every_n_epochs", every_n_epochs, 1)
         self.folder = Path(folder)
         self.rows = rows

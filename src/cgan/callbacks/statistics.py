@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cgan.callbacks.protocol import gan
+from cgan.errors import check_whole
 from cgan.tracking import log_charts, log_values
 
 TAGS = {
@@ -46,6 +47,7 @@ class Statistics(pl.Callback):
     """Log the mean of every training number about every ``every_n_images``."""
 
     def __init__(self, every_n_images: int) -> None:
+        check_whole("callbacks.statistics.every_n_images", every_n_images, 1)
         self.every_n_images = every_n_images
         self._since_last: list[dict[str, Tensor | float]] = []
         self._last_logged = 0

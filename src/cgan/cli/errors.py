@@ -6,10 +6,13 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
 from cgan.errors import CganError
+
+LIBRARIES = ("lightning.", "torch.")
 
 
 @contextmanager
@@ -61,6 +64,8 @@ def error_message(error: BaseException) -> str | None:
         return f"{error} ({cause})" if cause and str(cause) not in str(error) else str(error)
     if isinstance(error, TypeError) and _called_by_hydra(error):  # `_partial_: true`, called with its last arguments
         return _argument_message(error, "")
+    if library := _refusing_library(error):
+        return _refusal(library, error)
     if isinstance(error, OSError) and error.strerror:
         place = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename or "a file"
         gone = isinstance(error, FileNotFoundError)
@@ -87,6 +92,8 @@ def _constructor_message(error: Exception) -> str | None:
         return f"{key}._target_={target}: cannot import it ({origin}); name it as package.module.Class{own}"
     if isinstance(cause, TypeError) and _called_by_hydra(cause):
         return _argument_message(cause, key)
+    if _refusing_library(origin):
+        return _refusal(key, origin)
     return str(error) if cause is None else None
 
 
@@ -108,6 +115,21 @@ def _called_by_hydra(error: BaseException) -> bool:
     if frames and frames[-1].f_code.co_name == "insert_env_defaults":  # Lightning's, around the call of Trainer
         frames.pop()
     return bool(frames) and Path(frames[-1].f_code.co_filename).is_relative_to(Path(hydra.__file__).parent)
+
+
+def _refusing_library(error: BaseException) -> str:
+    """Name the module of torch or Lightning whose class, called by Hydra, refused its arguments; empty if none did.
+
+    All code below Hydra's call is the library's: where code of this project or of the user's ran, it may be wrong.
+    """
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    called = list(takewhile(lambda module: not module.startswith("hydra."), reversed(modules)))
+    refused = 0 < len(called) < len(modules) and all(module.startswith(LIBRARIES) for module in called)
+    return called[-1] if refused else ""
+
+
+def _refusal(where: str, error: BaseException) -> str:
+    return f"{where}: {next(iter(str(error).splitlines()), type(error).__name__)}"
 
 
 def _origin(error: BaseException) -> BaseException:

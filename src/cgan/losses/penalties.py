@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from cgan.errors import CganError
+from cgan.errors import CganError, check_number
 
 Discriminate = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: ``(images (N, C, H, W), labels (N,)) -> logits (N,)``."""
@@ -76,6 +76,7 @@ class R1:
     needs_shared_labels = False
 
     def __init__(self, gamma: float, share: float = 1.0) -> None:
+        check_number("penalty.gamma", gamma, 0)
         if not 0 < share <= 1:
             raise CganError(f"penalty.share={share}: expected a share above 0, up to 1")
         self.gamma, self.share = gamma, share
@@ -121,6 +122,7 @@ class WganGP:
     needs_shared_labels = True
 
     def __init__(self, weight: float) -> None:
+        check_number("penalty.weight", weight, 0)
         self.weight = weight
 
     def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:

@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from cgan.errors import check_number
 from cgan.networks.base import Generator
 
 
@@ -33,6 +34,7 @@ class ModeSeeking:
     """
 
     def __init__(self, weight: float) -> None:
+        check_number("regulariser.weight", weight, 0)
         self.weight = weight
 
     def __call__(self, generator: Generator, z: Tensor, labels: Tensor, fake: Tensor) -> Tensor:

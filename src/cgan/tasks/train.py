@@ -29,12 +29,13 @@ from cgan.callbacks.status import Status
 from cgan.checkpoint import load_generator, read_description
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.commands import command, installed
+from cgan.config import listed
 from cgan.data.datamodule import ImageData
 from cgan.data.unlabelled import build_source
-from cgan.errors import CganError, check_whole
+from cgan.errors import CganError, check_number, check_whole
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import beside_real
-from cgan.module import ConditionalGAN
+from cgan.module import ConditionalGAN, OptimizerFactory
 from cgan.networks.base import Generator
 from cgan.plugins import load_plugins, typed_config_dir, typed_plugins
 from cgan.records.run import RunRecord, read_run
@@ -100,6 +101,8 @@ def run(cfg: DictConfig) -> Run:
     """
     load_plugins(cfg.plugins)
     check_whole("seed", cfg.seed, 0)
+    if cfg.trainer.max_epochs != -1:  # without end
+        check_whole("trainer.max_epochs", cfg.trainer.max_epochs, 1)
     quiet_lightning()
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
@@ -258,8 +261,8 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         penalty=optional(cfg.penalty),
         regulariser=optional(cfg.regulariser),
         augment=optional(cfg.augment),
-        d_optimizer=instantiate(cfg.optimizer.d, _convert_="all"),
-        g_optimizer=instantiate(cfg.optimizer.g, _convert_="all"),
+        d_optimizer=build_optimizer("optimizer.d", cfg.optimizer.d),
+        g_optimizer=build_optimizer("optimizer.g", cfg.optimizer.g),
         lr_schedule=instantiate(cfg.schedule.lr),
         penalty_schedule=instantiate(cfg.schedule.penalty),
         seed=cfg.seed,
@@ -268,6 +271,15 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     if mode := compile_mode(cfg.compile):
         module.compile_step(mode)
     return module
+
+
+def build_optimizer(key: str, choice: DictConfig) -> OptimizerFactory:
+    """Return what builds an optimiser; torch itself would say of a word that it is no float, but not of which key."""
+    check_number(f"{key}.lr", choice.get("lr", 0), 0)
+    for beta in listed(choice.get("betas")):
+        check_number(f"{key}.betas", beta, 0, 1)
+    factory: OptimizerFactory = instantiate(choice, _convert_="all")
+    return factory
 
 
 def optional(choice: DictConfig | None) -> Any:
