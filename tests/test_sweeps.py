@@ -12,17 +12,45 @@ from typing import Any
 
 import optuna
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from processes import ROOT, TINY, error_line, start, train
 
 from cgan.errors import CganError
 from cgan.metrics.values import Protocol
 from cgan.records.evaluation import FILE, Entry, EvaluationRecord, write_evaluation
-from cgan.tasks.search import open_study
+from cgan.tasks.search import _distribution, open_study
 from cgan.tasks.search import run as search
 
 DROPPED = ("callbacks.", "data.batch_size", "trainer.max_epochs")
 FAST = [word for word in TINY if not word.startswith(DROPPED)] + ["trainer.max_epochs=1", "~callbacks.curves"]
+
+
+@pytest.mark.parametrize(
+    ("searched", "workers", "words"),
+    [
+        ("optimizer.lr=tag(log,interval(0,1))", 1, "optimizer.lr=tag(log,interval(0,1)): expected a range that"),
+        ("optimizer.lr=interval(1,0)", 1, "optimizer.lr=interval(1,0): expected a range that is not empty"),
+        ("gan.d_steps=range(1,1)", 1, "gan.d_steps=range(1,1): expected a range that is not empty"),
+        ("gan.d_steps=range(1,3)", 0, "--workers=0: expected a whole number from 1"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_the_study_is_made(tmp_path, searched, workers, words) -> None:
+    with pytest.raises(CganError, match=re.escape(words)):
+        search("s", 2, [searched], workers, studies=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_values_that_are_searched_are_those_of_a_sweep() -> None:
+    def among(values: str) -> BaseDistribution:
+        return _distribution(OverridesParser.create().parse_override(f"key={values}"))
+
+    assert among("null,1.0,'a b'") == CategoricalDistribution(["null", "1.0", "'a b'"])
+    assert among("range(0,1,0.3)") == FloatDistribution(0, 0.9, step=0.3)
+    assert among("range(0,1,0.5)") == FloatDistribution(0, 0.5, step=0.5)
+    assert among("range(7,1,-2)") == IntDistribution(3, 7, step=2)
+    assert among("tag(log,interval(1e-4,1))") == FloatDistribution(1e-4, 1, log=True)
 
 
 def table(folder: Path) -> list[list[str]]:

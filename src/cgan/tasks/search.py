@@ -13,10 +13,11 @@ from typing import Any
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from cgan.errors import CganError
+from cgan.errors import CganError, check_whole
 from cgan.records.evaluation import FILE, read_evaluation
 from cgan.records.run import read_run
 from cgan.tasks.sweep import Row, report
@@ -42,10 +43,11 @@ def run(
         CganError: Nothing is searched, what is searched is not understood, or the study searches something else.
     """
     parsed = OverridesParser.create().parse_overrides(overrides)
-    space = {entry.get_key_element(): _checked(entry) for entry in parsed if entry.is_sweep_override()}
+    space = {entry.get_key_element(): _distribution(entry) for entry in parsed if entry.is_sweep_override()}
     fixed = [entry.input_line or "" for entry in parsed if not entry.is_sweep_override()]
     if not space:
         raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
+    check_whole("--workers", workers, 1)
     flags = ["--config-dir", str(config_dir)] if config_dir else []
     folder = (studies / name).absolute()
     study = open_study(folder, heartbeat)
@@ -53,7 +55,7 @@ def run(
     stop = threading.Event()
 
     def objective(trial: optuna.Trial) -> float:
-        chosen = [f"{key}={_suggest(trial, key, sweep)}" for key, sweep in space.items()]
+        chosen = [f"{key}={_suggest(trial, key, among)}" for key, among in space.items()]
         trial.set_user_attr("overrides", [*fixed, *chosen])
         return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}", stop)
 
@@ -151,26 +153,33 @@ def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path, stop: t
     return False
 
 
-def _checked(override: Override) -> Sweep:
-    value = override.value()
-    if isinstance(value, ChoiceSweep | IntervalSweep | RangeSweep):
-        return value
+def _distribution(override: Override) -> BaseDistribution:
+    """Return what is searched: the values that Hydra's own sweep would try, or an interval with both its ends."""
+    sweep = override.value()
+    try:
+        if isinstance(sweep, IntervalSweep):
+            return FloatDistribution(sweep.start, sweep.end, log="log" in sweep.tags)  # type: ignore[arg-type]
+        if isinstance(sweep, ChoiceSweep):
+            return CategoricalDistribution(list(override.sweep_string_iterator()))
+        if isinstance(sweep, RangeSweep):
+            values = [float(f"{float(value):.12g}") for value in override.sweep_string_iterator()]
+            whole = isinstance(sweep.start, int) and isinstance(sweep.step, int)
+            kind: Any = IntDistribution if whole else FloatDistribution
+            return kind(min(values), max(values), step=abs(sweep.step))
+    except ValueError as error:
+        raise CganError(
+            f"{override.input_line}: expected a range that is not empty, from above 0 with tag(log, ...)"
+        ) from error
     raise CganError(f"{override.input_line}: expected choice(...), range(...) or interval(...)")
 
 
-def _suggest(trial: optuna.Trial, key: str, sweep: Sweep) -> Any:
-    if isinstance(sweep, ChoiceSweep):
-        return trial.suggest_categorical(key, [str(entry) for entry in sweep.list])
-    if isinstance(sweep, IntervalSweep):
-        assert sweep.start is not None
-        assert sweep.end is not None
-        return trial.suggest_float(key, sweep.start, sweep.end, log="log" in sweep.tags)
-    assert isinstance(sweep, RangeSweep)
-    assert sweep.start is not None
-    assert sweep.stop is not None
-    if isinstance(sweep.start, int) and isinstance(sweep.step, int):
-        return trial.suggest_int(key, sweep.start, int(sweep.stop) - 1, step=sweep.step)  # Hydra's end is exclusive
-    return trial.suggest_float(key, sweep.start, sweep.stop, step=sweep.step)
+def _suggest(trial: optuna.Trial, key: str, among: BaseDistribution) -> Any:
+    if isinstance(among, CategoricalDistribution):
+        return trial.suggest_categorical(key, among.choices)
+    if isinstance(among, IntDistribution):
+        return trial.suggest_int(key, among.low, among.high, step=among.step)
+    assert isinstance(among, FloatDistribution)
+    return trial.suggest_float(key, among.low, among.high, step=among.step, log=among.log)
 
 
 def _row(trial: optuna.trial.FrozenTrial) -> Row:
