@@ -39,9 +39,11 @@ from servers import PATIENCE, serving
 
 from cgan import draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED
+from cgan.errors import CganError
 from cgan.metrics.values import Protocol
 from cgan.records.evaluation import Entry, EvaluationRecord, to_json
 from cgan.sampling import formats
+from cgan.serving.api import _from_environment
 from cgan.serving.batching import BusyError, DrawQueue, DrawRequest, InversionQueue
 from cgan.serving.catalog import Catalog
 from cgan.serving.service import Service
@@ -246,9 +248,19 @@ def test_the_root_leads_to_documents_that_need_no_other_host(client):
         assert client.get(source).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CGAN_QUEUE", "abc"), ("CGAN_QUEUE", "0"), ("CGAN_TIME_LIMIT", "x"), ("CGAN_TIME_LIMIT", "nan")],
+)
+def test_a_variable_that_is_no_number_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CganError, match=f"{name}={value}: expected a number"):
+        _from_environment()
+
+
 @pytest.mark.slow
 def test_pages_of_allowed_origins_alone_may_call(logs):
-    with serving_api(logs, CGAN_CORS="https://a.example,https://b.example") as address:
+    with serving_api(logs, CGAN_CORS="https://a.example, https://b.example") as address:
         origins = {
             origin: httpx.get(f"{address}/healthz", headers={"origin": origin}, timeout=PATIENCE).headers.get(
                 "access-control-allow-origin"

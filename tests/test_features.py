@@ -24,6 +24,7 @@ from cgan.metrics.suite import Suite
 from cgan.metrics.timm_model import TimmExtractor
 from cgan.metrics.values import Protocol
 from cgan.records.evaluation import FILE, REAL, Entry, EvaluationRecord, read_evaluation, write_evaluation
+from cgan.serving.service import Service
 from cgan.spec import DataSpec
 from cgan.tasks import evaluate, features
 from cgan.tasks.sweep import Row, report
@@ -326,3 +327,11 @@ def test_a_model_of_timm_that_cannot_be_downloaded_is_one_line_and_read_from_a_c
     (key,) = re.findall(r"by features\.(\w+)=FILE", str(caught.value))
     torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), tmp_path / "copy.pth")
     assert TimmExtractor("test_vit", **{key: str(tmp_path / "copy.pth")}).name == "test_vit"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_no_device_for_features_and_service(composed, tmp_path):
+    cfg = composed("features", "data=mnist5k", "device=cuda")
+    for act in (lambda: features.run(cfg), lambda: Service(tmp_path, "cuda")):
+        with pytest.raises(CganError, match=r"device=cuda: there is no such device here"):
+            act()

@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette_exporter import PrometheusMiddleware, handle_metrics
 
-from cgan.errors import CganError
+from cgan.errors import CganError, check_number
 from cgan.sampling.decode import MAX_BYTES
 from cgan.serving.batching import BusyError, DrawQueue, InversionQueue
 from cgan.serving.limits import BodyLimit
@@ -32,6 +32,7 @@ from cgan.serving.service import Service, UnknownModelError
 
 log = logging.getLogger("uvicorn.error")  # where the server writes what it does
 BATCH = Histogram("cgan_batch_images", "Images drawn in one forward pass", buckets=[2**power for power in range(12)])
+Number = TypeVar("Number", int, float)
 QUEUED = Gauge("cgan_queued_requests", "Requests in the queue")
 
 
@@ -48,6 +49,7 @@ def create_app(
     """
     if capacity < 1:
         raise CganError(f"CGAN_QUEUE={capacity}: expected a number of requests from 1")
+    check_number("CGAN_TIME_LIMIT", time_limit, 0)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -115,10 +117,18 @@ def _from_environment() -> FastAPI:
     service = Service(Path(environ.get("CGAN_LOGS", "logs")), environ.get("CGAN_DEVICE", "cpu"))
     return create_app(
         service,
-        capacity=int(environ.get("CGAN_QUEUE", "128")),
-        time_limit=float(environ.get("CGAN_TIME_LIMIT", "30")),
-        origins=list(filter(None, environ.get("CGAN_CORS", "").split(","))),
+        capacity=_number("CGAN_QUEUE", 128),
+        time_limit=_number("CGAN_TIME_LIMIT", 30.0),
+        origins=environ.get("CGAN_CORS", "").replace(",", " ").split(),
     )
+
+
+def _number(name: str, default: Number) -> Number:
+    """Read an environment variable as a number of the kind of its default."""
+    try:
+        return type(default)(os.environ.get(name, default))
+    except ValueError as error:
+        raise CganError(f"{name}={os.environ[name]}: expected a number such as {default}") from error
 
 
 app = _from_environment()

@@ -13,7 +13,7 @@ from cgan.checkpoint import load_generator
 from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import changed_at
-from cgan.hardware import give_memory_back, use_hardware_well
+from cgan.hardware import check_device, give_memory_back, use_hardware_well
 from cgan.networks.base import Generator
 from cgan.sampling import directions, interpolate, noise
 from cgan.sampling.draw import render
@@ -39,6 +39,7 @@ class Service:
     """
 
     def __init__(self, logs: Path = Path("logs"), device: str = "cpu") -> None:
+        check_device(device)
         use_hardware_well()
         give_memory_back()
         self.catalog = Catalog(Path(logs))

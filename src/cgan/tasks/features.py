@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.hardware import check_device
 from cgan.metrics.features import Extractor
 from cgan.metrics.own import ClassifierExtractor, serialised
 from cgan.plugins import load_plugins
@@ -20,9 +21,10 @@ def run(cfg: DictConfig) -> Extractor:
     """Return the extractor for the data that ``cfg`` names, trained now unless it was before.
 
     Raises:
-        CganError: The data do not fit, or ``out`` is given for features that no classifier makes.
+        CganError: There is no such device, the data do not fit, or ``out`` is given for features of no classifier.
     """
     load_plugins(cfg.plugins)
+    check_device(cfg.device)
     source = build_source(cfg.data)
     source.prepare()
     train, test = source.load("train"), source.load("test")

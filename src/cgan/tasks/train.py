@@ -43,7 +43,7 @@ from cgan.sampling.draw import draw
 from cgan.sampling.grids import drawable, image_grid
 from cgan.seeding import mix
 from cgan.spec import DataSpec
-from cgan.tasks.by_number import choose_by_number
+from cgan.tasks.by_number import AUTO, choose_by_number
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
 from cgan.tasks.resume import newest_good, started_again
@@ -101,7 +101,7 @@ def run(cfg: DictConfig) -> Run:
     """
     load_plugins(cfg.plugins)
     check_whole("seed", cfg.seed, 0)
-    if cfg.trainer.max_epochs != -1:  # without end
+    if cfg.trainer.max_epochs not in (-1, AUTO):  # -1: without end
         check_whole("trainer.max_epochs", cfg.trainer.max_epochs, 1)
     quiet_lightning()
     look_for_gpus_once()
