@@ -68,7 +68,7 @@ def test_weights_and_statistics_that_were_moved_are_followed_anew():
     [
         (["schedule.lr.start=1"], "schedule.lr.start=1: expected a share from 0 and below 1"),
         (["schedule.lr.start=abc"], "schedule.lr.start=abc: expected a share from 0 and below 1"),
-        (["schedule.penalty.until=0"], "schedule.penalty.until=0: expected a share above 0 to 1"),
+        (["schedule.penalty.until=0"], "schedule.penalty.until=0: expected a share above 0 and up to 1"),
     ],
 )
 def test_a_schedule_out_of_range_is_refused_before_training(composed, words, expected):

@@ -93,7 +93,7 @@ def test_penalties_take_the_gradients_of_a_share_of_the_batch(share, real, fake)
 
 @pytest.mark.parametrize("share", [0, -0.5, 1.1])
 def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(CganError, match=re.escape(f"penalty.share={share}: expected a share above 0, up to 1")):
+    with pytest.raises(CganError, match=re.escape(f"penalty.share={share}: expected a share above 0 and up to 1")):
         R1R2(1.0, share)
 
 

@@ -36,8 +36,8 @@ def check_share(key: str, value: object, *, above: bool = False, below: bool = F
     """Raise a CganError unless the value of a key is from 0 to 1; without 0 if ``above`` it, without 1 if ``below``."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     if not number or (above and value == 0) or (below and value == 1):
-        ends = f"{'above' if above else 'from'} 0 {'and below' if below else 'to'} 1"
-        raise CganError(f"{key}={value}: expected a share {ends}")
+        low, high = "above" if above else "from", "below" if below else "up to"
+        raise CganError(f"{key}={value}: expected a share {low} 0 and {high} 1")
 
 
 def check_number(key: str, value: object, low: float, high: float = math.inf) -> None:

@@ -17,7 +17,7 @@ from cgan.callbacks.protocol import GAN, gan
 from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
-from cgan.errors import CganError, check_whole
+from cgan.errors import CganError, check_share, check_whole
 from cgan.hardware import describe_hardware
 from cgan.metrics.cache import cache_path, keep_features, read_features
 from cgan.metrics.features import Extractor, Features, extract, labels_like
@@ -78,8 +78,7 @@ class Quality(pl.Callback):
         check_whole("quality.n", n, 2)
         check_whole("quality.every_n_epochs", every_n_epochs, 1)
         check_whole("quality.seed", seed, 0)
-        if not 0 < max_share <= 1:
-            raise CganError(f"quality.max_share={max_share}: expected a share above 0; 1 sets no limit")
+        check_share("quality.max_share", max_share, above=True)
         self.extractor = features
         self.metrics = metrics
         self.n = n

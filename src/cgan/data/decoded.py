@@ -16,7 +16,7 @@ from cgan.data.reading import Decoder, checked_size, choose_form
 from cgan.data.sources import Split, SplitName
 from cgan.data.store import Stored, in_memory, keep, load_stored, store_folder
 from cgan.data.trees import Tree
-from cgan.errors import CganError, check_whole
+from cgan.errors import CganError, check_share, check_whole
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,7 @@ class DecodedSource(ABC):
         check_whole("data.split_seed", self.split_seed, 0)
         if not isinstance(self.cache, str | None):
             raise CganError(f"data.cache={self.cache}: expected auto, none or a folder")
-        if not isinstance(self.test_share, int | float) or not 0 < self.test_share < 1:
-            raise CganError(f"data.test_share={self.test_share}: expected a share between 0 and 1")
+        check_share("data.test_share", self.test_share, above=True, below=True)
         name, self.tree = self._open()
         self._fingerprint = self.tree.fingerprint()
         decides = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("root", "cache")}

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from cgan.errors import CganError, check_number
+from cgan.errors import check_number, check_share
 
 Discriminate = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: ``(images (N, C, H, W), labels (N,)) -> logits (N,)``."""
@@ -77,8 +77,7 @@ class R1:
 
     def __init__(self, gamma: float, share: float = 1.0) -> None:
         check_number("penalty.gamma", gamma, 0)
-        if not 0 < share <= 1:
-            raise CganError(f"penalty.share={share}: expected a share above 0, up to 1")
+        check_share("penalty.share", share, above=True)
         self.gamma, self.share = gamma, share
 
     def __call__(self, discriminator: Discriminate, batch: Batch) -> Penalised:

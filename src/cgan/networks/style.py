@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgan.errors import CganError
+from cgan.errors import check_share
 from cgan.networks.base import CentreCrop, StyleBased, base_grid
 from cgan.networks.embedding import Classes
 
@@ -152,8 +152,7 @@ class StyleGenerator(StyleBased):
         dense: bool = False,
         mixing: float = 0.5,
     ) -> None:
-        if not 0 <= mixing <= 1:
-            raise CganError(f"model.generator.mixing={mixing}: expected a share from 0 to 1")
+        check_share("model.generator.mixing", mixing)
         height, base_width, doublings = base_grid(img_shape)
         sizes = [(height << level, base_width << level) for level in range(doublings + 1)]
         super().__init__(
