@@ -23,7 +23,7 @@ from cgan.files import read_lines, write_file
 from cgan.metrics.cas import classification_accuracy
 from cgan.metrics.features import Extractor, evenly
 from cgan.metrics.metric import Metric
-from cgan.metrics.values import Description
+from cgan.metrics.values import Description, described
 from cgan.networks.light import LightGenerator
 from cgan.records.evaluation import find_evaluation, read_evaluation, write_evaluation
 from cgan.sampling.grids import to_pil
@@ -167,7 +167,7 @@ def test_evaluating_the_best_checkpoint_repeats_the_runs_own_record(composed, tm
 class Rising(Metric):
     """A Fréchet distance by which each epoch is worse than all before."""
 
-    values = (Description("fid", "Fréchet distance", "Counted.", "lower"),)
+    values = described("fid")
     count = itertools.count()
 
     def compute(self, samples, reference):
