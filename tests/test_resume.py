@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cgan.callbacks.checkpoints import keep
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.records.run import read_run
 from cgan.tasks.resume import newest_good, resumed_arguments
 
 SAVED_OFTEN = [*TINY, "checkpoint.every_n_batches=4"]
@@ -105,6 +106,19 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     trained = sum(line.get("time/train_s", 0) for line in lines)
     assert 0 < trained < time.monotonic() - started_at  # an epoch's clock starts anew where a run goes on within it
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_ends_at_once_before_training_starts(tmp_path: Path, number: signal.Signals) -> None:
+    """Features may take minutes, and there is nothing to save."""
+    run = start(*TINY, "features=own", "features.images=10_000_000", "hydra.run.dir=run", cwd=tmp_path)
+    run.until(lambda: "training a classifier" in run.words()).signal(number)
+    assert run.wait(60) == 128 + number
+    assert f"Stopped by {number.name} before training started" in run.errors()
+    record = read_run(tmp_path / "run")
+    assert record is not None
+    assert (record.state, record.message) == ("stopped", f"stopped by {number.name}")
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(

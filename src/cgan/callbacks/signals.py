@@ -1,9 +1,8 @@
-"""SIGTERM and ctrl-C: finish the batch, write a checkpoint, say how to go on."""
+"""SIGTERM and ctrl-C: finish the batch, write a checkpoint, say how to go on; before the first batch end at once."""
 
 import logging
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Sequence
 from types import FrameType, TracebackType
@@ -15,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.checkpoints import LastCheckpoint, ends_epoch
 from cgan.callbacks.protocol import gan
+from cgan.cluster import requeue, stop_at_once
 from cgan.commands import command
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,16 @@ class Signals(Checkpoint):
     Args:
         last: Writes the checkpoint.
         plugins: The arguments by which the printed command finds the run's plugins.
+
+    Attributes:
+        training: Whether training has started; before, there is nothing to save, and features may take minutes.
     """
 
     def __init__(self, last: LastCheckpoint, plugins: Sequence[str] = ()) -> None:
         self.last = last
         self.plugins = plugins
         self.received = 0
+        self.training = False
         self._handled = [signal.SIGTERM, signal.SIGINT]
         if "SLURM_JOB_ID" in os.environ:
             self._handled.append(signal.SIGUSR1)
@@ -54,7 +58,8 @@ class Signals(Checkpoint):
             signal.signal(number, handler)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back from Lightning, which has just installed its own handlers."""
+        """Save before the end from now on; take the signals back from Lightning, which has just installed its own."""
+        self.training = True
         self._install()
 
     def on_train_batch_end(
@@ -75,6 +80,8 @@ class Signals(Checkpoint):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self.training:
+            stop_at_once(number, frame)
         self.received = number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -92,6 +99,6 @@ class Signals(Checkpoint):
             command("train", *self.plugins, f"ckpt={self.last.path.parent.parent}"),
         )
         if received == signal.SIGUSR1 and trainer.is_global_zero:
-            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
+            requeue()
         # A launcher that sees one rank fail would kill the others before they are done: rank 0 speaks for all.
         raise SystemExit(128 + received if trainer.is_global_zero else 0)

@@ -9,11 +9,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
 from cgan.cli.errors import one_line_errors
+from cgan.cluster import is_first_process, started_again
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.run import RunRecord, claim, new_folder, read_run, release_all, write_run
-from cgan.tasks.resume import is_first_process, started_again
 
 
 class _Before(NamedTuple):

@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from cgan.cli.errors import one_line_errors, report, wants_traceback
 from cgan.cli.folders import choices_kept
 from cgan.cli.overrides import check_additions, completed, explained
+from cgan.cluster import is_first_process, requeue_until_training
 from cgan.config import CONF
-from cgan.tasks.resume import is_first_process, requeue_until_training
 
 log = logging.getLogger(__name__)
 LOADING = "Loading PyTorch and Lightning, a few seconds"

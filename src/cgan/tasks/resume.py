@@ -3,12 +3,9 @@
 import hashlib
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -17,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from cgan.cluster import is_first_process
 from cgan.config import CONF, listed, quoted
 from cgan.errors import CganError
 from cgan.records.run import read_run
@@ -107,33 +105,6 @@ def _own_data(found: Path) -> tuple[str, list[str]]:
     except CganError:
         return "", []
     return str(spec.get("name")) if isinstance(spec, dict) else "", []
-
-
-def started_again() -> bool:
-    """Whether this process may have been started again after an end that was not its own: by SLURM or torchrun.
-
-    torchrun does not tell a first start from a later one (its count is that of one node), and expects a script to go on
-    from the checkpoint that it finds.
-    """
-    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0" or "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def requeue_until_training() -> None:
-    """Let SIGUSR1 put a SLURM job back into the queue before training starts, when nothing is there to be saved."""
-    if "SLURM_JOB_ID" in os.environ:
-        signal.signal(signal.SIGUSR1, _requeue_at_once)
-
-
-def _requeue_at_once(number: int, frame: FrameType | None) -> None:
-    print("Stopped by SIGUSR1 before training started", file=sys.stderr)
-    if is_first_process():
-        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
-    raise SystemExit(128 + number)
-
-
-def is_first_process() -> bool:
-    """Whether this is the first of the processes that train one model together."""
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))) == "0"
 
 
 def newest_good(folder: Path) -> Path | None:

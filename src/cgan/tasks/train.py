@@ -28,6 +28,7 @@ from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
 from cgan.checkpoint import load_generator, read_description
 from cgan.checkpoint_io import CheckpointFiles
+from cgan.cluster import started_again
 from cgan.commands import command, installed
 from cgan.config import listed
 from cgan.data.datamodule import ImageData
@@ -46,7 +47,7 @@ from cgan.spec import DataSpec
 from cgan.tasks.by_number import AUTO, choose_by_number
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
-from cgan.tasks.resume import newest_good, started_again
+from cgan.tasks.resume import newest_good
 from cgan.tracking import JsonLines, log_result, resume, written_into
 
 log = logging.getLogger(__name__)
@@ -145,8 +146,9 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
         log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        except Exception:
-            if trainer.strategy.launcher is not None:  # the other ranks wait for this one, some forever
+        except BaseException as error:
+            agreed = signals.training and isinstance(error, SystemExit)
+            if trainer.strategy.launcher is not None and not agreed:  # the others wait for this one, some forever
                 trainer.strategy.launcher.kill(signal.SIGKILL)
             raise
     result = summarise(folder, quality)
