@@ -118,3 +118,9 @@ def test_a_run_stores_the_strength_and_goes_on_with_it(composed, tmp_path):
 def test_an_unknown_transform_is_one_clear_line(composed):
     with pytest.raises(CganError, match=r"augment.transforms=flip: expected one of colour, translation, cutout"):
         build_module(composed("train", "augment=diffaugment"), Mnist5k().spec) and DiffAugment(["flip"])
+
+
+@pytest.mark.parametrize("target", [-1, 1, 1.5])
+def test_a_target_that_no_strength_can_hold_is_refused(target):
+    with pytest.raises(CganError, match=rf"^augment.target={target}: expected a number above -1 and below 1$"):
+        AdaptiveAugment(target=target)

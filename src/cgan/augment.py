@@ -83,7 +83,7 @@ class AdaptiveAugment(DiffAugment):
 
     Args:
         transforms: As in :class:`DiffAugment`.
-        target: The overfitting to hold: the mean of ``sign(real logit - generated logit)``, -1 to 1.
+        target: The overfitting to hold: the mean of ``sign(real logit - generated logit)``, between -1 and 1.
         ramp_images: Training images within which the strength can rise from 0 to 1.
         limit: The largest strength; above about 0.8 the generator learns the transforms themselves.
 
@@ -101,7 +101,9 @@ class AdaptiveAugment(DiffAugment):
         limit: float = 0.8,
     ) -> None:
         super().__init__(transforms)
-        check_number("augment.target", target, -1, 1)
+        check_number(
+            "augment.target", target, -1, 1, above=True, below=True
+        )  # at either end the strength only ever moves one way
         check_number("augment.ramp_images", ramp_images, 1)
         check_number("augment.limit", limit, 0, 1)
         self.target = target

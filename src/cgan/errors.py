@@ -34,18 +34,30 @@ def check_whole(key: str, value: object, minimum: int) -> None:
 
 def check_share(key: str, value: object, *, above: bool = False, below: bool = False) -> None:
     """Raise a CganError unless the value of a key is from 0 to 1; without 0 if ``above`` it, without 1 if ``below``."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    if not number or (above and value == 0) or (below and value == 1):
-        low, high = "above" if above else "from", "below" if below else "up to"
-        raise CganError(f"{key}={value}: expected a share {low} 0 and {high} 1")
+    check_number(key, value, 0, 1, above=above, below=below, kind="share")
 
 
-def check_number(key: str, value: object, low: float, high: float = math.inf) -> None:
-    """Raise a CganError unless the value of a key is a finite number from ``low`` to ``high``."""
+def check_number(
+    key: str,
+    value: object,
+    low: float,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    kind: str = "number",
+) -> None:
+    """Raise a CganError unless the value of a key is a finite number from ``low`` to ``high``.
+
+    ``low`` itself is refused if it must be ``above`` it, ``high`` if it must be ``below``; the message says ``kind``.
+    """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not low <= number <= high or number == math.inf:
-        to = "" if high == math.inf else f" to {high}"
-        raise CganError(f"{key}={value}: expected a number from {low}{to}")
+    inside = low < number if above else low <= number
+    if not inside or not (number < high if below or high == math.inf else number <= high):
+        bounds = f"above {low}" if above else f"from {low}"
+        if high < math.inf:
+            bounds += f" and below {high}" if below else f" and up to {high}" if above else f" to {high}"
+        raise CganError(f"{key}={value}: expected a {kind} {bounds}")
 
 
 def check_choice(key: str, value: object, choices: Iterable[str]) -> None:

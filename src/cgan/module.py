@@ -320,7 +320,7 @@ class ConditionalGAN(pl.LightningModule):
         check_number("gan.ema_half_life_images", self.ema.half_life_images, 0)
         check_number("gan.ema_ramp", self.ema.ramp, 0)
         if self.gradient_clip is not None:
-            check_number("gan.gradient_clip", self.gradient_clip, 0)
+            check_number("gan.gradient_clip", self.gradient_clip, 0, above=True)  # at 0 nothing would be learned
         self.lr_schedule(0.0), self.penalty_schedule(0.0)  # they refuse wrong values themselves
 
     def _refuse_misfits(self) -> None:
