@@ -207,6 +207,14 @@ def test_the_classic_pairs_have_the_layers_people_know(composed):
     [
         ("dcgan", "model.generator.channels=[8,4]", "expected 3 widths"),
         ("r3", "model.generator.width=12", "multiple of 8"),
+        ("light", "model.generator.width=abc", r"model.generator.width=abc: expected a whole number from 1"),
+        ("light", "model.generator.z_dim=-1", r"model.generator.z_dim=-1: expected a whole number from 1"),
+        ("light", "model.discriminator.channels=[8,0.5]", r"model.discriminator.channels=0.5: expected a whole number"),
+        ("mlp", "model.discriminator.hidden=256", r"model.discriminator.hidden=256: expected a list of whole numbers"),
+        ("mlp", "model.generator.hidden=[]", r"model.generator.hidden=\[\]: expected a list of whole numbers"),
+        ("mlp", "model.discriminator.dropout=2", r"model.discriminator.dropout=2: expected a share from 0 to 1"),
+        ("r3", "model.discriminator.blocks=null", r"model.discriminator.blocks=None: expected a whole number from 1"),
+        ("style_wide", "model.generator.width=0", r"model.generator.width=0: expected a whole number from 1"),
     ],
 )
 def test_widths_that_do_not_fit_are_named(composed, model, override, words):

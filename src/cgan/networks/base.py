@@ -3,13 +3,18 @@
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
 
+from cgan.errors import CganError, check_whole
 from cgan.networks.embedding import ClassEmbedding, Classes, factors_of
 from cgan.spec import DataSpec
+
+_SIZE = "from 1"
+Size = Annotated[int, _SIZE]
+"""A whole number from 1: whatever a constructor annotates so, alone or in a tuple, is checked before it runs."""
 
 
 class _Described(nn.Module):
@@ -19,18 +24,26 @@ class _Described(nn.Module):
         config: Every constructor argument by name, defaults included; plain values only.
         factors: Lengths of the factors whose combinations are the classes; ``(num_classes,)`` for plain classes.
         num_classes: Number of classes K, all combinations counted.
+
+    Raises:
+        CganError: A :data:`Size` is no whole number from 1.
     """
 
     config: dict[str, Any]
+    key: str
 
     def __new__(cls, **config: Any) -> Self:
         module = super().__new__(cls)
+        parameters = inspect.signature(cls.__init__).parameters
         defaults = {
             name: parameter.default
-            for name, parameter in inspect.signature(cls.__init__).parameters.items()
+            for name, parameter in parameters.items()
             if parameter.default is not inspect.Parameter.empty
         }
         module.__dict__["config"] = {name: _plain(value) for name, value in {**defaults, **config}.items()}
+        for name, value in module.config.items():
+            if name in parameters and _is_size(annotation := parameters[name].annotation):
+                _check_size(f"{cls.key}.{name}", value, annotation)
         return module
 
     def __init__(self, *, num_classes: Classes, img_shape: tuple[int, int, int]) -> None:
@@ -57,10 +70,11 @@ class Generator(_Described):
         layers: ``[z, embedding] (N, Z + E) -> (N, C, H, W)`` in [-1, 1].
     """
 
+    key = "model.generator"
     spec: DataSpec | None = None
     layers: nn.Module
 
-    def __init__(self, *, z_dim: int, embed_dim: int, num_classes: Classes, img_shape: tuple[int, int, int]) -> None:
+    def __init__(self, *, z_dim: Size, embed_dim: Size, num_classes: Classes, img_shape: tuple[int, int, int]) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
         self.z_dim = z_dim
         self.embedding = ClassEmbedding(num_classes, embed_dim)
@@ -124,6 +138,7 @@ class Discriminator(_Described):
         head: ``(N, F) and labels (N,) -> logits (N,)``.
     """
 
+    key = "model.discriminator"
     label: nn.Module | None
     features: nn.Module
     head: nn.Module
@@ -164,6 +179,21 @@ class CentreCrop(nn.Module):
         height, width = self.size
         top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
         return x[:, :, top : top + height, left : left + width]
+
+
+def _is_size(annotation: Any) -> bool:
+    return any(_SIZE in getattr(kind, "__metadata__", ()) for kind in (annotation, *get_args(annotation)))
+
+
+def _check_size(key: str, value: Any, annotation: Any) -> None:
+    """Raise a CganError unless a value is the size, or the list of sizes, that its annotation asks for."""
+    if get_origin(annotation) is tuple:
+        if not isinstance(value, list) or not value:
+            raise CganError(f"{key}={value}: expected a list of whole numbers from 1")
+        for number in value:
+            check_whole(key, number, 1)
+    elif value is not None or type(None) not in get_args(annotation):
+        check_whole(key, value, 1)
 
 
 def _plain(value: Any) -> Any:

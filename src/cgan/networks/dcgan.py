@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from cgan.errors import CganError
-from cgan.networks.base import CentreCrop, Discriminator, Generator, base_grid, deepened
+from cgan.networks.base import CentreCrop, Discriminator, Generator, Size, base_grid, deepened
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
 from cgan.networks.dropout import Dropout
 from cgan.networks.embedding import Classes
@@ -47,9 +47,9 @@ class DCGANGenerator(Generator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        z_dim: int = 100,
-        embed_dim: int = 50,
-        channels: tuple[int, int, int] = (256, 128, 64),
+        z_dim: Size = 100,
+        embed_dim: Size = 50,
+        channels: tuple[Size, Size, Size] = (256, 128, 64),
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         if len(channels) != 3:
@@ -92,7 +92,7 @@ class DCGANDiscriminator(Discriminator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        channels: tuple[int, int] = (64, 128),
+        channels: tuple[Size, Size] = (64, 128),
         dropout: float = 0.3,
         conditioning: Conditioning = "concat",
         norm: Norm = "none",

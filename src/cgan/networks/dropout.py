@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cgan.errors import check_share
+
 LEVELS = 256
 
 
@@ -13,7 +15,17 @@ class Dropout(nn.Dropout):
     torch draws a CPU's masks one after another on one core: a fifth of a training step of ``model=dcgan``, three times
     as long as this. The share is rounded to a 256th and what is kept is divided by the very share, so the mean stays.
     On a GPU, and compiled, it is torch's own.
+
+    Args:
+        p: The share to drop.
+
+    Raises:
+        CganError: ``p`` is no share.
     """
+
+    def __init__(self, p: float) -> None:
+        check_share("model.discriminator.dropout", p)
+        super().__init__(p)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop a share of the values in training: (...) -> (...)."""

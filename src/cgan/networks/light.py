@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgan.networks.base import CentreCrop, Discriminator, Generator, base_grid, deepened
+from cgan.networks.base import CentreCrop, Discriminator, Generator, Size, base_grid, deepened
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
 from cgan.networks.embedding import Classes
 
@@ -63,9 +63,9 @@ class LightGenerator(Generator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        z_dim: int = 64,
-        embed_dim: int = 32,
-        width: int = 32,
+        z_dim: Size = 64,
+        embed_dim: Size = 32,
+        width: Size = 32,
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, base_width, doublings = base_grid(img_shape)
@@ -113,8 +113,8 @@ class LightDiscriminator(Discriminator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        channels: tuple[int, ...] = (16, 32, 64),
-        hidden: int = 256,
+        channels: tuple[Size, ...] = (16, 32, 64),
+        hidden: Size = 256,
         conditioning: Conditioning = "projection",
         norm: Norm = "none",
     ) -> None:

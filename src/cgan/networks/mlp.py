@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from cgan.networks.base import Discriminator, Generator
+from cgan.networks.base import Discriminator, Generator, Size
 from cgan.networks.conditioning import Conditioning, LabelVector, Norm, logit_head, normalise_weights
 from cgan.networks.dropout import Dropout
 from cgan.networks.embedding import Classes
@@ -27,9 +27,9 @@ class MLPGenerator(Generator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        z_dim: int = 100,
-        embed_dim: int = 10,
-        hidden: tuple[int, ...] = (256, 512, 1024),
+        z_dim: Size = 100,
+        embed_dim: Size = 10,
+        hidden: tuple[Size, ...] = (256, 512, 1024),
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         layers: list[nn.Module] = []
@@ -58,8 +58,8 @@ class MLPDiscriminator(Discriminator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        embed_dim: int = 10,
-        hidden: tuple[int, ...] = (512, 256),
+        embed_dim: Size = 10,
+        hidden: tuple[Size, ...] = (512, 256),
         dropout: float = 0.3,
         conditioning: Conditioning = "concat",
         norm: Norm = "none",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cgan.errors import CganError
-from cgan.networks.base import CentreCrop, Discriminator, Generator, base_grid
+from cgan.networks.base import CentreCrop, Discriminator, Generator, Size, base_grid
 from cgan.networks.conditioning import ProjectionHead
 from cgan.networks.embedding import Classes
 
@@ -79,10 +79,10 @@ class R3Generator(Generator):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        z_dim: int = 64,
-        embed_dim: int = 32,
-        width: int = 16,
-        blocks: int = 1,
+        z_dim: Size = 64,
+        embed_dim: Size = 32,
+        width: Size = 16,
+        blocks: Size = 1,
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, base_width, doublings = base_grid(img_shape)
@@ -117,7 +117,7 @@ class R3Discriminator(Discriminator):
     """
 
     def __init__(
-        self, *, num_classes: Classes, img_shape: tuple[int, int, int], width: int = 16, blocks: int = 1
+        self, *, num_classes: Classes, img_shape: tuple[int, int, int], width: Size = 16, blocks: Size = 1
     ) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
         height, base_width, doublings = base_grid(img_shape)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cgan.errors import check_share
-from cgan.networks.base import CentreCrop, StyleBased, base_grid
+from cgan.networks.base import CentreCrop, Size, StyleBased, base_grid
 from cgan.networks.embedding import Classes
 
 MEAN_W_IMAGES = 500
@@ -144,11 +144,11 @@ class StyleGenerator(StyleBased):
         *,
         num_classes: Classes,
         img_shape: tuple[int, int, int],
-        z_dim: int = 64,
-        embed_dim: int = 8,
-        w_dim: int = 64,
-        width: int | None = 16,
-        max_width: int = 128,
+        z_dim: Size = 64,
+        embed_dim: Size = 8,
+        w_dim: Size = 64,
+        width: Size | None = 16,
+        max_width: Size = 128,
         dense: bool = False,
         mixing: float = 0.5,
     ) -> None:
