@@ -87,25 +87,20 @@ def run(cfg: DictConfig) -> Evaluation:
     extractor = extractor.fitted(spec, splits["train"], splits["test"], cfg.device)
     reference, held_out = splits[cfg.reference], splits["train" if cfg.reference == "test" else "test"]
     n = _number(cfg.n, len(held_out.labels), candidates)
-    labels = [_planned(candidate, reference.labels, n) for candidate in candidates]
     with tqdm(total=(len(candidates) + 1) * len(metrics), unit="step", dynamic_ncols=True) as bar:
         bar.set_description("reading real images")
         known, unseen = (cached_features(extractor, *split) for split in (reference, held_out))
         suite = Suite(extractor, metrics, RealImages(known, unseen, n, cfg.reference))
         bar.total = (len(candidates) + 1) * len(suite.metrics)
-        samples = [_drawn(cfg, extractor, *pair, bar) for pair in zip(candidates, labels, strict=True)]
-        entries = [_measured(one.entry, suite, found, bar) for one, found in zip(candidates, samples, strict=True)]
+        examined = [_examined(candidate, suite, spec, cfg, bar) for candidate in candidates]
         bar.set_description(REAL)
         real = _filled(Entry(REAL), suite.real, suite.real_images.samples, suite)
         bar.update(len(suite.metrics))
-        bar.set_description("image grids")
-        train = suite.real_images.train
-        grids = [_grids(*pair, train, cfg, spec) for pair in zip(candidates, samples, strict=True)]
     protocol, software = suite.protocol(spec.name, cfg.seed, cfg.weights), {name: version(name) for name in SOFTWARE}
     about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), extractor.accuracy)
-    record = EvaluationRecord(protocol, real, entries, *about)
+    record = EvaluationRecord(protocol, real, [one.entry for one in examined], *about)
     with written_into(folder):
-        _write(folder, record, grids)
+        _write(folder, record, [one.grids for one in examined])
     log.info("\n%s\n", text_table(record))
     _warn_of_changed(candidates, reference)
     log.info("Written: %s", folder)
@@ -123,26 +118,38 @@ def _warn_of_changed(candidates: list[Candidate], reference: Split) -> None:
             )
 
 
-def _drawn(cfg: DictConfig, extractor: Extractor, candidate: Candidate, labels: Tensor, bar: tqdm) -> Features:
-    """Draw what a candidate is measured by, or choose it among its images, and extract its features."""
-    bar.set_description(f"{candidate.entry.name}: drawing")
-    if candidate.generator is not None:
-        z = latents(labels, candidate.generator.z_dim, cfg.seed)
-        images = render(candidate.generator, z, labels, cfg.batch_size)
-    else:
-        assert candidate.images is not None
-        images = candidate.images.images[evenly(len(candidate.images.labels), len(labels))]
-    return extract(extractor, images, labels, cfg.batch_size)
+class _Examined(NamedTuple):
+    """A candidate's values, and the image grids that explain them, by file name."""
+
+    entry: Entry
+    grids: dict[str, bytes]
 
 
-def _measured(entry: Entry, suite: Suite, samples: Features, bar: tqdm) -> Entry:
-    """Return the entry with its values; the bar moves with each metric."""
+def _examined(candidate: Candidate, suite: Suite, spec: DataSpec, cfg: DictConfig, bar: tqdm) -> _Examined:
+    """Draw and measure a candidate; the bar moves with each metric."""
+    name = candidate.entry.name
 
     def done(metric: str) -> None:
-        bar.set_description(f"{entry.name}: {metric}", refresh=False)
+        bar.set_description(f"{name}: {metric}", refresh=False)
         bar.update()
 
-    return _filled(entry, suite.measure(samples, done), samples, suite)
+    bar.set_description(f"{name}: drawing")
+    images, labels = _drawn(candidate, suite.real_images.reference.labels, suite.real_images.n, cfg)
+    samples = extract(suite.extractor, images, labels, cfg.batch_size)
+    entry = _filled(candidate.entry, suite.measure(samples, done), samples, suite)
+    bar.set_description(f"{name}: image grids")
+    return _Examined(entry, _grids(candidate, samples, suite.real_images.train, cfg, spec))
+
+
+def _drawn(candidate: Candidate, reference: Tensor, n: int, cfg: DictConfig) -> Split:
+    """Draw the ``n`` images that a generator is measured by, in the shares of the reference, or choose images."""
+    if candidate.images is not None:
+        chosen = evenly(len(candidate.images.labels), n)
+        return Split(candidate.images.images[chosen], candidate.images.labels[chosen])
+    assert candidate.generator is not None
+    labels = labels_like(reference, n)
+    z = latents(labels, candidate.generator.z_dim, cfg.seed)
+    return Split(render(candidate.generator, z, labels, cfg.batch_size), labels)
 
 
 def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -> Entry:
@@ -179,13 +186,6 @@ def _refuse_requests(cfg: DictConfig) -> None:
     if cfg.images2 is not None and cfg.images is None and cfg.ckpt is None and cfg.runs is None:
         raise CganError(f"images2={cfg.images2}: name what is compared with it, such as images=FOLDER")
     check_device(cfg.device)
-
-
-def _planned(candidate: Candidate, reference: Tensor, n: int) -> Tensor:
-    """Return the labels of the ``n`` images that will be measured."""
-    if candidate.images is None:
-        return labels_like(reference, n)
-    return candidate.images.labels[evenly(len(candidate.images.labels), n)]
 
 
 def _grids(

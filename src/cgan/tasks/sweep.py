@@ -97,24 +97,15 @@ def report(folder: Path, rows: list[Row], flags: Sequence[str] = ()) -> list[Row
     ``flags`` are those of every run, such as ``--config-dir DIR``.
     """
     measured = {row.name: _measured(folder / row.name) for row in rows}
-    protocols = {name: protocol for name, (protocol, _) in measured.items()}
     ranked = sorted(
         rows,
-        key=lambda row: (row.error is not None, row.score is None, protocols[row.name], row.score or 0),
+        key=lambda row: (row.error is not None, row.score is None, measured[row.name].protocol, row.score or 0),
     )
     keys = dict.fromkeys(key for row in rows for key in row.overrides)
     varied = [key for key in keys if len({row.overrides.get(key) for row in rows}) > 1]
-    cells = []
     scored = [row for row in ranked if row.score is not None]
-    several = len({protocols[row.name] for row in scored}) > 1
-    for row in ranked:
-        missing = "failed" if row.error else "pruned" if row.pruned else "-"
-        score = missing if row.score is None else short(row.score, 4)
-        protocol = [protocols[row.name]] if several else []
-        choices = (row.overrides.get(key, "") for key in varied)
-        cells.append([row.name, score, measured[row.name][1], *protocol, *choices])
-    head = ["run", describe(SCORE).title, "real images", *(["measured in"] if several else []), *varied]
-    table = tabulate(cells, head, tablefmt="plain", disable_numparse=True)
+    several = len({measured[row.name].protocol for row in scored}) > 1
+    table = _table(ranked, measured, varied, several)
     log.info("\n%s", table)  # on lines of its own: the columns stand below each other
     write_file(folder / "sweep.txt", (table + "\n").encode())
     if several:
@@ -126,16 +117,35 @@ def report(folder: Path, rows: list[Row], flags: Sequence[str] = ()) -> list[Row
     return ranked
 
 
-def _measured(run: Path) -> tuple[str, str]:
-    """Say how a run was measured, and the score of real images; empty where it was not."""
+class _Measured(NamedTuple):
+    """How a run was measured, and the score of real images; empty where it was not."""
+
+    protocol: str
+    real: str
+
+
+def _measured(run: Path) -> _Measured:
     from cgan.records.evaluation import FILE, read_evaluation
 
     try:
         record = read_evaluation(run / FILE)
     except CganError:
-        return "", "-"
+        return _Measured("", "-")
     real = record.real.values.get(SCORE)
-    return str(record.protocol), "-" if real is None else short(real, 4)
+    return _Measured(str(record.protocol), "-" if real is None else short(real, 4))
+
+
+def _table(rows: list[Row], measured: dict[str, _Measured], varied: list[str], several: bool) -> str:
+    """Lay out the runs with what was varied; where they were measured in ``several`` ways, it says how each was."""
+    head = ["run", describe(SCORE).title, "real images", *(["measured in"] if several else []), *varied]
+    cells = []
+    for row in rows:
+        missing = "failed" if row.error else "pruned" if row.pruned else "-"
+        score = missing if row.score is None else short(row.score, 4)
+        protocol = [measured[row.name].protocol] if several else []
+        choices = (row.overrides.get(key, "") for key in varied)
+        cells.append([row.name, score, measured[row.name].real, *protocol, *choices])
+    return tabulate(cells, head, tablefmt="plain", disable_numparse=True)
 
 
 def _draw(path: Path, rows: list[Row], varied: list[str]) -> None:
