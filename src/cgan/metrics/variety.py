@@ -58,7 +58,7 @@ class Memorised(Metric):
     def prepare(self, real: RealImages) -> None:
         """Keep the splits by name, whichever is the reference."""
         self.train, few = real.train, real.test.spread(min(real.n, len(real.test.labels)))
-        self.test = real.kept("nearest", lambda: _to_nearest(few, real.train))
+        self.test = real.kept("nearest_training", lambda: _to_nearest(few, real.train))
         self.limit = self.test.quantile(TAIL)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
