@@ -7,6 +7,7 @@ Examples:
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from cgan.config import compose
 from cgan.data.sources import SPLITS
 from cgan.data.unlabelled import build_source
+from cgan.errors import CganError, check_whole
 
 
 def main() -> None:
@@ -24,16 +26,35 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="side in pixels (default: 64)")
     parser.add_argument("--digits", default="mnist", help="of which data set (default: mnist, found in data/)")
     options = parser.parse_args()
-    source = build_source(compose("train", [f"data={options.digits}"]).data)
+    try:
+        write(options.folder, options.size, options.digits)
+    except (CganError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"Written: {options.folder}")
+
+
+def write(folder: Path, size: int, digits: str) -> None:
+    """Write both splits of a data set of digits.
+
+    Raises:
+        CganError: There is no such data set, its files are missing, its pictures are not grey, or the folder holds
+            something already.
+        OSError: The folder cannot be written to.
+    """
+    check_whole("--size", size, 1)
+    if folder.exists() and any(folder.iterdir()):
+        raise CganError(f"{folder}: expected a new or an empty folder; name another one")
+    source = build_source(compose("train", [f"data={digits}"]).data)
+    if source.spec.img_shape[0] != 1:
+        raise CganError(f"--digits {digits}: expected grey pictures, it has {source.spec.img_shape[0]} channels")
     source.prepare()
     random = np.random.default_rng(0)
     for split in SPLITS:
         images, labels = source.load(split)
         for number, (grey, label) in enumerate(zip(images.numpy(), labels.tolist(), strict=True)):
-            place = options.folder / split / source.spec.class_names[label] / f"{number:05d}.png"
+            place = folder / split / source.spec.class_names[label] / f"{number:05d}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
-            coloured(grey[0], random, options.size).save(place)
-    print(f"Written: {options.folder}")
+            coloured(grey[0], random, size).save(place)
 
 
 def coloured(digit: np.ndarray, random: np.random.Generator, size: int) -> Image.Image:

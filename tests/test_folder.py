@@ -734,3 +734,17 @@ def test_the_example_writes_digits_in_colour_that_a_folder_reads(tmp_path, monke
     assert (dark | (ground >= 145).all(1)).all()
     assert ground.std(0).min() > 60  # every channel of its own
     assert torch.corrcoef(ground[dark].T).triu(1).abs().max() < 0.1
+
+
+def test_the_example_says_in_one_line_what_it_cannot_write(tmp_path, monkeypatch):
+    example = Path(__file__).parents[1] / "examples" / "coloured_digits.py"
+    (tmp_path / "mine.png").touch()
+    for words, said in (
+        ([str(tmp_path)], f"error: {tmp_path}: expected a new or an empty folder"),
+        ([str(tmp_path / "new"), "--size", "0"], "error: --size=0: expected a whole number from 1"),
+        ([str(tmp_path / "new"), "--digits", "cifar10"], "error: --digits cifar10: expected grey pictures"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["coloured_digits.py", *words])
+        with pytest.raises(SystemExit, match=f"^{re.escape(said)}"):
+            runpy.run_path(str(example), run_name="__main__")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
