@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 
 from cgan.cli import TASKS
 from cgan.cli.commands import COMMANDS
-from cgan.cli.help import FLAGS, groups, header, keys
+from cgan.cli.help import FLAGS, groups, header, keys, prefix_of
 from cgan.config import CONF, compose, summary
 from cgan.files import write_file
 from cgan.metrics.metric import Metric
@@ -99,14 +99,14 @@ def _group(group: str, default: str) -> Iterator[str]:
     files = sorted((CONF / group).glob("*.yaml"), key=lambda file: (file.stem != default, file.stem))
     shown: set[str] = set()
     for file in files:
-        own = [line for line in _keys(file, f"{group}.", "    ") if line not in shown]
+        own = [line for line in _keys(file, prefix_of(group, file), "    ") if line not in shown]
         shown.update(own)
         yield "\n".join([f"- `{group}={file.stem}`: {_prose(summary(file))}", *own])
     yield ""
 
 
 def _keys(path: Path, prefix: str, indent: str = "") -> list[str]:
-    own = keys(path, prefix.replace("/", "."))
+    own = keys(path, prefix)
     told = [key for key in own if key.meaning and key.name not in FIXED]
     return [f"{indent}- `{key.name}={key.default}`: {_prose(key.meaning)}" for key in told]
 

@@ -76,14 +76,14 @@ def _group_help(group: str, default: str, typed: dict[str, str], folders: Sequen
     rows = {name + (" *" if name == chosen else ""): summary(path) for name, path in options.items()}
     lines = []
     if chosen in options:
-        own = keys(options[chosen], _prefix(group, options[chosen]))
+        own = keys(options[chosen], prefix_of(group, options[chosen]))
         rows |= {f"{key.name}={key.default}": key.meaning for key in own if key.meaning}
         for inner, option in groups(options[chosen]).items():
             lines += _group_help(f"{group}/{inner}", option, typed, folders)
     return [f"\n{group}={chosen}", *_rows(rows), *lines] if options else []
 
 
-def _prefix(group: str, path: Path) -> str:
+def prefix_of(group: str, path: Path) -> str:
     """Return what stands before the keys of an option; nothing where it is a preset of all keys."""
     return "" if path.read_text().startswith("# @package _global_") else f"{group}.".replace("/", ".")
 
