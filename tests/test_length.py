@@ -12,6 +12,7 @@ from cgan.callbacks.quality import Quality
 from cgan.errors import CganError
 from cgan.records.run import read_run
 from cgan.tasks.length import Pace, Stopwatch, seconds_of
+from cgan.tasks.resume import resumed_arguments
 from cgan.tasks.train import build_data, measured_pace, run
 
 TINY = [
@@ -71,6 +72,24 @@ def test_a_run_by_images_stops_there_in_equal_epochs(composed, tmp_path):
     run(composed("train", *resumed, "max_images=1100"))  # alone: three epochs of 12
     record = read_run(tmp_path)
     assert (record.epochs, record.images_total, record.images_seen) == (5, 35 * 32, 35 * 32), "its epochs stay of 7"
+
+
+def test_a_run_by_images_that_is_resumed_by_epochs_keeps_their_length(composed, tmp_path):
+    run(composed("train", *TINY, "max_images=400"))  # 13 steps: two epochs of 7
+    run(composed("train", *TINY, f"ckpt={tmp_path / 'checkpoints/last.ckpt'}", "trainer.max_epochs=3"))
+    record = read_run(tmp_path)
+    assert (record.epochs, record.images_total, record.images_seen) == (3, 21 * 32, 21 * 32)
+
+
+@pytest.mark.parametrize("typed", ["trainer.max_epochs=3", "budget=10min", "max_images=900"])
+def test_a_length_that_is_typed_takes_the_place_of_the_stored_one(tmp_path, typed):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("[model=light, max_images=400, trainer.max_epochs=2]")
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({}, tmp_path / "checkpoints" / "last.ckpt")
+    assert resumed_arguments([f"ckpt={tmp_path}", typed])[:2] == ["model=light", typed]
+    kept = resumed_arguments([f"ckpt={tmp_path}", "seed=2"])
+    assert kept[:4] == ["model=light", "max_images=400", "trainer.max_epochs=2", "seed=2"]
 
 
 def test_limited_batches_are_training_steps(composed, tmp_path):

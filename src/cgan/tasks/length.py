@@ -117,20 +117,25 @@ def seconds_of(time: str) -> float:
     return float(found[1]) * SECONDS[found[2]]
 
 
-def set_length(trainer: pl.Trainer, data: ImageData, images: int, images_per_epoch: int | None) -> None:
-    """Let a trainer stop after ``images``, rounded up: in epochs of equal length, each at most a pass over the data.
+def set_length(trainer: pl.Trainer, data: ImageData, images: int | None, images_per_epoch: int | None) -> None:
+    """Let a trainer stop after ``images``, rounded up; None: after its ``max_epochs``.
 
-    A resumed run keeps its ``images_per_epoch``: with others the epochs that are done would count for too many images.
+    Epochs are of equal length, each at most a pass over the data. A resumed run keeps its ``images_per_epoch``: with
+    others the epochs that are done would count for too many images, or too few.
     """
+    if images is None and (images_per_epoch is None or data.steps_per_epoch is not None):
+        return
     data.prepare_data()
     global_batch = data.batch_size * trainer.world_size
-    steps = -(-images // global_batch)
     longest = max(len(data.train.labels) // global_batch, 1)
     if images_per_epoch:
         data.steps_per_epoch = min(max(images_per_epoch // global_batch, 1), longest)
-    else:
-        data.steps_per_epoch = -(-steps // -(-steps // longest))
-    trainer.fit_loop.max_epochs = -(-steps // data.steps_per_epoch)
+    if images is not None:
+        steps = -(-images // global_batch)
+        if not images_per_epoch:
+            data.steps_per_epoch = -(-steps // -(-steps // longest))
+        assert data.steps_per_epoch is not None
+        trainer.fit_loop.max_epochs = -(-steps // data.steps_per_epoch)
 
 
 class Stopwatch(Checkpoint):

@@ -20,6 +20,8 @@ from cgan.errors import CganError
 from cgan.records.run import read_run
 
 RUNS = Path("logs/train")
+LENGTHS = {"max_images", "budget", "trainer.max_epochs"}
+"""The ways to say how long a run is: one that is typed takes the place of all that are stored."""
 NETWORKS = ("model", "model/generator", "model/discriminator")
 
 
@@ -50,7 +52,8 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     if not stored.is_file():
         return [*flags, *typed, f"ckpt={quoted(checkpoint)}"]
     known = _stored_overrides(stored)
-    kept = [entry.input_line or "" for entry in known if entry.key_or_group not in values]
+    replaced = {*values, *(LENGTHS if LENGTHS & values.keys() else ())}
+    kept = [entry.input_line or "" for entry in known if entry.key_or_group not in replaced]
     _refuse_imports(stored, kept)
     _check_networks(folder, [change for change in typed if change not in {entry.input_line for entry in known}])
     place = [] if "hydra.run.dir" in values else [f"hydra.run.dir={quoted(folder)}"]

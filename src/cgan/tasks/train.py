@@ -141,8 +141,7 @@ def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: S
     with Signals(last, typed_plugins(cfg.plugins)) as signals:
         loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
-        if images is not None:
-            set_length(trainer, data, images, before.get("images_per_epoch"))
+        set_length(trainer, data, images, before.get("images_per_epoch"))
         log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
