@@ -50,9 +50,10 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  data.batch_size=8: 64 below 20,000 images, 128 from there on; at most half of them",
         "  optimizer.lr=0.00071: 0.002; less for batches below 64",
         "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size",
+        "  schedule.penalty.until=0.2: the penalty falls within 20,000 images, or a fifth of the run",
         "  gan.matching_aware=0.0: 0.1 from 20,000 images of several classes on",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
-        "  augment=diffaugment: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
+        "  augment=ada: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
     ]
     assert (cfg.trainer.max_epochs, cfg.callbacks.sample_grid.every_n_epochs) == (400, 10)
     short = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "max_images=640")
@@ -66,17 +67,17 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
 @pytest.mark.parametrize(
     ("count", "values", "expected"),
     [
-        (60_000, 784, [10, 128, 2e-3, 0.3, 0.1, 30_000]),
-        (2_062, 3 * 64 * 64, [97, 64, 2e-3, 1.2, 0.0, 10_000]),
-        (19_999, 3 * 128 * 128, [10, 64, 2e-3, 2.4, 0.0, 9_999]),
-        (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 0.1, 20_000]),
-        (30, 784, [400, 8, 7.1e-4, 0.3, 0.0, 600]),
-        (1, 784, [400, 1, 2.5e-4, 0.3, 0.0, 20]),
+        (60_000, 784, [10, 128, 2e-3, 0.3, 0.033, 0.1, 30_000]),
+        (2_062, 3 * 64 * 64, [97, 64, 2e-3, 1.2, 0.1, 0.0, 10_000]),
+        (19_999, 3 * 128 * 128, [10, 64, 2e-3, 2.4, 0.1, 0.0, 9_999]),
+        (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 0.05, 0.1, 20_000]),
+        (30, 784, [400, 8, 7.1e-4, 0.3, 0.2, 0.0, 600]),
+        (1, 784, [400, 1, 2.5e-4, 0.3, 0.2, 0.0, 20]),
     ],
 )
 def test_start_values_follow_size_and_number(count, values, expected):
     assert [start.value for start in starts(count, values, 2)] == expected
-    assert starts(count, values, 1)[4].value == 0, "there is no wrong class"
+    assert starts(count, values, 1)[5].value == 0, "there is no wrong class"
 
 
 def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):

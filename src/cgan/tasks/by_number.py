@@ -13,6 +13,10 @@ IMAGES = 400_000
 each, and are seen half as often with each doubling of the side."""
 EPOCHS = (10, 400)
 """The least and the most."""
+BURN_IN = 20_000
+"""Images within which the penalty falls: before, a discriminator of photographs learns next to nothing."""
+LONGEST_BURN_IN = 0.2
+"""As a share of the run."""
 MATCHING = 0.1
 """Of images with wrong classes: CIFAR-10 showed its own better with it, two thousand photographs learned late."""
 GRIDS = 40
@@ -57,7 +61,7 @@ def choose_by_number(cfg: DictConfig) -> str | None:
         if limited:
             below = cfg.augment.pop("below")
             cfg.augment = cfg.augment if count < below else None
-            name, side = ("diffaugment", "fewer than") if cfg.augment else ("none", "not fewer than")
+            name, side = ("ada", "fewer than") if cfg.augment else ("none", "not fewer than")
             chosen.append(Start("augment", name, f"{side} {below:,} images"))
     shape = "x".join(map(str, source.spec.img_shape))
     lines = [f"  {start.key}={start.value}: {start.reason}" for start in chosen]
@@ -84,6 +88,11 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         Start("data.batch_size", batch, "64 below 20,000 images, 128 from there on; at most half of them"),
         Start("optimizer.lr", _rounded(2e-3 * min(1.0, batch / 64) ** 0.5), "0.002; less for batches below 64"),
         Start("penalty.gamma", _rounded(0.3 * (values / 784) ** 0.5), "0.3 at 1x28x28, more with the root of the size"),
+        Start(
+            "schedule.penalty.until",
+            _rounded(min(BURN_IN / images, LONGEST_BURN_IN)),
+            "the penalty falls within 20,000 images, or a fifth of the run",
+        ),
         Start("gan.matching_aware", matching, "0.1 from 20,000 images of several classes on"),
         Start("gan.ema_half_life_images", images // 20, f"a twentieth of {images:,} images"),
     ]
