@@ -254,6 +254,19 @@ def test_a_place_that_is_no_text_is_named(composed, typed):
         build_source(composed("train", *typed.split()).data)
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["data=mnist", "data.source.root=5"], "data.source.root=5: expected a path"),
+        (["data=kmnist", "data.source.class_names=3"], "data.source.class_names=3: expected a list of names"),
+        (["data=stacked_mnist", "data.source.digits=mnist"], "data.source.digits=mnist: expected a source"),
+    ],
+)
+def test_a_key_of_a_source_is_of_its_kind(composed, typed, expected):
+    with pytest.raises(CganError, match=f"^{expected}$"):
+        build_source(composed("train", *typed).data)
+
+
 def png(level: int) -> bytes:
     stream = io.BytesIO()
     Image.new("1", (105, 105), level).save(stream, "PNG")

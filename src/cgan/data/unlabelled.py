@@ -5,12 +5,17 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cgan.data.sources import Source, Split, SplitName
 from cgan.errors import CganError
 
 TEXTS = ("root", "name")
+OF_SOURCE = {
+    "root": (str, "a path"),
+    "class_names": (ListConfig, "a list of names"),
+    "digits": (DictConfig, "a source"),
+}
 SWITCHES = ("conditional", "flip", "balance", "skip_unreadable")
 
 
@@ -51,5 +56,8 @@ def build_source(data: DictConfig) -> Source:
             raise CganError(f"data.{key}={data[key]}: expected true or false")
         if key in TEXTS and not isinstance(data[key], str):
             raise CganError(f"data.{key}={data[key]}: expected a path or a name")
+    for key, (kind, words) in OF_SOURCE.items():
+        if key in data.source and not isinstance(data.source[key], kind):
+            raise CganError(f"data.source.{key}={data.source[key]}: expected {words}")
     source: Source = instantiate(data.source, _convert_="all")
     return source if data.conditional else Unlabelled(source)
