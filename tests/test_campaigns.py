@@ -17,7 +17,7 @@ def may_mount(place: Path) -> bool:
     return mounted
 
 
-@pytest.mark.parametrize("name", ["cache", "export"])
+@pytest.mark.parametrize("name", [pytest.param("cache", marks=pytest.mark.slow), "export"])
 def test_killed_or_short_of_disk_work_ends_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
     """That of trainings is tested in test_resume.py."""
     folders = [tmp_path / part for part in ("reference", "killed", "full")]

@@ -66,6 +66,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(one_process: Path, tmp_
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(ROOT / "train.py")]
 
 
+@pytest.mark.slow
 def test_torchrun_makes_one_folder_and_resumes(one_process: Path, tmp_path: Path) -> None:
     """Stopped by SIGTERM, as a cluster does it, and gone on with in one process: the same curves to the end."""
     arguments = [*PLAIN, "trainer=ddp_cpu", "data.batch_size=4", "checkpoint.every_n_batches=4"]

@@ -143,6 +143,7 @@ def test_a_wrong_command_is_found(tmp_path):
             check(*words)
 
 
+@pytest.mark.slow
 def test_the_documented_ways_to_draw_and_to_export_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_seven.png").write_bytes(png(draw(sample.load_generator("pretrained"), [7])[0]))

@@ -138,7 +138,11 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
             marks=pytest.mark.slow,
             id="relativistic-r1r2-translate-matching-aware",
         ),
-        pytest.param(["loss=bce", "penalty=wgan_gp", "regulariser=mode_seeking"], id="bce-wgan-gp-mode-seeking"),
+        pytest.param(
+            ["loss=bce", "penalty=wgan_gp", "regulariser=mode_seeking"],
+            marks=pytest.mark.slow,
+            id="bce-wgan-gp-mode-seeking",
+        ),
     ],
 )
 def test_compiled_steps_agree_with_eager_ones(composed, split, choices):

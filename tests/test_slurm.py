@@ -87,6 +87,7 @@ def test_a_cancelled_job_leaves_a_checkpoint(cluster: Cluster, tmp_path: Path) -
     assert checkpoint(job.folder)["cgan"]["steps"] > 0
 
 
+@pytest.mark.slow
 def test_two_nodes_train_as_one_process_with_twice_the_batch(cluster: Cluster, tmp_path: Path) -> None:
     train(*PLAIN, "hydra.run.dir=run", cwd=tmp_path)
     arguments = [*PLAIN, "trainer=ddp_cpu", "trainer.num_nodes=2", "trainer.devices=1", "data.batch_size=4"]

@@ -264,7 +264,7 @@ FEW = ["data.batch_size=8", "data.steps_per_batch=1"]
 COMBINED = [
     ["loss=bce", "penalty=none", "regulariser=none", "optimizer=adam", "schedule=constant", "augment=none"],
     ["loss=hinge", "regulariser=mode_seeking", "optimizer=adam_no_momentum", "schedule=burn_in_cosine", "augment=auto"],
-    ["loss=lsgan", "penalty=r1", "augment=ada"],
+    ["loss=lsgan", "penalty=r1", "schedule=burn_in_auto", "augment=ada"],
     ["loss=relativistic", "penalty=r1r2", "augment=translate"],
     ["loss=wgan", "penalty=wgan_gp", "gan.d_steps=2", "augment=diffaugment"],
 ]
