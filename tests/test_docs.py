@@ -27,6 +27,15 @@ def test_links_of_the_readme_lead_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page.name}" for page in sorted(DOCS.glob("*.md")))])
+def test_every_table_has_rows_as_wide_as_its_head(page):
+    """A row that stands in another table's place is padded in silence when it is rendered."""
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", f"{text}\n", flags=re.MULTILINE):
+        head, _, *rows = [re.sub(r"`[^`]*`", "", row).count("|") for row in table.splitlines()]
+        assert set(rows) == {head}, table
+
+
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert [page.name for page in DOCS.glob("*.md") if f": {page.name}" not in navigation] == []
