@@ -21,6 +21,7 @@ each value means: [Metrics](metrics.md). Written by `python tools/baselines.py` 
 `{folder}`; do not edit by hand.
 """
 CONCLUSION = "**Conclusion.** `{}` is nearest to real images: Fréchet distance {}, theirs {}. Columns are sorted by it."
+ALONE = "**Conclusion.** `{}` has a Fréchet distance of {}, real images {}."
 ORIGIN = ("Network", "Parameters", "Images seen", "Time to train", "Hardware")
 SHOWN = (
     "fid",
@@ -80,7 +81,7 @@ def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
         f"features={protocol.features}`, whose hash is {protocol.features_hash}."
     )
     nearest = entries[0]
-    end = CONCLUSION.format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))
+    end = (CONCLUSION if len(entries) > 1 else ALONE).format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))
     title = f"## {protocol.data}, {protocol.n:,} samples"
     return "\n".join([title, "", how, "", markdown_table(rows), "", end, "", *commands, ""])
 
