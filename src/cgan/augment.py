@@ -101,9 +101,8 @@ class AdaptiveAugment(DiffAugment):
         limit: float = 0.8,
     ) -> None:
         super().__init__(transforms)
-        check_number(
-            "augment.target", target, -1, 1, above=True, below=True
-        )  # at either end the strength only ever moves one way
+        # At either end the strength would only ever move one way.
+        check_number("augment.target", target, -1, 1, above=True, below=True)
         check_number("augment.ramp_images", ramp_images, 1)
         check_number("augment.limit", limit, 0, 1)
         self.target = target

@@ -14,7 +14,7 @@ each, and are seen half as often with each doubling of the side."""
 EPOCHS = (10, 400)
 """The least and the most."""
 BURN_IN = 20_000
-"""Images within which the penalty falls: before, a discriminator of photographs learns next to nothing."""
+"""Images within which the penalty falls: before it had, the discriminator of CIFAR-10 was hardly better than chance."""
 LONGEST_BURN_IN = 0.2
 """As a share of the run."""
 MATCHING = 0.1
