@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cgan.config import compose
+from cgan.config import CONF, compose
 from cgan.data.sources import SPLITS
 from cgan.data.unlabelled import build_source
-from cgan.errors import CganError, check_whole
+from cgan.errors import CganError, check_choice, check_whole
 
 
 def main() -> None:
@@ -42,6 +42,7 @@ def write(folder: Path, size: int, digits: str) -> None:
         OSError: The folder cannot be written to.
     """
     check_whole("--size", size, 1)
+    check_choice("--digits", digits, sorted(path.stem for path in (CONF / "data").glob("*.yaml")))
     if folder.exists() and any(folder.iterdir()):
         raise CganError(f"{folder}: expected a new or an empty folder; name another one")
     source = build_source(compose("train", [f"data={digits}"]).data)

@@ -742,6 +742,7 @@ def test_the_example_says_in_one_line_what_it_cannot_write(tmp_path, monkeypatch
     for words, said in (
         ([str(tmp_path)], f"error: {tmp_path}: expected a new or an empty folder"),
         ([str(tmp_path / "new"), "--size", "0"], "error: --size=0: expected a whole number from 1"),
+        ([str(tmp_path / "new"), "--digits", "mnits"], "error: --digits=mnits: expected one of celeba, cifar10,"),
         ([str(tmp_path / "new"), "--digits", "cifar10"], "error: --digits cifar10: expected grey pictures"),
     ):
         monkeypatch.setattr(sys, "argv", ["coloured_digits.py", *words])
