@@ -342,6 +342,8 @@ def test_two_folders_are_compared_without_a_generator(composed, tmp_path):
     assert min(drawn.class_values["class_agreement"][:3]) > 0.9 < min(real.class_values["class_agreement"])
     assert drawn.class_values["class_recall"][3] < 0.2 < min(drawn.class_values["class_recall"][:3])
     assert drawn.values["patch_fid"] < 0.1
+    few = run(composed("evaluate", *choices, "n=20", folder=tmp_path / "few")).record.entries[0]
+    assert [sum(row) for row in few.confusion] == [2] * 10, "of fewer images some of each class"
     for name, digit in (("zeros", 0), ("ones", 1)):  # pictures alone, of another size, coloured
         (tmp_path / name).mkdir()
         for rank in range(30):
