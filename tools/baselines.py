@@ -80,8 +80,8 @@ def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
         f"Reference: the {protocol.reference} split; `seed={protocol.seed} weights={protocol.weights} "
         f"features={protocol.features}`, whose hash is {protocol.features_hash}."
     )
-    nearest = entries[0]
-    end = (CONCLUSION if len(entries) > 1 else ALONE).format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))
+    nearest, conclusion = entries[0], CONCLUSION if len(entries) > 1 else ALONE
+    end = conclusion.format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))
     title = f"## {protocol.data}, {protocol.n:,} samples"
     return "\n".join([title, "", how, "", markdown_table(rows), "", end, "", *commands, ""])
 
