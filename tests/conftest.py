@@ -1,6 +1,7 @@
 """Shared by all tests: real configurations composed for a temporary run folder."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from cgan.config import compose
 
 # Tests run side by side, and so do the programs they start: with a thread per core each slows the others tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What an earlier run has left in the user's cache must change no test; xdist's workers share that of their parent.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="cgan-tests-", ignore_cleanup_errors=True)
+    os.environ["XDG_CACHE_HOME"] = _cache.name
 
 Compose = Callable[..., DictConfig]
 

@@ -14,7 +14,7 @@ from processes import train as start_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from baselines import run as write_baselines
-from cgan.checkpoint import read_description, save_generator
+from cgan.checkpoint import load_generator, read_description, save_generator
 from cgan.config import compose
 from cgan.data.pictures import read_pictures
 from cgan.data.sources import Mnist5k
@@ -26,6 +26,7 @@ from cgan.metrics.metric import Metric
 from cgan.metrics.values import Description, described
 from cgan.networks.light import LightGenerator
 from cgan.records.evaluation import find_evaluation, read_evaluation, write_evaluation
+from cgan.sampling.draw import draw
 from cgan.sampling.grids import to_pil
 from cgan.tasks.evaluate import run
 from cgan.tasks.train import run as train
@@ -246,6 +247,20 @@ def test_metrics_and_features_of_ones_own_work_from_ones_own_yaml(tmp_path):
     assert not record.entries[0].confusion
 
 
+def test_a_truncation_is_that_of_the_samples_and_part_of_the_protocol(composed, tmp_path):
+    labels = [label for label in range(10) for _ in range(15)]
+    images = draw(load_generator("pretrained"), labels, seed=3, truncation=0.2)
+    np.savez(tmp_path / "drawn.npz", images=images.squeeze(1).numpy(), labels=np.array(labels))
+    words = [*DATA, "n=150", "metrics=[fid,variance_ratio]", "seed=3", "truncation=0.2", "ckpt=pretrained"]
+    record = run(composed("evaluate", *words, f"images={tmp_path / 'drawn.npz'}")).record
+    truncated, drawn = record.entries
+    assert truncated.values == pytest.approx(drawn.values, rel=1e-4)
+    assert truncated.values["variance_ratio"] < 0.5
+    assert record.protocol.truncation == 0.2
+    assert str(record.protocol) == "mnist5k, digits features, 150 samples, train split, truncation 0.2"
+    assert record.protocol.tag("class_fid/3") == "class_fid_digits_150_truncation0.2/3"
+
+
 @pytest.mark.parametrize("n", [2, 30])
 def test_few_samples_are_enough_for_the_metrics_that_need_few(composed, tmp_path, caplog, n):
     caplog.set_level("INFO")
@@ -390,6 +405,7 @@ def test_folders_and_requests_that_do_not_fit_are_refused(composed, tmp_path):
     refused("none of those chosen can be computed", f"images={real}", "n=100", "metrics=[kid,inception_score]")
     refused("n=1: expected a whole number from 2", f"images={real}", "n=1")
     refused("names=.*expected 1 different names", f"images={real}", "n=100", "names=[real images]")
+    refused("truncation=-1: expected a number from 0", f"images={real}", "n=100", "truncation=-1")
     refused("metrics: nothing is chosen", f"images={real}", "metrics=[]")
     refused("no such file or folder", f"images={tmp_path / 'none.npz'}")
     refused("runs=.*found none", f"runs={tmp_path / 'pictures'}")

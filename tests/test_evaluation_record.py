@@ -2,7 +2,9 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,16 +28,16 @@ PROTOCOL = Protocol("mnist", "digits", "0123456789abcdef", "none", 1000, 0)
 FID = Description("fid", "Fréchet distance", "How far.", "lower", low=0.0)
 
 
-def record(*entries: Entry, weights: str = "ema") -> EvaluationRecord:
+def record(*entries: Entry, **measured: Any) -> EvaluationRecord:
     real = Entry("real images", {"fid": 0.5}, {"class_fid": [0.5, None]}, [[9, 1], [0, 10]])
-    protocol = Protocol(**{**PROTOCOL.__dict__, "weights": weights})
+    protocol = replace(PROTOCOL, **measured)
     return EvaluationRecord(protocol, real, list(entries), {"fid": FID}, ["0", "1"], {"torch": "2"}, "a test")
 
 
-def evaluated(logs: Path, name: str, generator: Path, fid: float, *, weights: str = "ema", later: int = 0) -> Path:
+def evaluated(logs: Path, name: str, generator: Path, fid: float, *, later: int = 0, **measured: Any) -> Path:
     path = logs / "evaluate" / "runs" / name / "evaluation.json"
     entry = Entry(name, {"fid": fid}, file=relative_file(generator, path.parent))
-    write_evaluation(path, record(Entry("another", {"fid": 99.0}, file="elsewhere.ckpt"), entry, weights=weights))
+    write_evaluation(path, record(Entry("another", {"fid": 99.0}, file="elsewhere.ckpt"), entry, **measured))
     stamp = generator.stat().st_mtime + later
     os.utime(path, (stamp, stamp))
     return path
@@ -136,6 +138,7 @@ def test_the_newest_evaluation_of_averaged_weights_outranks_the_runs_own_record(
     evaluated(logs, "z_old", ckpt, 2.5, later=10)
     newest = evaluated(logs, "a_new", ckpt, 1.5, later=20)
     evaluated(logs, "raw", ckpt, 8.0, weights="raw", later=30)
+    evaluated(logs, "truncated", ckpt, 0.5, truncation=0.7, later=40)
     found = find_evaluation(ckpt, logs)
     assert (found.entry.values, found.record.real.values) == ({"fid": 1.5}, {"fid": 0.5})
     newest.write_text('{"entries": 3}')

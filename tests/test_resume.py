@@ -111,7 +111,8 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_ends_at_once_before_training_starts(tmp_path: Path, number: signal.Signals) -> None:
     """Features may take minutes, and there is nothing to save."""
-    run = start(*TINY, "features=own", "features.images=10_000_000", "hydra.run.dir=run", cwd=tmp_path)
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # they would be read from the user's own
+    run = start(*TINY, "features=own", "data.source.test_per_class=100", "hydra.run.dir=run", cwd=tmp_path, env=cache)
     run.until(lambda: "training a classifier" in run.words()).signal(number)
     assert run.wait(60) == 128 + number
     assert f"Stopped by {number.name} before training started" in run.errors()

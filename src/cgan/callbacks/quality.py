@@ -103,7 +103,7 @@ class Quality(pl.Callback):
         reference, test = self._real_features(trainer, data.train), self._real_features(trainer, data.test)
         self.suite = Suite(self.extractor, self.metrics, RealImages(reference, test, min(self.n, len(test.labels))))
         self.labels = labels_like(reference.labels, self.suite.real_images.n)
-        self.protocol = self.suite.protocol(data.spec.name, self.seed, "ema")
+        self.protocol = self.suite.protocol(data.spec.name, self.seed)
         if self._protocol_before not in (None, asdict(self.protocol)):
             self.history = []  # measured otherwise before the resumption: not comparable
         self.best = trainer.strategy.broadcast(self._kept(Path(trainer.default_root_dir)))

@@ -85,10 +85,11 @@ class Suite:
         share = f"The classifier reads {self.extractor.accuracy:.1%} of held-out real images as labelled."
         return replace(entry, sentence=f"{entry.sentence} {share}".strip())
 
-    def protocol(self, data: str, seed: int, weights: str) -> Protocol:
+    def protocol(self, data: str, seed: int, weights: str = "ema", truncation: float = 1.0) -> Protocol:
         """Return what two evaluations must share; see :class:`cgan.metrics.values.Protocol`."""
-        name, resize, real = self.extractor.name, self.extractor.resize, self.real_images
-        return Protocol(data, name, self.extractor.weights_hash(), resize, real.n, seed, real.split, weights)
+        extractor, real = self.extractor, self.real_images
+        read = (extractor.name, extractor.weights_hash(), extractor.resize)
+        return Protocol(data, *read, real.n, seed, real.split, weights, truncation)
 
     @cached_property
     def real(self) -> Measured:

@@ -57,16 +57,19 @@ class Protocol:
     seed: int  # of the samples
     reference: Text = "train"  # the split that samples are compared with: train or test
     weights: Text = "ema"  # the generator's: ema (averaged) or raw
+    truncation: float = 1.0  # of the samples: below 1 they are neater and less varied
 
     def __str__(self) -> str:
-        return f"{self.data}, {self.features} features, {self.n:,} samples, {self.reference} split"
+        words = f"{self.data}, {self.features} features, {self.n:,} samples, {self.reference} split"
+        return words if self.truncation == 1 else f"{words}, truncation {self.truncation:g}"
 
     def tag(self, name: str) -> str:
         """Compose a name for loggers: ``fid`` -> ``fid_digits_10k``, ``a/3`` -> ``a_digits_10k/3``; never parsed."""
         count = f"{self.n // 1000}k" if self.n % 1000 == 0 else str(self.n)
         base, slash, label = name.partition("/")
         split = [] if self.reference == "train" else [self.reference]
-        return "_".join([base, self.features, count, *split]) + slash + label
+        truncated = [] if self.truncation == 1 else [f"truncation{self.truncation:g}"]
+        return "_".join([base, self.features, count, *split, *truncated]) + slash + label
 
 
 _BUNDLED = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))

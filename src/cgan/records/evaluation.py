@@ -194,6 +194,8 @@ def _files_of(path: Path, changed: int) -> list[tuple[Path, int]]:
     if record is None:
         return []
     files = [((path.parent / entry.file).resolve(), n) for n, entry in enumerate(record.entries) if entry.file]
+    if record.protocol.truncation != 1:  # of a choice of its images, not of the generator
+        return []
     return [(file, n) for file, n in files if record.protocol.weights == "ema" or file.suffix != ".ckpt"]
 
 

@@ -14,13 +14,17 @@ from cgan.sampling.draw import render
 from cgan.sampling.grids import image_grid
 from cgan.sampling.interpolate import morph
 from cgan.sampling.noise import fixed_latents
+from cgan.sampling.styles import truncate
 
 
-def style_grid(generator: Generator, classes: Mapping[int, str], *, rows: int, seed: int) -> Image.Image:
+def style_grid(
+    generator: Generator, classes: Mapping[int, str], *, rows: int, seed: int, truncation: float
+) -> Image.Image:
     """A row per latent, a column per class: the same latents for every generator with this ``z_dim``."""
     z = fixed_latents(rows, generator.z_dim, seed).repeat_interleave(len(classes), dim=0)
     labels = torch.tensor(list(classes)).repeat(rows)
-    return image_grid(render(generator, z, labels), len(classes), column_names=list(classes.values()))
+    images = render(generator, truncate(generator, z, labels, truncation), labels)
+    return image_grid(images, len(classes), column_names=list(classes.values()))
 
 
 def class_grid(samples: Features, classes: Mapping[int, str], *, rows: int) -> Image.Image:
@@ -56,13 +60,15 @@ def neighbours_grid(
     return image_grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)
 
 
-def interpolation_grid(generator: Generator, classes: Mapping[int, str], *, seed: int, frames: int = 11) -> Image.Image:
+def interpolation_grid(
+    generator: Generator, classes: Mapping[int, str], *, seed: int, truncation: float, frames: int = 11
+) -> Image.Image:
     """Each class into the next one with one latent; then one latent into another within each class."""
     here, there = fixed_latents(2, generator.z_dim, seed)
     labels = list(classes)
     steps = list(zip(labels, labels[1:] + labels[:1], strict=True))
-    between = [morph(generator, (here, here), step, frames) for step in steps]
-    within = [morph(generator, (here, there), (label, label), frames) for label in labels]
+    between = [morph(generator, (here, here), step, frames, truncation) for step in steps]
+    within = [morph(generator, (here, there), (label, label), frames, truncation) for label in labels]
     names = [f"{classes[start]} to {classes[end]}" for start, end in steps]
     names += [f"{name}, latents" for name in classes.values()]
     return image_grid(torch.cat([*between, *within]), frames, row_names=names)

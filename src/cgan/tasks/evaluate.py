@@ -37,9 +37,10 @@ from cgan.reporting.image_grids import (
 from cgan.reporting.plots import confusion_matrices, overview
 from cgan.reporting.table import csv_table, text_table
 from cgan.sampling import formats
-from cgan.sampling.draw import render
+from cgan.sampling.draw import check_truncation, render
 from cgan.sampling.grids import drawable
 from cgan.sampling.noise import latents
+from cgan.sampling.styles import truncate
 from cgan.spec import DataSpec
 from cgan.tasks.candidates import Candidate, collect, folder_as_data
 from cgan.tracking import TensorBoard, written_into
@@ -96,7 +97,8 @@ def run(cfg: DictConfig) -> Evaluation:
         bar.set_description(REAL)
         real = _filled(Entry(REAL), suite.real, suite.real_images.samples, suite)
         bar.update(len(suite.metrics))
-    protocol, software = suite.protocol(spec.name, cfg.seed, cfg.weights), {name: version(name) for name in SOFTWARE}
+    protocol = suite.protocol(spec.name, cfg.seed, cfg.weights, float(cfg.truncation))
+    software = {name: version(name) for name in SOFTWARE}
     about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), extractor.accuracy)
     record = EvaluationRecord(protocol, real, [one.entry for one in examined], *about)
     with written_into(folder):
@@ -149,7 +151,8 @@ def _drawn(candidate: Candidate, reference: Tensor, n: int, cfg: DictConfig) -> 
     assert candidate.generator is not None
     labels = labels_like(reference, n)
     z = latents(labels, candidate.generator.z_dim, cfg.seed)
-    return Split(render(candidate.generator, z, labels, cfg.batch_size), labels)
+    chosen = truncate(candidate.generator, z, labels, cfg.truncation)
+    return Split(render(candidate.generator, chosen, labels, cfg.batch_size), labels)
 
 
 def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -> Entry:
@@ -178,6 +181,7 @@ def _refuse_requests(cfg: DictConfig) -> None:
         check_whole("n", cfg.n, 2)
     check_whole("seed", cfg.seed, 0)
     check_whole("batch_size", cfg.batch_size, 1)
+    check_truncation(cfg.truncation)
     check_choice("weights", cfg.weights, ("ema", "raw"))
     check_choice("reference", cfg.reference, ("train", "test"))
     for name in ("features", "metrics"):
@@ -198,8 +202,9 @@ def _grids(
     if samples.logits.shape[1] == spec.num_classes:
         grids["extremes.png"] = extremes_grid(samples, names)
     if candidate.generator is not None:
-        grids["samples.png"] = style_grid(candidate.generator, names, rows=GRID_ROWS, seed=cfg.seed)
-        grids["interpolation.png"] = interpolation_grid(candidate.generator, names, seed=cfg.seed)
+        look = {"seed": cfg.seed, "truncation": cfg.truncation}
+        grids["samples.png"] = style_grid(candidate.generator, names, rows=GRID_ROWS, **look)
+        grids["interpolation.png"] = interpolation_grid(candidate.generator, names, **look)
     else:
         grids["samples.png"] = class_grid(samples, names, rows=GRID_ROWS)
     return {name: formats.png(grid) for name, grid in grids.items()}
