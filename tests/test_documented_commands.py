@@ -116,7 +116,13 @@ def check(*words: str) -> None:
         assert program in (".", "curl", "export", "tensorboard", "pytest", "pre-commit", "python", "python3"), words
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def page_or_slow(page: Path):
+    """The pages that most people type from are checked with every change, the others by ``make test-all``."""
+    marks = () if page.name in ("README.md", "index.md", "train.md", "draw.md") else pytest.mark.slow
+    return pytest.param(page, marks=marks, id=page.name)
+
+
+@pytest.mark.parametrize("page", map(page_or_slow, PAGES))
 def test_every_command_of_a_page_fits(page, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     for words in commands(page):
@@ -164,6 +170,7 @@ def test_the_documented_ways_to_draw_and_to_export_run(tmp_path, monkeypatch):
     assert (tmp_path / "digits.onnx").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # of Lightning's own Trainer
 def test_the_blocks_of_the_page_on_python_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

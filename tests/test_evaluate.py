@@ -261,7 +261,7 @@ def test_a_truncation_is_that_of_the_samples_and_part_of_the_protocol(composed, 
     assert record.protocol.tag("class_fid/3") == "class_fid_digits_150_truncation0.2/3"
 
 
-@pytest.mark.parametrize("n", [2, 30])
+@pytest.mark.parametrize("n", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_few_samples_are_enough_for_the_metrics_that_need_few(composed, tmp_path, caplog, n):
     caplog.set_level("INFO")
     real = npz(tmp_path / "real.npz", n)

@@ -220,7 +220,10 @@ def test_thumbnails_are_means_of_areas():
     assert PixelExtractor(size=2)(images)[0].tolist() == [[1, -1, -1, -1]]
 
 
-@pytest.mark.parametrize(("change", "name"), [("none", "digits"), ("transposed", "own"), ("inverted", "own")])
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [("none", "digits"), pytest.param("transposed", "own", marks=pytest.mark.slow), ("inverted", "own")],
+)
 def test_digits_are_read_by_the_bundled_classifier_unless_it_misreads_them(change, name, caplog):
     source = Mnist5k(30)
     turned = {

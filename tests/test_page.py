@@ -277,6 +277,7 @@ def test_without_a_model_the_message_names_the_command(tmp_path: Path, monkeypat
     assert "train experiment=quickstart" in page.error[0].value
 
 
+@pytest.mark.slow
 def test_the_slant_slider_works_by_keyboard(opened: Open) -> None:
     page = opened("Style")
     expect(page.locator("ul img")).to_have_count(10)
@@ -291,6 +292,7 @@ def test_the_slant_slider_works_by_keyboard(opened: Open) -> None:
     until(lambda: slant() > before + 0.1, "the digits lean to the right")
 
 
+@pytest.mark.slow
 def test_a_phone_is_touched(opened: Open) -> None:
     page = opened("Draw", width=390, touch=True)
     expect(page.get_by_role("img", name="7, seed 43", exact=True)).to_be_visible()
@@ -449,6 +451,7 @@ def test_a_failed_training_shows_its_error(checkout: Path) -> None:
     assert "max_epoch" in seen.message
 
 
+@pytest.mark.slow
 def test_no_tab_scrolls_sideways_on_a_phone(opened: Open) -> None:
     page = opened(width=390)
     for tab in TABS:

@@ -177,6 +177,7 @@ def test_a_folder_of_another_run_is_refused(run, monkeypatch):
         train("quickstart", *TINY, folder=run.folder)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_python(run, monkeypatch):
     monkeypatch.chdir(run.folder.parents[3])
     longer = train(f"ckpt={run.folder}", "trainer.max_epochs=2")

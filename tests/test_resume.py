@@ -122,6 +122,7 @@ def test_a_run_ends_at_once_before_training_starts(tmp_path: Path, number: signa
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_training_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_a_requeued_slurm_job_goes_on_by_itself(uninterrupted: Path, tmp_path: Path) -> None:
     job = {"SLURM_JOB_ID": "77"}
     (folder,) = [Path(word.split("=", 1)[1].strip("'")) for word in resumed(SAVED_OFTEN, tmp_path, job)[-1:]]

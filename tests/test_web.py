@@ -140,7 +140,9 @@ def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) 
     expect(page.locator("#command")).to_contain_text("truncation=0.75")
 
 
-@pytest.mark.parametrize(("name", "label", "channels"), [("colours", 7, 3), ("one", 0, 1)])
+@pytest.mark.parametrize(
+    ("name", "label", "channels"), [("colours", 7, 3), pytest.param("one", 0, 1, marks=pytest.mark.slow)]
+)
 def test_the_first_view_is_there_before_the_runtime(
     opened: Open, sites: Path, name: str, label: int, channels: int
 ) -> None:
@@ -179,7 +181,7 @@ def test_a_number_is_written_in_one_style_per_seed(opened: Open, sites: Path) ->
     assert download.value.suggested_filename == "305_seed_7.png"
 
 
-@pytest.mark.parametrize("ends", [(3, 8), (4, 4)])
+@pytest.mark.parametrize("ends", [(3, 8), pytest.param((4, 4), marks=pytest.mark.slow)])
 def test_a_morph_is_that_of_sample(opened: Open, sites: Path, ends: tuple[int, int]) -> None:
     page = opened(fragment=f"#from={ends[0]}&to={ends[1]}&seed=5&truncation=0.5&at=0.25")
     first, last = latents(torch.tensor(ends), 64, 5)
@@ -189,6 +191,7 @@ def test_a_morph_is_that_of_sample(opened: Open, sites: Path, ends: tuple[int, i
     assert np.abs(shown.astype(int) - drawn(sites / "digits", slerp(first, last, places), shares, 0.5)).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_text_breaks_the_page(opened: Open, width: int) -> None:
     page = opened(fragment="#class=x&seed=-1&truncation=9&number=1e5&from=&at=no&rubbish=1", width=width)
