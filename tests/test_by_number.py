@@ -51,7 +51,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  optimizer.lr=0.00071: 0.002; less for batches below 64",
         "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size",
         "  schedule.penalty.until=0.2: the penalty falls within 20,000 images, or a fifth of the run",
-        "  gan.matching_aware=0.0: 0.1 from 20,000 images of several classes on",
+        "  gan.matching_aware=0.1: 0.1 of images with wrong classes, if there are several",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
         "  augment=ada: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
     ]
