@@ -68,16 +68,16 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
     ("count", "values", "expected"),
     [
         (60_000, 784, [10, 128, 2e-3, 0.3, 0.033, 0.1, 30_000]),
-        (2_062, 3 * 64 * 64, [97, 64, 2e-3, 1.2, 0.1, 0.0, 10_000]),
-        (19_999, 3 * 128 * 128, [10, 64, 2e-3, 2.4, 0.1, 0.0, 9_999]),
+        (2_062, 3 * 64 * 64, [97, 64, 2e-3, 1.2, 0.1, 0.1, 10_000]),
+        (19_999, 3 * 128 * 128, [10, 64, 2e-3, 2.4, 0.1, 0.1, 9_999]),
         (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 0.05, 0.1, 20_000]),
-        (30, 784, [400, 8, 7.1e-4, 0.3, 0.2, 0.0, 600]),
-        (1, 784, [400, 1, 2.5e-4, 0.3, 0.2, 0.0, 20]),
+        (30, 784, [400, 8, 7.1e-4, 0.3, 0.2, 0.1, 600]),
+        (1, 784, [400, 1, 2.5e-4, 0.3, 0.2, 0.1, 20]),
     ],
 )
 def test_start_values_follow_size_and_number(count, values, expected):
     assert [start.value for start in starts(count, values, 2)] == expected
-    assert starts(count, values, 1)[5].value == 0, "there is no wrong class"
+    assert [start.value for start in starts(count, values, 1)] == [*expected[:5], 0.0, expected[6]]  # no wrong classes
 
 
 def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
