@@ -122,7 +122,7 @@ def page_or_slow(page: Path):
     return pytest.param(page, marks=marks, id=page.name)
 
 
-@pytest.mark.parametrize("page", map(page_or_slow, PAGES))
+@pytest.mark.parametrize("page", [page_or_slow(page) for page in PAGES])
 def test_every_command_of_a_page_fits(page, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     for words in commands(page):
