@@ -111,7 +111,7 @@ def test_a_run_stopped_three_times_ends_in_the_same_bits(uninterrupted: Path, tm
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_ends_at_once_before_training_starts(tmp_path: Path, number: signal.Signals) -> None:
     """Features may take minutes, and there is nothing to save."""
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # they would be read from the user's own
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # of features that no test has trained before
     run = start(*TINY, "features=own", "data.source.test_per_class=100", "hydra.run.dir=run", cwd=tmp_path, env=cache)
     run.until(lambda: "training a classifier" in run.words()).signal(number)
     assert run.wait(60) == 128 + number

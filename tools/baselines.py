@@ -78,7 +78,7 @@ def _section(protocol: Protocol, group: list[EvaluationRecord]) -> str:
     commands = [f"- {entry.name}: `{entry.command}`" for entry in entries if entry.command]
     how = (
         f"Reference: the {protocol.reference} split; `seed={protocol.seed} weights={protocol.weights} "
-        f"features={protocol.features}`, whose hash is {protocol.features_hash}."
+        f"truncation={protocol.truncation:g} features={protocol.features}`, whose hash is {protocol.features_hash}."
     )
     nearest, conclusion = entries[0], CONCLUSION if len(entries) > 1 else ALONE
     end = conclusion.format(nearest.name, number(nearest.values.get("fid")), number(real.values.get("fid")))

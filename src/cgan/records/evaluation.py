@@ -191,11 +191,9 @@ def find_evaluation(generator: Path, logs: Path = Path("logs")) -> FoundEvaluati
 def _files_of(path: Path, changed: int) -> list[tuple[Path, int]]:
     """Return the generators that a record is about, with their positions among its entries."""
     record = _read(path, changed)
-    if record is None:
+    if record is None or record.protocol.truncation != 1:  # of a choice of its images, not of the generator
         return []
     files = [((path.parent / entry.file).resolve(), n) for n, entry in enumerate(record.entries) if entry.file]
-    if record.protocol.truncation != 1:  # of a choice of its images, not of the generator
-        return []
     return [(file, n) for file, n in files if record.protocol.weights == "ema" or file.suffix != ".ckpt"]
 
 
