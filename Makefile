@@ -10,13 +10,13 @@ help: ## List the commands
 
 .venv/base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-compile --upgrade pip
 	@echo "Installing the project: a few minutes, most of them for torch"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
 .venv/installed: .venv/base
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
 demo: .venv/base ## Train on real digits, draw them, say where everything lies; replaces an earlier demo
@@ -29,14 +29,14 @@ demo: .venv/base ## Train on real digits, draw them, say where everything lies; 
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir logs"
 
 site: .venv/installed ## Build the documents with demos that draw in any browser; needs npm, which fetches their runtime
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 DEMO=demo/index.html $(BIN)/mkdocs build --strict --quiet --site-dir site
 	$(BIN)/python export.py format=web out=site/demo ckpt=pretrained home=../index.html
 	$(BIN)/python export.py format=web out=site/hands ckpt=pretrained/signs home=../index.html
 	@echo "Look at it: $(BIN)/python -m http.server -d site    and open http://localhost:8000"
 
 docs: .venv/installed ## Build the documents as a site, without a dead link: build/docs/index.html
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Look at it: build/docs/index.html"
 
@@ -64,14 +64,14 @@ lint: .venv/installed ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 audit: .venv/installed ## Look up known vulnerabilities of the lowest releases that are allowed, and of those installed
-	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip install --quiet --no-compile pip-audit
 	mkdir -p build
 	$(BIN)/python tools/floors.py > build/floors.txt
 	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' > build/installed.txt
 	for list in floors installed; do $(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/$$list.txt || exit; done
 
 sbom: .venv/installed ## List what is installed as a CycloneDX bill of materials: build/sbom.json
-	$(BIN)/python -m pip install --quiet cyclonedx-bom
+	$(BIN)/python -m pip install --quiet --no-compile cyclonedx-bom
 	mkdir -p build
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/sbom.json $(BIN)/python
 	@echo "Written: build/sbom.json"

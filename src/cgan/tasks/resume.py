@@ -40,12 +40,12 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     Raises:
         CganError: There is no such checkpoint, or its stored overrides would import code.
     """
-    values = _values([argument for argument in arguments if re.match(r"~|[^-].*=", argument)])
+    overrides = get_args(arguments).overrides
+    values = _values(overrides)
     if not values.get("ckpt"):
         return [*arguments, *_common_folder(arguments, runs)]
-    without = [argument for argument in arguments if not argument.startswith("ckpt=")]
-    typed = get_args(without).overrides
-    flags = [argument for argument in without if argument not in typed]  # Hydra reads overrides in one piece only
+    flags = [argument for argument in arguments if argument not in overrides]  # Hydra reads overrides in one piece only
+    typed = [override for override in overrides if not override.startswith("ckpt=")]
     checkpoint = _find(str(values["ckpt"]), runs)
     folder = checkpoint.parent.parent
     stored = folder / ".hydra" / "overrides.yaml"
@@ -69,7 +69,7 @@ def evaluated_arguments(arguments: list[str]) -> list[str]:
     Raises:
         CganError: A run's stored overrides of its data would import code.
     """
-    values = _values([argument for argument in arguments if re.match(r"~|[^-].*=", argument)])
+    values = _values(get_args(arguments).overrides)
     if any(re.match(r"data\b|images2$", key) for key in values) or ("images" in values and not values.get("ckpt")):
         return arguments
     if (found := _first_evaluated(values)) is None:
