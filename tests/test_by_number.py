@@ -43,7 +43,7 @@ def test_a_data_set_takes_the_preset_of_its_name_unless_one_is_chosen(typed, pre
 @pytest.mark.parametrize(("below", "augment"), [(17, True), (16, False)])
 def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, augment):
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", f"augment.below={below}")
-    lines = choose_by_number(cfg)
+    lines = choose_by_number(cfg).lines
     assert lines.splitlines() == [
         "Chosen for 16 training images of 3x16x16; what is typed counts instead:",
         "  trainer.max_epochs=400: 6,400 images in all",
@@ -68,7 +68,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
     ("count", "values", "expected"),
     [
         (60_000, 784, [10, 128, 2e-3, 0.3, 0.033, 0.1, 30_000]),
-        (2_062, 3 * 64 * 64, [97, 64, 2e-3, 1.2, 0.1, 0.1, 10_000]),
+        (2_062, 3 * 64 * 64, [49, 64, 2e-3, 1.2, 0.2, 0.1, 5_051]),
         (19_999, 3 * 128 * 128, [10, 64, 2e-3, 2.4, 0.1, 0.1, 9_999]),
         (20_000, 3 * 32 * 32, [20, 128, 2e-3, 0.59, 0.05, 0.1, 20_000]),
         (30, 784, [400, 8, 7.1e-4, 0.3, 0.2, 0.1, 600]),
@@ -81,10 +81,15 @@ def test_start_values_follow_size_and_number(count, values, expected):
 
 
 def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
-    lines = choose_by_number(composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "budget=1h"))
+    lines = choose_by_number(
+        composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "budget=1h")
+    ).lines
     assert "max_epochs" not in lines
     assert "penalty.gamma=0.3" in lines
     assert starts(16, 768, 2, 1000)[-1].value == 50, "the average follows the typed length"
+    cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "trainer.max_epochs=100")
+    choose_by_number(cfg)
+    assert cfg.gan.ema_half_life_images == 80, "of 100 epochs of 16 images"
     assert starts(5000, 768, 2, batch=16)[2].value == 1e-3, "the learning rate follows the typed batch"
 
 
@@ -123,6 +128,7 @@ def test_a_run_that_fails_on_its_data_leaves_a_record_of_it(photos, tmp_path):
         (["data=hub"], "data.name: it has no value"),
         (["data=mnist", "data.source.img_shape=[32,32]"], r"img_shape=\[32, 32\]: expected channels, height and width"),
         (["data=cifar10", "data.source.dataset=CIFAR11"], "dataset=CIFAR11: torchvision has no such data set"),
+        (["data=cifar10", "data.source.dataset=utils"], "dataset=utils: torchvision has no such data set"),
         (["data=mnist5k", "data.conditional=perhaps"], "data.conditional=perhaps: expected true or false"),
         (["data=mnist5k", "data.source.test_per_class=x"], "test_per_class=x: expected 1 to 499"),
         (["data=folder", "data.root=.", "data.test_share=x"], "data.test_share=x: expected a share"),

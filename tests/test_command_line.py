@@ -1,5 +1,6 @@
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import yaml
 from processes import ROOT, start, typed
 
 from cgan.archive import to_bytes
+from cgan.cli.errors import error_message
 from cgan.cli.help import keys
 from cgan.cli.overrides import plain_words
 from cgan.commands import command, installed
@@ -270,3 +272,21 @@ def test_stored_overrides_import_nothing(run):
 def test_last_names_the_folder_where_nothing_was_found(tmp_path):
     with pytest.raises(CganError, match="no checkpoints"):
         resumed_arguments(["ckpt=last"], runs=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "no connection: Connection refused; check the network"),
+        (socket.gaierror(-2, "Name or service not known"), "no connection: Name or service not known; check the"),
+        (TimeoutError(110, "Connection timed out"), "no connection: Connection timed out; check the network"),
+        (
+            PermissionError(13, "Permission denied", "a"),
+            "cannot use a: Permission denied; check the path and your rights",
+        ),
+        (IsADirectoryError(21, "Is a directory", "a"), "cannot use a: Is a directory; check the path"),
+        (OSError(28, "No space left on device", "a"), "cannot use a: No space left on device; free space"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_with_fitting_advice(error, message):
+    assert error_message(error).startswith(message)

@@ -5,10 +5,12 @@ import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from processes import train as start_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,18 +19,21 @@ from baselines import run as write_baselines
 from cgan.checkpoint import load_generator, read_description, save_generator
 from cgan.config import compose
 from cgan.data.pictures import read_pictures
-from cgan.data.sources import Mnist5k
+from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.files import read_lines, write_file
 from cgan.metrics.cas import classification_accuracy
-from cgan.metrics.features import Extractor, evenly
+from cgan.metrics.features import Extractor, Features, evenly
 from cgan.metrics.metric import Metric
+from cgan.metrics.suite import Measured
 from cgan.metrics.values import Description, described
 from cgan.networks.light import LightGenerator
-from cgan.records.evaluation import find_evaluation, read_evaluation, write_evaluation
+from cgan.records.evaluation import Entry, find_evaluation, read_evaluation, write_evaluation
 from cgan.sampling.draw import draw
 from cgan.sampling.grids import to_pil
-from cgan.tasks.evaluate import run
+from cgan.spec import DataSpec
+from cgan.tasks.candidates import Candidate
+from cgan.tasks.evaluate import _filled, _grids, run
 from cgan.tasks.train import run as train
 
 DATA = ["data=mnist5k", "data.source.test_per_class=460"]  # 400 images to train on, 4,600 apart
@@ -265,11 +270,10 @@ def test_a_truncation_is_that_of_the_samples_and_part_of_the_protocol(composed, 
 def test_few_samples_are_enough_for_the_metrics_that_need_few(composed, tmp_path, caplog, n):
     caplog.set_level("INFO")
     real = npz(tmp_path / "real.npz", n)
-    values = (
-        run(composed("evaluate", *DATA, f"images={real}", f"n={n}", folder=tmp_path / "out")).record.entries[0].values
-    )
-    assert {"fid", "label_agreement", "exact_copies"} <= set(values)
+    entry = run(composed("evaluate", *DATA, f"images={real}", f"n={n}", folder=tmp_path / "out")).record.entries[0]
+    assert {"fid", "label_agreement", "exact_copies"} <= set(entry.values)
     assert "Left out: kid (needs 1,000 samples" in caplog.text
+    assert np.sum(entry.confusion) == n
 
 
 @pytest.mark.slow
@@ -427,3 +431,18 @@ def test_folders_and_requests_that_do_not_fit_are_refused(composed, tmp_path):
     write_file(tmp_path / "bad" / "x.json", b"{}")
     with pytest.raises(CganError, match="not an evaluation record"):
         write_baselines(tmp_path / "bad", tmp_path / "baselines.md")
+
+
+def test_few_samples_of_very_many_classes_have_grids_and_no_confusion_matrix():
+    """Shown are classes that were drawn, where none of those shown else was; one of 1,000 classes is no matrix."""
+    spec = DataSpec("many", (1, 2, 3), tuple(f"class {label}" for label in range(1000)))
+    labels = torch.tensor([label for label in range(1000) if label not in spec.shown_labels()][:4])
+    images = (torch.arange(4 * 6).view(4, 1, 2, 3) * 10).to(torch.uint8)
+    samples = Features(labels, torch.zeros(4, 2), torch.zeros(4, 1000), images)
+    cfg = OmegaConf.create({"seed": 0, "truncation": 1})
+    grids = _grids(
+        Candidate(Entry("a"), images=Split(images, labels)), samples, samples.at(torch.tensor([2, 3])), cfg, spec
+    )
+    assert sorted(grids) == ["extremes.png", "neighbours.png", "samples.png"]
+    suite = SimpleNamespace(extractor=SimpleNamespace(classes="data"))
+    assert _filled(Entry("a"), Measured({}, {}), samples, suite).confusion == []

@@ -97,7 +97,7 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
         (("real", "values"), {"fid": 10**400}),
         (("real", "values"), [1]),
         (("real", "name"), "\x1b[2J"),
-        (("real", "name"), "x" * 3000),
+        pytest.param(("real", "name"), "x" * 30_000, id="long"),
         (("entries",), {}),
         (("entries",), [{"values": {}}]),
         (("descriptions", "fid", "direction"), "sideways"),
@@ -174,3 +174,15 @@ def test_many_models_are_listed_without_reading_each_evaluation_for_each(tmp_pat
         index = EvaluationIndex(tmp_path / "logs")
         assert [index.find(path).entry.values["fid"] for path in generators] == list(range(count))
     assert len(reads) == count
+
+
+def test_names_of_any_script_and_emoji_are_read_back(tmp_path: Path) -> None:
+    names = ["\u0645\u06cc\u200c\u062e", "👩\u200d🚀"]
+    write_evaluation(tmp_path / "evaluation.json", replace(record(Entry("日本")), class_names=names))
+    assert read_evaluation(tmp_path / "evaluation.json").class_names == names
+    elsewhere = Entry("a", file="../a\u00a0b/checkpoints/best.ckpt")  # a path is not printed
+    write_evaluation(tmp_path / "evaluation.json", record(elsewhere))
+    assert read_evaluation(tmp_path / "evaluation.json").entries[0].file == elsewhere.file
+    write_evaluation(tmp_path / "evaluation.json", record(Entry("\x1b[2J")))
+    with pytest.raises(CganError, match="not an evaluation record"):
+        read_evaluation(tmp_path / "evaluation.json")

@@ -212,5 +212,5 @@ def test_an_evaluation_beyond_its_share_is_left_out(training, evaluating, evalua
 
 def test_spread_is_the_deviation_within_a_class() -> None:
     images = torch.tensor([0, 200, 10, 10], dtype=torch.uint8).view(4, 1, 1, 1)
-    assert spread(images, torch.tensor([0, 0, 1, 1])) == pytest.approx((100**2 / 2) ** 0.5)
-    assert spread(images, torch.tensor([0, 1, 2, 3])) == 0
+    assert spread(images, torch.tensor([0, 0, 1, 1]), [0, 1, 2]) == pytest.approx((100**2 / 2) ** 0.5)
+    assert spread(images, torch.tensor([0, 1, 2, 3]), range(4)) == 0

@@ -170,8 +170,9 @@ def test_an_interpolation_and_a_style_are_drawn(composed, tmp_path, drawn):
         (["interpolate=[3,12]"], "'12'"),
         (["interpolate=[3,8]", "style=a.png"], "exclude each other"),
         (["style=nowhere.png"], "style=nowhere.png: cannot read it"),
-        (["style=pyproject.toml"], "PNG, JPEG, WEBP"),
+        (["style=pyproject.toml"], "expected a picture as .*JPEG, .*PNG, .*found something else"),
         (["format=gif", "n=1"], "at least 2"),
+        (["out=a.gif", "n=1"], "format=gif shows n images in turn: set n to at least 2"),
         (["format=idx", "interpolate=[3,8]"], "leave out"),
     ],
 )

@@ -10,6 +10,7 @@ from PIL import Image
 from cgan import CganError, load_generator
 from cgan.data.sources import Mnist5k
 from cgan.metrics.digits import DigitExtractor
+from cgan.sampling import invert as inversion
 from cgan.sampling.directions import PROPERTIES, find_directions, measure
 from cgan.sampling.draw import render
 from cgan.sampling.interpolate import blend, morph, slerp
@@ -48,7 +49,7 @@ def test_a_given_class_is_kept_and_progress_is_reported(generator, digits):
     found = invert(generator, centre(digits[18]).unsqueeze(0), label=3, steps=8, progress=shares.append)
     assert found.label == 3
     assert found.z.shape == (generator.z_dim,)
-    assert shares == [step / 8 for step in range(1, 9)]
+    assert shares == [step / 8 for step in range(9)]
     again = render(generator, found.z.unsqueeze(0), torch.tensor([3]))[0]
     assert (again.int() - found.reconstruction.int()).abs().max() <= 1
     assert found.error == pytest.approx(
@@ -139,3 +140,23 @@ def test_each_direction_moves_its_own_property(generator):
         change = (more - less) / spread
         assert change[place] > 1
         assert change.abs().argmax() == place
+
+
+def test_of_many_classes_the_best_starts_of_all_go_on(generator, digits, monkeypatch):
+    """The time of a search is bounded, whatever the number of classes, and it can be ended while guesses are drawn."""
+    target = centre(digits[18]).unsqueeze(0)
+    monkeypatch.setattr(inversion, "_STARTS", 3)
+    search = inversion._Search(generator, target, None, 8)
+    z, labels = inversion._starts(search, target, range(10))
+    kept = render(generator, z, labels).float().sub(target.float()).square().mean((1, 2, 3))
+    monkeypatch.setattr(inversion, "_STARTS", 40)
+    z, labels = inversion._starts(search, target, range(10))
+    assert labels.tolist() == [label for label in range(10) for _ in range(4)]
+    every = render(generator, z, labels).float().sub(target.float()).square().mean((1, 2, 3))
+    assert sorted(kept.tolist()) == every.sort().values[:3].tolist()
+
+    def end(share: float) -> None:
+        raise TimeoutError(share)
+
+    with pytest.raises(TimeoutError, match=r"0\.0"):
+        invert(generator, target, progress=end)

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import re
 import shutil
@@ -20,6 +21,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 
+from cgan.data.hub import HubTree
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 
@@ -396,6 +398,26 @@ def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
         build(cfg, label="sort")
     *_, column = re.findall(r"columns (\w+), (\w+);", str(caught.value))[0]
     assert build(cfg, label=column).load("train").labels.tolist() == [0, 0, 1, 2]
+
+
+def test_a_row_of_the_hub_names_no_file_outside_of_its_data_set(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "pictures" / "own.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
+    os.mkfifo(tmp_path / "pictures" / "pipe")
+    (tmp_path / "pictures" / "link.png").symlink_to(tmp_path / "secret.png")
+    paths = [str(tmp_path / name) for name in ("pictures/own.png", "secret.png", "pictures/link.png", "pictures/pipe")]
+    rows = datasets.Dataset.from_dict({"picture": [{"bytes": None, "path": path} for path in paths]})
+    rows = rows.cast(datasets.Features({"picture": datasets.Image()}))
+    tree = HubTree(str(tmp_path / "pictures"), {"train": rows}, "picture")
+    assert tree.read("train/0") == (tmp_path / "pictures" / "own.png").read_bytes()
+    for row in (1, 2):
+        with pytest.raises(OSError, match=r"secret\.png is outside of the data set"):
+            tree.read(f"train/{row}")
+    with pytest.raises(OSError, match="a pipe or a device"):
+        tree.read("train/3")
 
 
 @pytest.fixture

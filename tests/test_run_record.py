@@ -51,8 +51,15 @@ def test_what_is_no_record_is_none(content: bytes, tmp_path: Path) -> None:
     assert read_run(tmp_path) is None
 
 
-@pytest.mark.parametrize(("name", "value"), [("state", "asleep"), ("epoch", "3"), ("overrides", {}), ("command", None)])
-def test_a_record_with_a_value_of_another_type_is_none(name: str, value: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("state", "asleep"), ("epoch", "3"), ("overrides", {}), ("command", None), ("message", "\x1b[31m")],
+        *[("overrides", ["a\x1b[2J"]), ("epoch", -5), ("images_seen", True), ("seconds_left", float("nan"))],
+        *[("loggers", {"a": 3}), ("another", 1)],
+    ],
+)
+def test_a_record_with_another_value_is_none(name: str, value: object, tmp_path: Path) -> None:
     write_run(tmp_path, RECORD)
     content = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(content | {name: value}))

@@ -6,6 +6,7 @@ tensors are read with ``weights_only=True`` or by safetensors, and their shapes 
 
 import json
 import logging
+import math
 import os
 import reprlib
 from collections.abc import Mapping
@@ -19,9 +20,10 @@ from torch.overrides import TorchFunctionMode
 
 from cgan import hub
 from cgan.archive import read_archive, unreadable
-from cgan.errors import CganError, check_choice
+from cgan.errors import CganError, check_choice, is_printable
 from cgan.files import read_json, write_together
 from cgan.networks import Generator
+from cgan.networks.embedding import factors_of
 from cgan.plugins import generator_class, plugin_of, refuse_unregistered
 from cgan.records.best_run import best_run
 from cgan.spec import DataSpec
@@ -147,7 +149,7 @@ def read_description(path: Path) -> dict[str, Any]:
 def _is_fact(value: Any, kind: Any) -> bool:
     if not isinstance(value, kind) or isinstance(value, bool):
         return False
-    return value.isprintable() and len(value) <= 10_000 if isinstance(value, str) else 0 <= value < 2**63
+    return is_printable(value) and len(value) <= 10_000 if isinstance(value, str) else 0 <= value < 2**63
 
 
 def describe(generator: Generator, spec: DataSpec) -> dict[str, Any]:
@@ -170,7 +172,8 @@ def refuse_unreadable(generator: Generator, spec: DataSpec) -> None:
     """
     refuse_unregistered(generator)
     try:
-        _fill(_built(describe(generator, spec), "meta"), generator.state_dict())
+        state = generator.state_dict()
+        _fill(_built(describe(generator, spec), "meta", len(state)), state)
     except Exception as error:  # the constructor of a user's own class can fail in any way
         raise CganError(
             f"{type(generator).__qualname__} could not be loaded from a checkpoint: built again from its arguments on "
@@ -253,16 +256,21 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
 
 def _rebuild(path: Path, described: Any, state: dict[str, Tensor]) -> Generator:
     try:
-        _fill(_built(described, "meta"), state)  # shapes only: a file that claims huge layers costs no memory
-        return _fill(_built(described, "cpu"), state)
+        _fill(
+            _built(described, "meta", len(state)), state
+        )  # shapes only: huge layers that a file claims cost no memory
+        return _fill(_built(described, "cpu", len(state)), state)
     except CganError as error:
         raise CganError(f"{path}: {error}") from error
     except Exception as error:  # an untrusted file can fail in any way
         raise unreadable("generator", path, error) from error
 
 
-def _built(described: Any, device: str) -> Generator:
-    """Build the generator that a file describes, in float32 and without initial values."""
+def _built(described: Any, device: str, weights: int) -> Generator:
+    """Build the generator that a file describes, in float32 and without initial values.
+
+    What cannot have as many ``weights`` as the file is refused early: a hundred bytes may claim a million layers.
+    """
     described = described if isinstance(described, dict) else {}
     network, config = generator_class(described.get("network"), described.get("plugin")), described.get("config")
     spec = DataSpec.from_dict(described.get("spec"))
@@ -270,10 +278,10 @@ def _built(described: Any, device: str) -> Generator:
         raise ValueError(f"its config is {reprlib.repr(config)}")
     if bad := [name for name, value in config.items() if not _is_plain(value)]:
         raise ValueError(f"{bad[0]:.60}={reprlib.repr(config[bad[0]])} is no number, word or short list of such")
-    with torch.device(device), _NoInit():
-        generator = network(**config).float()
-    if generator.img_shape != spec.img_shape or generator.num_classes != spec.num_classes:
+    if tuple(config["img_shape"]) != spec.img_shape or math.prod(factors_of(config["num_classes"])) != spec.num_classes:
         raise ValueError("its network and its data spec differ in shape or classes")
+    with torch.device(device), _NoInit(weights):
+        generator = network(**config).float()
     generator.spec = spec
     return generator
 
@@ -288,12 +296,22 @@ def _fill(generator: Generator, state: Mapping[str, Tensor]) -> Generator:
 
 
 class _NoInit(TorchFunctionMode):
-    """Skip the initialisation of weights: without memory it has no effect, but imports torch's compiler (a second)."""
+    """Skip the initialisation of weights: without memory it has no effect, but imports torch's compiler (a second).
+
+    Many more calls of torch than so many ``weights`` need are refused.
+    """
+
+    def __init__(self, weights: int) -> None:
+        super().__init__()
+        self.calls_left = 100 * (weights + 10)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__module__", "") == "torch.nn.init":
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise ValueError("its network has more layers than the file has weights")
+        if getattr(func, "__module__", "") == "torch.nn.init" or func in (Tensor.normal_, Tensor.uniform_):
             return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
 def _is_plain(value: Any) -> bool:

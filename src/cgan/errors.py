@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def printable(text: str) -> str:
-    """Return a text of an untrusted file as it can be printed: letters that would move the cursor are escaped.
+def is_printable(text: str) -> bool:
+    """Whether no letter of a text would move the cursor; the two joiners that emoji and some scripts need would not."""
+    return text.replace("\u200c", "").replace("\u200d", "").isprintable()
 
-    The two joiners that emoji and some scripts need stay.
-    """
-    sound = (letter.isprintable() or letter in "\u200c\u200d" for letter in text)
-    return "".join(c if ok else c.encode("unicode_escape").decode() for c, ok in zip(text, sound, strict=True))
+
+def printable(text: str) -> str:
+    """Return a text of an untrusted file as it can be printed: letters that would move the cursor are escaped."""
+    return "".join(c if is_printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 class CganError(Exception):

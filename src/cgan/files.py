@@ -1,5 +1,6 @@
 """Files that a crash or a full disk may interrupt: written whole or not at all, read up to where they are whole."""
 
+import errno
 import json
 import os
 import socket
@@ -11,6 +12,9 @@ from typing import Any
 from filelock import FileLock
 
 from cgan.errors import CganError
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What the system says where no more can be written."""
 
 
 def cache_folder() -> Path:

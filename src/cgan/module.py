@@ -331,7 +331,7 @@ class ConditionalGAN(pl.LightningModule):
         pairs = self.loss.needs_real_logits or (self.penalty is not None and self.penalty.needs_shared_labels)
         if pairs and self.fake_labels != "batch":
             raise CganError("this loss or penalty compares images of one class: set gan.fake_labels=batch")
-        unstable = (nn.modules.batchnorm._BatchNorm, nn.Dropout)
+        unstable = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
         if self.penalty and any(isinstance(layer, unstable) for layer in self.discriminator.modules()):
             raise CganError(
                 "a gradient penalty needs a discriminator that treats each image by itself: "

@@ -1,7 +1,6 @@
 """What a data set is made of, and the only place that turns stored pixels into network values and back."""
 
 import math
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cgan.errors import CganError
+from cgan.errors import CganError, is_printable
 
 MAX_SHOWN = 20
 """Classes in an image grid."""
@@ -116,9 +115,9 @@ def combine_names(*factors: Sequence[str]) -> tuple[str, ...]:
     return tuple(map("+".join, product(*factors)))
 
 
-def _listed(names: Sequence[str], most: int = 40) -> str:
-    """List names; of very many the first and the last."""
-    shown = names if len(names) <= most else (*names[:3], f"... ({len(names):,} in all) ...", names[-1])
+def _listed(names: Sequence[str]) -> str:
+    """List names; of more than 40 the first and the last."""
+    shown = names if len(names) <= 40 else (*names[:3], f"... ({len(names):,} in all) ...", names[-1])
     return ", ".join(shown)
 
 
@@ -130,11 +129,8 @@ def _is_number(text: str) -> bool:
 
 
 def is_name(value: object) -> bool:
-    """Whether a name can be printed and be part of a file's name; untrusted ones move the cursor or are very long.
-
-    The two joiners that emoji and some scripts need are allowed.
-    """
-    return isinstance(value, str) and 0 < len(value) <= 100 and re.sub("[\u200c\u200d]", "", value).isprintable()
+    """Whether a name can be printed and be part of a file's name; untrusted ones move the cursor or are very long."""
+    return isinstance(value, str) and 0 < len(value) <= 100 and is_printable(value)
 
 
 def to_float(images: Tensor) -> Tensor:

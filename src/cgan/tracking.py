@@ -1,7 +1,6 @@
 """Where a run's numbers go: every logger gets the same values, images and texts by the same names, by images seen."""
 
 import csv
-import errno
 import io
 import json
 import re
@@ -19,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from cgan.errors import CganError
-from cgan.files import read_lines, write_file
+from cgan.files import FULL_DISK, read_lines, write_file
 
 
 class Tracker:
@@ -94,7 +93,7 @@ def written_into(folder: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.filename is None and error.errno in FULL_DISK:
             raise CganError(
                 f"cannot write into {folder}: {error.strerror}; free space or choose another place"
             ) from error

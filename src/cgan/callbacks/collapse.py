@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,12 +12,15 @@ from torch import Tensor
 from cgan.callbacks.protocol import GAN, gan
 from cgan.callbacks.quality import EVALUATED
 from cgan.errors import check_number, check_whole
+from cgan.metrics.features import evenly
 from cgan.sampling.draw import draw
 from cgan.tracking import log_text, log_values
 
 log = logging.getLogger(__name__)
 LEARNT = 0.5
 """Classes are compared when their mean is at least this share of the value of real images: before, all are bad."""
+MOST = 1000
+"""Images of a class from which its spread is estimated."""
 PER_CLASS = ("class_agreement", "class_recall")
 ADVICE = {
     "label_agreement": "the label agreement is that of guessing: the generator ignores its labels, for {n} "
@@ -55,6 +58,7 @@ class Collapse(pl.Callback):
         self.min_variety = min_variety
         self.min_of_mean = min_of_mean
         self.in_a_row: dict[str, int] = {}
+        self._real_spread: float | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics, module = trainer.callback_metrics, gan(pl_module)
@@ -78,11 +82,12 @@ class Collapse(pl.Callback):
             log_text(pl_module, "warnings", message)
 
     def _variety(self, trainer: pl.Trainer, module: GAN) -> float:
-        images, labels = trainer.datamodule.train  # type: ignore[attr-defined]
-        shown = torch.tensor(module.spec.shown_labels())
-        requested, known = shown.repeat_interleave(self.per_class), torch.isin(labels, shown)
-        drawn = draw(module.ema.generator, requested, seed=0)
-        return spread(drawn, requested) / max(spread(images[known], labels[known]), 1e-9)
+        shown = module.spec.shown_labels()
+        if self._real_spread is None:
+            images, labels = trainer.datamodule.train  # type: ignore[attr-defined]
+            self._real_spread = spread(images, labels, shown)
+        requested = torch.tensor(shown).repeat_interleave(self.per_class)
+        return spread(draw(module.ema.generator, requested, seed=0), requested, shown) / max(self._real_spread, 1e-9)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run warns when the uninterrupted one would."""
@@ -117,7 +122,11 @@ def warning(sign: str, evaluations: int, metrics: Mapping[str, Tensor], class_na
     return ADVICE[kind].format(**about)
 
 
-def spread(images: Tensor, labels: Tensor) -> float:
-    """Return the standard deviation of a pixel of (N, C, H, W) uint8 within a class, over pixels and classes."""
-    variances = [images[labels == label].float().var(0, correction=0).mean() for label in labels.unique().tolist()]
-    return float(torch.stack(variances).mean().sqrt())
+def spread(images: Tensor, labels: Tensor, classes: Iterable[int]) -> float:
+    """Return the standard deviation of a pixel of (N, C, H, W) uint8 within a class, over pixels and classes.
+
+    Of a class with very many images some at even distances are taken, so that memory is bounded.
+    """
+    positions = [(labels == label).nonzero().squeeze(1) for label in classes]
+    some = [places[evenly(len(places), min(len(places), MOST))] for places in positions if len(places)]
+    return float(torch.stack([images[places].float().var(0, correction=0).mean() for places in some]).mean().sqrt())

@@ -22,8 +22,6 @@ COLORS = {
     "real images": "#555b66",
     "generated images": "#2f55c8",
     "real images, wrong label": "#e8871e",
-    "overfitting": "#c0392b",
-    "strength": "#3a9d5d",
 }
 """Each side has one colour in all panels."""
 

@@ -17,7 +17,7 @@ from cgan.callbacks.protocol import GAN, gan
 from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Split
-from cgan.errors import CganError, check_share, check_whole
+from cgan.errors import CganError, check_share, check_whole, printable
 from cgan.hardware import describe_hardware
 from cgan.metrics.cache import cache_path, keep_features, read_features
 from cgan.metrics.features import Extractor, Features, extract, labels_like
@@ -105,7 +105,10 @@ class Quality(pl.Callback):
         self.labels = labels_like(reference.labels, self.suite.real_images.n)
         self.protocol = self.suite.protocol(data.spec.name, self.seed)
         if self._protocol_before not in (None, asdict(self.protocol)):
-            self.history = []  # measured otherwise before the resumption: not comparable
+            self.history, self._seconds["evaluating"] = (
+                [],
+                0.0,
+            )  # measured otherwise before the resumption: not comparable
         self.best = trainer.strategy.broadcast(self._kept(Path(trainer.default_root_dir)))
         tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
         charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}
@@ -172,7 +175,7 @@ class Quality(pl.Callback):
         best, generator = self.best, module.ema.generator
         assert best is not None
         entry = Entry(
-            name,
+            printable(name),
             best.point.values,
             best.class_values,
             file=f"checkpoints/{'best' if SCORE in best.point.values else 'last'}.ckpt",

@@ -88,6 +88,8 @@ class Signals(Checkpoint):
 
     def _agree(self, trainer: pl.Trainer) -> int:
         """Return a signal that any rank received, the same on every rank, or 0."""
+        if trainer.world_size == 1:
+            return self.received  # without waiting for the device
         received = torch.tensor(self.received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(received, reduce_op="max"))
 

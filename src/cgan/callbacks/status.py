@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from cgan.callbacks.protocol import GAN, gan
-from cgan.errors import CganError
+from cgan.errors import CganError, printable
 from cgan.hardware import describe_hardware
 from cgan.records.run import RunRecord, claim, release, write_run
 from cgan.tracking import log_text, run_ids
@@ -47,7 +47,7 @@ class Status(Checkpoint):
         elif isinstance(error, Exception):
             self.write(state="failed", seconds_left=None, message=_one_line(error))
         else:  # KeyboardInterrupt, or the exit status of a signal
-            self.write(state="stopped", seconds_left=None, message=f"stopped by {_signal_name(error)}")
+            self.write(state="stopped", seconds_left=None, message=f"stopped by {_cause(error)}")
         release(self.folder)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -90,11 +90,14 @@ class Status(Checkpoint):
 def _one_line(error: Exception) -> str:
     known = error if isinstance(error, CganError) else error.__cause__
     text = str(known) if isinstance(known, CganError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:500]
+    return printable(" ".join(text.split())[:500])
 
 
-def _signal_name(error: BaseException) -> str:
-    """Return the signal behind an exit status of 128 and more."""
-    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
-        return signal.Signals(error.code - 128).name
-    return "SIGINT"
+def _cause(error: BaseException) -> str:
+    """Return the signal that ended a run, which an exit status above 128 tells; a plugin may exit with any other."""
+    if not isinstance(error, SystemExit):
+        return "SIGINT"
+    try:
+        return signal.Signals(int(error.code or 0) - 128).name
+    except ValueError:
+        return f"sys.exit({error.code!r})"

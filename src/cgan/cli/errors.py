@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import sys
 import traceback
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from cgan.errors import CganError
+from cgan.files import FULL_DISK
 
 LIBRARIES = ("lightning.", "torch.")
 
@@ -66,12 +68,20 @@ def error_message(error: BaseException) -> str | None:
         return _argument_message(error, "")
     if library := _refusing_library(error):
         return _refusal(library, error)
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror) and error.strerror:
+        return f"no connection: {error.strerror}; check the network and the address"
     if isinstance(error, OSError) and error.strerror:
         place = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename or "a file"
-        gone = isinstance(error, FileNotFoundError)
-        advice = "it was moved or removed, or never there" if gone else "free space or choose another place"
-        return f"cannot use {place}: {error.strerror}; {advice}"
+        return f"cannot use {place}: {error.strerror}; {_advice(error)}"
     return None
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "it was moved or removed, or never there"
+    if error.errno in FULL_DISK:
+        return "free space or choose another place"
+    return "check the path and your rights to it, or choose another one"
 
 
 def _constructor_message(error: Exception) -> str | None:

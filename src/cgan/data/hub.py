@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgan.data.decoded import DecodedSource
 from cgan.data.layout import SPLITS, Found
-from cgan.data.trees import Tree
+from cgan.data.trees import Tree, read_whole
 from cgan.errors import CganError
 from cgan.spec import is_name
 
@@ -27,7 +27,7 @@ class HubTree:
     """The pictures of a data set, named ``SPLIT/ROW``; their files are not decoded here.
 
     Args:
-        name: What errors call the data set.
+        name: The data set, or its folder.
         splits: By name.
         column: The column of pictures.
     """
@@ -35,6 +35,7 @@ class HubTree:
     def __init__(self, name: str, splits: "dict[str, Dataset]", column: str) -> None:
         from datasets import Image
 
+        self.name = name
         self.shown = f"data.name={name}"
         self.column = column
         self.splits = {split: rows.cast_column(column, Image(decode=False)) for split, rows in splits.items()}
@@ -49,12 +50,26 @@ class HubTree:
         return " ".join(f"{split} {rows._fingerprint}" for split, rows in self.splits.items())
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of a picture's file; none where a row has no picture."""
+        """Return the bytes of a picture's file; none where a row has no picture.
+
+        Raises:
+            OSError: The row names a file that is none, or is not of the data set.
+        """
         split, row = name.split("/")
         picture = self.splits[split][int(row)][self.column] or {}
         if picture.get("bytes") is None and picture.get("path"):
-            return Path(picture["path"]).read_bytes()
+            return self._read(Path(picture["path"]).resolve())
         return picture.get("bytes") or b""
+
+    def _read(self, path: Path) -> bytes:
+        """Read a file that a row names, which may be untrusted: nothing outside of the data set and the caches."""
+        from datasets import config
+        from huggingface_hub import constants
+
+        places = (self.name, config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+        if not any(path.is_relative_to(Path(place).resolve()) for place in places):
+            raise OSError(f"{path} is outside of the data set")
+        return read_whole(path)
 
     def path_of(self, name: str) -> str:
         """Return the data set, split and row."""

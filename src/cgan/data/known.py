@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torchvision
 from torch import Tensor
+from torchvision.datasets import VisionDataset
 
 from cgan.data.sources import SPLITS, Split, SplitName
 from cgan.errors import CganError
@@ -40,7 +41,8 @@ class TorchvisionSource:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if not hasattr(torchvision.datasets, str(self.dataset)):
+        known = getattr(torchvision.datasets, str(self.dataset), None)
+        if not isinstance(known, type) or not issubclass(known, VisionDataset):
             raise CganError(f"data.source.dataset={self.dataset}: torchvision has no such data set")
         shape = self.img_shape
         if not isinstance(shape, Sequence) or len(shape) != 3 or not all(type(v) is int and v > 0 for v in shape):

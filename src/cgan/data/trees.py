@@ -82,12 +82,9 @@ class FolderTree:
         """Return a file's content.
 
         Raises:
-            OSError: There is none, or it is a pipe or a device, which may never end.
+            OSError: As :func:`read_whole`.
         """
-        path = self.root / name
-        if path.exists() and not path.is_file():
-            raise OSError("a pipe or a device")
-        return path.read_bytes()
+        return read_whole(self.root / name)
 
     def path_of(self, name: str) -> str:
         """Return a file's whole path."""
@@ -96,6 +93,17 @@ class FolderTree:
     def _stats(self) -> dict[str, os.stat_result]:
         passed_over = (self.root, Path("logs"), cache_folder())
         return dict(_walk(self.root, "", {os.path.realpath(folder) for folder in passed_over}))
+
+
+def read_whole(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        OSError: There is none, or it is a pipe or a device, which may never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("a pipe or a device")
+    return path.read_bytes()
 
 
 def _walk(folder: Path, prefix: str, passed_over: set[str]) -> Iterator[tuple[str, os.stat_result]]:

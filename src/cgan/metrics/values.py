@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import yaml
 from annotated_types import Len, Predicate
 
-Text = Annotated[str, Len(0, 2000), Predicate(str.isprintable)]
+from cgan.errors import is_printable
+
+Text = Annotated[str, Len(0, 10_000), Predicate(is_printable)]
 """A string of a record, which may be untrusted and is printed."""
 FINITE = {"allow_inf_nan": False}
 """What pydantic checks of a record besides its types."""

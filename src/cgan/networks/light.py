@@ -34,8 +34,8 @@ class _LowPass(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         rows = [[down * across / 16 for across in (1, 2, 1)] for down in (1, 2, 1)]
-        kernel = torch.tensor([[rows]] * channels)  # no arithmetic on tensors: it imports torch's compiler on `meta`
-        self.register_buffer("kernel", kernel, persistent=False)  # a constant: in no checkpoint
+        kernel = torch.tensor([[rows]]).expand(channels, -1, -1, -1)  # `repeat` imports torch's compiler on `meta`
+        self.register_buffer("kernel", kernel.contiguous(), persistent=False)  # a constant: in no checkpoint
 
     def forward(self, x: Tensor) -> Tensor:
         """Smooth each channel; beyond the border is 0, as in the convolutions around."""

@@ -36,7 +36,9 @@ import os
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from annotated_types import Len
 
 from cgan.checkpoint import read_description
 from cgan.errors import CganError
@@ -72,7 +74,7 @@ class Entry:
     class_values: dict[Text, list[float | None]] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
     source: Text | None = None
-    file: Text | None = None
+    file: Annotated[str, Len(0, 10_000)] | None = None  # a path, which is not printed
     network: Text | None = None
     parameters: int | None = None
     trained_on: Text | None = None

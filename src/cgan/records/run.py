@@ -6,44 +6,57 @@ import os
 import socket
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from cgan.errors import CganError
 from cgan.files import read_json, write_file
+from cgan.metrics.values import FINITE, Text
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT, VERSION = "cgan-run", 1
-STATES = ("running", "finished", "stopped", "failed")
+STRICT = {**FINITE, "extra": "forbid"}
+Count = Annotated[int, Ge(0)]
 _RECORD, _LOCK = "run.json", "run.lock"
 _locks: dict[Path, int] = {}  # open files by run folder; the system releases a lock when its process ends
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One training run."""
+    """One training run; its words can be printed."""
 
-    state: str  # one of STATES; `stopped`: by a signal, with a checkpoint
-    command: str
-    overrides: list  # what was chosen, in Hydra's syntax
-    data: str
-    network: str  # the class of the generator
+    __pydantic_config__ = STRICT
+    state: Literal["running", "finished", "stopped", "failed"]  # `stopped`: by a signal, with a checkpoint
+    command: Text
+    overrides: list[Text]  # what was chosen, in Hydra's syntax
+    data: Text
+    network: Text  # the class of the generator
     debug: bool  # started with `debug=` or with a limit on its batches: its model is no model
     pid: int
-    host: str
-    hardware: str  # what computes, such as `2 CPU cores (AMD EPYC 7763)`; empty until training starts
-    started: float | int  # Unix time, seconds
-    updated: float | int  # of the last change
-    epoch: int = 0  # the current one, from 1; 0 before training starts
-    epochs: int | None = None  # None, as `images_total`, for a run without an end
-    images_seen: int = 0  # real images so far
-    images_total: int | None = None
-    seconds_left: float | int | None = None  # estimate of the time to the end; None while not known
-    message: str = ""  # why the run stopped or failed, in one line
-    score: float | int | None = None  # the best Fréchet distance; None where it is not measured, or not yet
-    loggers: dict = field(default_factory=dict)  # ids at services elsewhere, by class of logger, to continue there
+    host: Text
+    hardware: Text  # what computes, such as `2 CPU cores (AMD EPYC 7763)`; empty until training starts
+    started: float  # Unix time, seconds
+    updated: float  # of the last change
+    epoch: Count = 0  # the current one, from 1; 0 before training starts
+    epochs: Count | None = None  # None, as `images_total`, for a run without an end
+    images_seen: Count = 0  # real images so far
+    images_total: Count | None = None
+    seconds_left: float | None = None  # estimate of the time to the end; None while not known
+    message: Text = ""  # why the run stopped or failed, in one line
+    score: float | None = None  # the best Fréchet distance; None where it is not measured, or not yet
+    loggers: dict[Text, Text] = field(default_factory=dict)  # ids at services elsewhere, by class, to continue there
 
 
-_KINDS = get_type_hints(RunRecord)
+@cache
+def _schema() -> "TypeAdapter[RunRecord]":
+    from pydantic import TypeAdapter  # a tenth of a second, which not every start needs
+
+    return TypeAdapter(RunRecord)
 
 
 def write_run(folder: Path, record: RunRecord) -> None:
@@ -65,10 +78,8 @@ def read_run(folder: Path) -> RunRecord | None:
         content: dict[str, Any] = read_json(folder / _RECORD)
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
             return None
-        record = RunRecord(**content)
+        record = _schema().validate_json(json.dumps(content), strict=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if record.state not in STATES or not all(isinstance(value, _KINDS[name]) for name, value in content.items()):
         return None
     if record.state == "running" and record.host == socket.gethostname() and not is_locked(folder / _LOCK):
         return replace(record, state="failed", seconds_left=None, message="its process was killed")

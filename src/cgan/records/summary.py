@@ -75,9 +75,9 @@ def summarise(path: Path, logs: Path = Path("logs")) -> Summary:
     )
 
 
-def log_summary(path: Path, logs: Path = Path("logs")) -> None:
+def log_summary(path: Path) -> None:
     """Log the summary of a generator that is about to be used, and a warning where it was hardly trained."""
-    summary = summarise(path, logs)
+    summary = summarise(path)
     log.info("Generator: %s: %s", name_of(path), summary)
     if summary.warning:
         log.warning("Warning: %s", summary.warning)

@@ -36,8 +36,9 @@ def class_grid(samples: Features, classes: Mapping[int, str], *, rows: int) -> I
     return image_grid(cells.flatten(0, 1), len(classes), column_names=list(classes.values()))
 
 
-def extremes_grid(samples: Features, classes: Mapping[int, str], *, each: int = 8) -> Image.Image:
+def extremes_grid(samples: Features, classes: Mapping[int, str]) -> Image.Image:
     """Per class, the samples whose class the classifier is most certain of, and those where it is least certain."""
+    each = 8
     certainty = confidence(samples)
     shown = []
     for label in classes:
@@ -51,13 +52,14 @@ def extremes_grid(samples: Features, classes: Mapping[int, str], *, each: int = 
 def neighbours_grid(
     samples: Features, train: Features, classes: Mapping[int, str], *, per_class: int = 2
 ) -> Image.Image:
-    """The first samples of each class, each followed by its six nearest training images in pixels."""
+    """The first samples of each class, each followed by its six nearest training images in pixels, or by all."""
     chosen = torch.cat([(samples.labels == label).nonzero().squeeze(1)[:per_class] for label in classes])
-    found = nearest(samples.images[chosen], train.images, k=6).places
+    k = min(6, len(train.labels))
+    found = nearest(samples.images[chosen], train.images, k=k).places
     rows = torch.cat([samples.images[chosen][:, None], train.images[found]], dim=1)
-    names = ["sample", *_title("nearest", 6)]
+    names = ["sample", *_title("nearest", k)]
     row_names = [classes[label] for label in samples.labels[chosen].tolist()]
-    return image_grid(rows.flatten(0, 1), 7, column_names=names, row_names=row_names)
+    return image_grid(rows.flatten(0, 1), 1 + k, column_names=names, row_names=row_names)
 
 
 def interpolation_grid(

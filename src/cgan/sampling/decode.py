@@ -32,4 +32,5 @@ def decode_image(content: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarr
     try:
         return read_picture(content, form, "", formats=formats, max_pixels=MAX_PIXELS).pixels[0]
     except UnreadablePictureError as error:
-        raise CganError(f"expected a picture as {', '.join(FORMATS[:3])}, found {error.found}") from error
+        known = ", ".join(name for name in formats if name != "MPO")
+        raise CganError(f"expected a picture as {known}, found {error.found}") from error

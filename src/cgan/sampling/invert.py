@@ -16,7 +16,7 @@ from cgan.seeding import torch_stream
 from cgan.spec import to_float
 
 STEPS = 150
-_GUESSES, _RESTARTS, _KEPT = 200, 4, 6
+_GUESSES, _RESTARTS, _STARTS, _KEPT = 200, 4, 40, 6
 _PRIOR = 0.01
 _NEAR = 0.05  # styles that went far suit no other class
 _FAINT = 32
@@ -69,6 +69,18 @@ def centre(image: np.ndarray, size: int = 28) -> Tensor:
     return torch.from_numpy(result)
 
 
+def target_of(generator: Generator, image: np.ndarray) -> Tensor:
+    """Return a written digit, see :func:`centre`, in the form that a generator draws: (C, H, W) uint8.
+
+    Raises:
+        CganError: There is no ink, or the generator's images are not square.
+    """
+    channels, height, width = generator.img_shape
+    if height != width:
+        raise CganError(f"expected a generator of square images, this one draws {height}x{width}")
+    return centre(image, height).expand(channels, -1, -1)
+
+
 def _ink(image: np.ndarray) -> np.ndarray:
     """Return how far each pixel is from the background, in the ink's direction, stretched to 0..255."""
     background = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]))
@@ -89,10 +101,11 @@ def invert(
 ) -> Inversion:
     """Search for the latent, and the class if none is given, whose image is nearest to ``target``.
 
-    For each class the best 4 of 200 random latents start. Adam lowers the mean squared error of the pixels plus a small
-    multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a quarter of the steps
-    only the best 6 go on. For a style-based generator those of the best class go on as styles after half of the steps,
-    with the distance to where they started in place of ``|z|^2`` (Abdal et al. 2019 search there too).
+    For each class the best 4 of 200 random latents start, 40 at most in all. Adam lowers the mean squared error of the
+    pixels plus a small multiple of ``|z|^2``, which keeps the latent where the generator has learned to draw; after a
+    quarter of the steps only the best 6 go on. For a style-based generator those of the best class go on as styles
+    after half of the steps, with the distance to where they started in place of ``|z|^2`` (Abdal et al. 2019 search
+    there too).
 
     Args:
         generator: In eval mode.
@@ -103,7 +116,7 @@ def invert(
     """
     weight = next(generator.parameters())
     search = _Search(generator, to_float(target).to(weight), progress, steps)
-    z, labels = _starts(generator, target, range(generator.num_classes) if label is None else [label])
+    z, labels = _starts(search, target, range(generator.num_classes) if label is None else [label])
     labels = labels.to(weight.device)
     z, order = search.descend(z.to(weight), labels, steps // 4)
     z, labels = z[:_KEPT], labels[order[:_KEPT]]
@@ -134,6 +147,11 @@ class _Search:
         self.generator, self.target = generator, target
         self.progress, self.steps, self.done = progress, steps, 0
 
+    def report(self) -> None:
+        """Say how far it is; the caller may end the search by raising an error."""
+        if self.progress:
+            self.progress(self.done / self.steps)
+
     def losses(self, latents: Tensor, labels: Tensor, home: Tensor | None) -> Tensor:
         """Return the loss of each latent: (N,)."""
         errors = (synthesize(self.generator, latents, labels) - self.target).square().mean((1, 2, 3))
@@ -154,19 +172,23 @@ class _Search:
             optimizer.step()
             schedule.step()
             self.done += 1
-            if self.progress:
-                self.progress(self.done / self.steps)
+            self.report()
         with torch.no_grad():
             order = self.losses(latents, labels, home).argsort()
         return latents.detach()[order], order
 
 
-def _starts(generator: Generator, target: Tensor, classes: range | list[int]) -> tuple[Tensor, Tensor]:
-    guesses = torch.randn(_GUESSES, generator.z_dim, generator=torch_stream(0), dtype=torch.float32, device="cpu")
-    z, labels = [], []
+def _starts(search: _Search, target: Tensor, classes: range | list[int]) -> tuple[Tensor, Tensor]:
+    """Return the best guesses of each class, and their classes; of very many classes the best of all."""
+    size = search.generator.z_dim
+    guesses = torch.randn(_GUESSES, size, generator=torch_stream(0), dtype=torch.float32, device="cpu")
+    z, errors = [], []
     for label in classes:
-        drawn = render(generator, guesses, torch.full((_GUESSES,), label, device="cpu"))
-        errors = (drawn.float() - target.float()).square().mean((1, 2, 3))
-        z.append(guesses[errors.argsort()[:_RESTARTS]])
-        labels.append(torch.full((_RESTARTS,), label, device="cpu"))
-    return torch.cat(z), torch.cat(labels)
+        search.report()
+        drawn = render(search.generator, guesses, torch.full((_GUESSES,), label, device="cpu"))
+        found = (drawn.float() - target.float()).square().mean((1, 2, 3)).sort()
+        z.append(guesses[found.indices[:_RESTARTS]])
+        errors.append(found.values[:_RESTARTS])
+    labels = torch.tensor(classes, device="cpu").repeat_interleave(_RESTARTS)
+    best = torch.cat(errors).argsort()[:_STARTS].sort().values
+    return torch.cat(z)[best], labels[best]

@@ -106,22 +106,19 @@ class Catalog:
         self._default: str | None = None
         self._listed_at = -math.inf
 
-    def recent(self) -> list[Model]:
-        """Return the listing, at most two seconds old: walking a large logs folder at each request would be slow."""
+    def models(self) -> list[Model]:
+        """List the pretrained generators, then what lies under the logs folder, newest first; unreadable ones as well.
+
+        The listing is at most two seconds old: walking a large logs folder at each request would be slow.
+        """
         with self._lock:
             if time.monotonic() - self._listed_at > 2:
                 self._list()
             return self._listing
 
-    def models(self) -> list[Model]:
-        """List the pretrained generators, then what lies under the logs folder, newest first."""
-        with self._lock:
-            self._list()
-            return self._listing
-
     def default(self) -> str | None:
         """Return the name of the model that the scripts take without ``ckpt=``, else of the first usable one."""
-        self.recent()
+        self.models()
         return self._default
 
     def _list(self) -> None:

@@ -200,14 +200,15 @@ async def draw_given_style(
     label: Annotated[Class | None, Query(alias="class", description=f"{CLASS}, if known")] = None,
 ) -> Response:
     """The picture is one digit as PNG, JPEG or WebP, bright on dark or dark on bright."""
-    known = None if label is None else call.labels([label])[0]
+    known, labels = None if label is None else call.labels([label])[0], call.labels([])
+    if len(labels) > MAX_IMAGES:
+        raise HTTPException(422, f"expected a model of at most {MAX_IMAGES} classes, {call.model} has {len(labels)}")
     pixels = await asyncio.to_thread(decode_image, await picture.read())
     fields: dict[str, Any] = {}
 
     async def work() -> LabelledImages:
         found = await call.request.app.state.inversion.invert(call.model, pixels, known)
         fields.update(read_as=call.spec.class_names[found.label], error=found.error)
-        labels = call.labels([])
         images = await call.request.app.state.drawing.run(call.service.like, call.model, found, labels)
         return LabelledImages(images, torch.tensor(labels), torch.full((len(labels),), NO_SEED))
 

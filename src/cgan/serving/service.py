@@ -17,7 +17,7 @@ from cgan.hardware import check_device, give_memory_back, use_hardware_well
 from cgan.networks.base import Generator
 from cgan.sampling import directions, interpolate, noise
 from cgan.sampling.draw import render
-from cgan.sampling.invert import Inversion, Progress, centre, invert, like
+from cgan.sampling.invert import Inversion, Progress, invert, like, target_of
 from cgan.sampling.styles import mix, truncate
 from cgan.serving.catalog import Catalog, Model, without_paths
 from cgan.spec import DataSpec
@@ -62,7 +62,7 @@ class Service:
         Raises:
             UnknownModelError: There is no such model, or its file cannot be read; all methods below raise it as well.
         """
-        for listed in self.catalog.recent():
+        for listed in self.catalog.models():
             if listed.name == name:
                 if listed.error is not None:
                     raise UnknownModelError(listed.error)
@@ -183,11 +183,7 @@ class Service:
         generator = self.generator(model)
         if label is not None:
             _check_labels([label], generator)
-        channels, height, width = generator.img_shape
-        if height != width:
-            raise CganError(f"the search for a style needs square images, {model} draws {height}x{width}")
-        target = centre(picture, height).expand(channels, -1, -1)
-        return invert(generator, target, label, progress=progress)
+        return invert(generator, target_of(generator, picture), label, progress=progress)
 
     def _checked(self, model: str, labels: Sequence[int], truncation: float = 1.0) -> tuple[Generator, Tensor]:
         """Return the generator and the labels as a tensor (N,), after checks."""

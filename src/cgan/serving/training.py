@@ -113,9 +113,9 @@ class Trainings:
         folder = self.runs / time.strftime("%Y-%m-%d_%H-%M-%S")
         return self._launch(folder, [*overrides], beside)
 
-    def resume(self, folder: Path, *, beside: bool = False) -> Path:
-        """Go on with a stopped or failed run in its folder; see :meth:`start`."""
-        return self._launch(folder, [], beside)
+    def resume(self, folder: Path) -> Path:
+        """Go on with a stopped or failed run in its folder, if no other training runs."""
+        return self._launch(folder, [], beside=False)
 
     def stop(self, folder: Path) -> None:
         """Ask a training to write its checkpoint and end."""
@@ -149,7 +149,7 @@ class Trainings:
     def watch(self, folder: Path) -> Watched:
         """Read the state of a run folder."""
         run = read_run(folder)
-        state, message = _state(folder, run)
+        state, message = state_of(folder, run)
         try:
             checkpoint = find_generator(folder).path
         except CganError:
@@ -190,11 +190,12 @@ class Trainings:
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
 
 
-def _state(folder: Path, run: RunRecord | None) -> tuple[State, str]:
+def state_of(folder: Path, run: RunRecord | None) -> tuple[State, str]:
+    """Return the state of a training of the page, and why it failed or was stopped."""
     if is_locked(folder / LOCK):
         return ("stopping" if (folder / STOP).exists() else "running"), ""
     if run is not None:
-        return run.state, run.message  # type: ignore[return-value]
+        return run.state, run.message
     if not (folder / OUTPUT).exists():
         return "unknown", ""
     lines = (folder / OUTPUT).read_text(errors="replace").split("\n")  # it ended before it wrote a record

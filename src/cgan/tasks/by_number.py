@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cgan.data.sources import Source
 from cgan.data.unlabelled import build_source
 
 AUTO = "auto"
 IMAGES = 400_000
 """Images of a run: what small networks need to draw recognisable things. Larger images than 3x32x32 cost more time
-each, and are seen half as often with each doubling of the side."""
+each, and are seen half as often with each doubling of the side; few pictures are known by heart after half as many."""
 EPOCHS = (10, 400)
 """The least and the most."""
 BURN_IN = 20_000
@@ -22,7 +23,7 @@ MATCHING = 0.1
 GRIDS = 40
 """Sample grids of a run."""
 FEW = 20_000
-"""Below so many images: batches of 64 instead of 128."""
+"""Below so many images: batches of 64 instead of 128, and half the length."""
 
 
 class Start(NamedTuple):
@@ -33,11 +34,18 @@ class Start(NamedTuple):
     reason: str
 
 
-def choose_by_number(cfg: DictConfig) -> str | None:
+class Chosen(NamedTuple):
+    """What was chosen, in lines that say why, and the data set that was read for it."""
+
+    lines: str
+    source: Source
+
+
+def choose_by_number(cfg: DictConfig) -> Chosen | None:
     """Replace in place every ``auto`` among the start values, the grids' ``every_n_epochs`` and ``augment=auto``.
 
     Returns:
-        Lines that say what was chosen and why; None where nothing was left open.
+        What was chosen; None where nothing was left open.
     """
     limited = cfg.augment is not None and "below" in cfg.augment
     open_keys = {start.key for start in starts(1, 1, 1) if OmegaConf.select(cfg, start.key) == AUTO}
@@ -47,8 +55,11 @@ def choose_by_number(cfg: DictConfig) -> str | None:
     source.prepare()
     count = len(source.load("train").labels)
     values = math.prod(source.spec.img_shape)
-    typed = [value if isinstance(value, int) else None for value in (cfg.max_images, cfg.data.batch_size)]
-    chosen = [start for start in starts(count, values, source.spec.num_classes, *typed) if start.key in open_keys]
+    epochs = cfg.trainer.max_epochs
+    images = cfg.max_images or (count * epochs if type(epochs) is int and epochs > 0 else None)  # -1: without end
+    batch = cfg.data.batch_size if isinstance(cfg.data.batch_size, int) else None
+    values_of_data = starts(count, values, source.spec.num_classes, images, batch)
+    chosen = [start for start in values_of_data if start.key in open_keys]
     with open_dict(cfg):
         for start in chosen:
             OmegaConf.update(cfg, start.key, start.value)
@@ -65,7 +76,8 @@ def choose_by_number(cfg: DictConfig) -> str | None:
             chosen.append(Start("augment", name, f"{side} {below:,} images"))
     shape = "x".join(map(str, source.spec.img_shape))
     lines = [f"  {start.key}={start.value}: {start.reason}" for start in chosen]
-    return "\n".join([f"Chosen for {count:,} training images of {shape}; what is typed counts instead:", *lines])
+    head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
+    return Chosen("\n".join([head, *lines]), source)
 
 
 def starts(count: int, values: int, classes: int, images: int | None = None, batch: int | None = None) -> list[Start]:
@@ -78,7 +90,8 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         images: The length of the run, if it is typed; None: that of these epochs.
         batch: Images of a batch, if they are typed.
     """
-    epochs = min(max(math.ceil(IMAGES / max(1, values / 3072) ** 0.5 / count), EPOCHS[0]), EPOCHS[1])
+    length = (IMAGES / 2 if count < FEW else IMAGES) / max(1, values / 3072) ** 0.5
+    epochs = min(max(math.ceil(length / count), EPOCHS[0]), EPOCHS[1])
     images = images or epochs * count
     largest = 64 if count < FEW else 128
     batch = batch or min(largest, 2 ** max(int(math.log2(count)) - 1, 0))

@@ -17,7 +17,7 @@ from cgan.data.pictures import read_pictures
 from cgan.data.pixels import Form, read_picture
 from cgan.data.sources import Split
 from cgan.data.trees import open_tree
-from cgan.errors import CganError
+from cgan.errors import CganError, printable
 from cgan.networks import Generator
 from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation, relative_file
 from cgan.records.run import read_run
@@ -50,15 +50,17 @@ def collect(cfg: DictConfig, spec: DataSpec, folder: Path) -> list[Candidate]:
     if not sources and not images:
         sources = [str(find_generator(None).path)]
     found = [find_generator(source) for source in sources]
-    names = _names(cfg.names, [_names_of(entry) for entry in found] + [(Path(p).stem, Path(p).name) for p in images])
+    known = [_names_of(entry) for entry in found] + [(Path(path).stem, Path(path).name) for path in images]
+    names = [printable(name) for name in _names(cfg.names, known)]
     candidates = []
     for name, source, one in zip(names, sources, found, strict=False):
         log_summary(one.path)
         generator = _load(source, one, cfg, spec)
         file = relative_file(one.path, folder)
-        candidates.append(Candidate(replace(origin_of(one, generator), name=name, source=source, file=file), generator))
+        entry = replace(origin_of(one, generator), name=name, source=printable(source), file=file)
+        candidates.append(Candidate(entry, generator))
     for name, source in zip(names[len(found) :], images, strict=True):
-        candidates.append(Candidate(Entry(name, source=source), images=read_pictures(Path(source), spec)))
+        candidates.append(Candidate(Entry(name, source=printable(source)), images=read_pictures(Path(source), spec)))
     return candidates
 
 

@@ -94,14 +94,16 @@ def write_grids(folder: Path, split: Split, names: Sequence[str]) -> None:
     """
     scale = max(1, -(-SEEN // max(split.images.shape[2:])))
     digits = len(str(len(names) - 1))
-    rows: list[Tensor] = []
+    rows: dict[str, Tensor] = {}
     for label, name in enumerate(names):
         images = split.images[(split.labels == label).nonzero().squeeze(1)[: COLUMNS * ROWS]]
+        if not len(images):  # a class of the test split alone
+            continue
         grid = image_grid(images, min(COLUMNS, len(images)), scale=scale)
         write_file(folder / f"{label:0{digits}d}_{safe_name(name)}.png", png(grid))
         if len(rows) < OVERVIEW_CLASSES:
-            rows.append(_row(images))
-    overview = image_grid(torch.cat(rows), COLUMNS, row_names=drawable(names)[: len(rows)], scale=scale)
+            rows[drawable(names)[label]] = _row(images)
+    overview = image_grid(torch.cat(list(rows.values())), COLUMNS, row_names=list(rows), scale=scale)
     write_file(folder / "overview.png", png(overview))
 
 

@@ -35,13 +35,13 @@ from cgan.reporting.image_grids import (
     style_grid,
 )
 from cgan.reporting.plots import confusion_matrices, overview
-from cgan.reporting.table import csv_table, text_table
+from cgan.reporting.table import MAX_CLASSES, csv_table, text_table
 from cgan.sampling import formats
 from cgan.sampling.draw import check_truncation, render
 from cgan.sampling.grids import drawable
 from cgan.sampling.noise import latents
 from cgan.sampling.styles import truncate
-from cgan.spec import DataSpec
+from cgan.spec import MAX_SHOWN, DataSpec
 from cgan.tasks.candidates import Candidate, collect, folder_as_data
 from cgan.tracking import TensorBoard, written_into
 
@@ -156,7 +156,8 @@ def _drawn(candidate: Candidate, reference: Tensor, n: int, cfg: DictConfig) -> 
 
 
 def _filled(entry: Entry, measured: Measured, samples: Features, suite: Suite) -> Entry:
-    table = confusion(samples).tolist() if suite.extractor.classes == "data" else []
+    shown = suite.extractor.classes == "data" and samples.logits.shape[1] <= MAX_CLASSES
+    table = confusion(samples).tolist() if shown else []
     return replace(entry, values=measured.values, class_values=measured.class_values, confusion=table)
 
 
@@ -197,7 +198,9 @@ def _grids(
 ) -> dict[str, bytes]:
     """Draw the image grids that explain the values of one candidate, by file name."""
     every = drawable(spec.class_names)
-    names = {label: every[label] for label in spec.shown_labels()}
+    drawn = samples.labels.unique().tolist()
+    shown = [label for label in spec.shown_labels() if label in drawn] or drawn[:MAX_SHOWN]  # few samples, many classes
+    names = {label: every[label] for label in shown}
     grids = {"neighbours.png": neighbours_grid(samples, train, names)}
     if samples.logits.shape[1] == spec.num_classes:
         grids["extremes.png"] = extremes_grid(samples, names)

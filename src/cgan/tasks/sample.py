@@ -27,7 +27,7 @@ from cgan.sampling.decode import decode_image
 from cgan.sampling.draw import check_truncation, draw, render
 from cgan.sampling.grids import drawable, image_grid
 from cgan.sampling.interpolate import morph
-from cgan.sampling.invert import Inversion, centre, invert, like
+from cgan.sampling.invert import Inversion, invert, like, target_of
 from cgan.sampling.noise import latents
 from cgan.sampling.styles import mix
 from cgan.seeding import torch_stream
@@ -57,8 +57,8 @@ def run(cfg: DictConfig) -> Samples:
     """
     load_plugins(cfg.plugins)
     check_request(cfg)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    kind, out = destination(cfg, folder)
+    kind, out = destination(cfg, Path(HydraConfig.get().runtime.output_dir))
+    check_format(cfg, kind)
     found = find_generator(cfg.ckpt)
     generator = load_generator(found.path, weights=cfg.weights, device=cfg.device)
     log_summary(found.path)
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> Samples:
     # An idx data set also has a test split, whose images follow those of the training split.
     n = cfg.n + -(-cfg.n // TEST_SHARE) if kind == "idx" else cfg.n
     images, labels, names = draw_requested(cfg, n, generator, spec)
-    grid = folder / "grid.png" if kind else out
+    grid = Path(HydraConfig.get().runtime.output_dir, "grid.png") if kind else out
     write_file(grid, formats.png(labelled_grid(images, names)))
     log.info("Grid: %s", grid)
     if kind == "idx":
@@ -94,10 +94,14 @@ def check_request(cfg: DictConfig) -> None:
         raise CganError("interpolate, style and mix exclude each other: choose one")
     if cfg.mix is not None and (len(seeds := listed(cfg.mix)) != 2 or not all(map(_is_seed, seeds))):
         raise CganError(f"mix={seeds}: expected two seeds, such as mix=[1,2]")
-    if cfg.format == "idx" and (cfg.interpolate is not None or cfg.style is not None):
+
+
+def check_format(cfg: DictConfig, kind: str | None) -> None:
+    """Check that what is requested can be written in a format."""
+    if kind == "idx" and (cfg.interpolate is not None or cfg.style is not None):
         raise CganError("format=idx writes a data set of whole classes: leave out interpolate and style")
-    if cfg.format in ("gif", "mp4") and (cfg.n < 2 or cfg.style is not None):
-        raise CganError(f"format={cfg.format} shows n images in turn: set n to at least 2 and leave out style")
+    if kind in ("gif", "mp4") and (cfg.n < 2 or cfg.style is not None):
+        raise CganError(f"format={kind} shows n images in turn: set n to at least 2 and leave out style")
 
 
 def destination(cfg: DictConfig, folder: Path) -> tuple[str | None, Path]:
@@ -161,16 +165,13 @@ def _interpolate(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple
 
 def _invert(path: Path, generator: Generator, spec: DataSpec) -> Inversion:
     """Search for what draws the written digit in an image file."""
-    channels, height, width = generator.img_shape
-    if height != width:
-        raise CganError(f"style={path}: expected a generator of square images, this one draws {height}x{width}")
     try:
-        image = centre(decode_image(path.read_bytes(), PICTURE_FORMATS), height)
+        target = target_of(generator, decode_image(path.read_bytes(), PICTURE_FORMATS))
     except OSError as error:
         raise CganError(f"style={path}: cannot read it ({error.strerror}); name an image of one digit") from error
     except CganError as error:
         raise CganError(f"style={path}: {error}") from error
-    found = invert(generator, image.expand(channels, -1, -1))
+    found = invert(generator, target)
     log.info("Read as a %s, mean squared difference %.4f", spec.class_names[found.label], found.error)
     return found
 

@@ -32,8 +32,9 @@ from cgan.cluster import started_again
 from cgan.commands import command, installed
 from cgan.config import listed
 from cgan.data.datamodule import ImageData
+from cgan.data.sources import Source
 from cgan.data.unlabelled import build_source
-from cgan.errors import CganError, check_number, check_whole
+from cgan.errors import CganError, check_number, check_whole, printable
 from cgan.hardware import compile_mode, look_for_gpus_once
 from cgan.metrics.values import beside_real
 from cgan.module import ConditionalGAN, OptimizerFactory
@@ -121,16 +122,16 @@ def run(cfg: DictConfig) -> Run:
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
         if choices:
-            log.info(choices)
-        result = _run(cfg, folder, checkpoint, status)
+            log.info(choices.lines)
+        result = _run(cfg, build_data(cfg, choices and choices.source), checkpoint, status)
         status.write(score=result.score)
     return result
 
 
-def _run(cfg: DictConfig, folder: Path, checkpoint: str | Path | None, status: Status) -> Run:
+def _run(cfg: DictConfig, data: ImageData, checkpoint: str | Path | None, status: Status) -> Run:
+    folder = status.folder
     before = read_description(Path(checkpoint)) if checkpoint else {}
     resumed_at = before.get("images_seen", 0)
-    data = build_data(cfg)
     images = length_in_images(cfg, data, checkpoint, measured_pace)
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     module = build_module(cfg, data.spec)
@@ -193,7 +194,7 @@ def measured_pace(cfg: DictConfig, data: ImageData, seconds: float) -> Pace:
 def run_record(cfg: DictConfig) -> RunRecord:
     """Describe a run at its start."""
     hydra = HydraConfig.get()
-    overrides = list(hydra.overrides.task)
+    overrides = [printable(override) for override in hydra.overrides.task]
     limits = ("limit_train_batches", "fast_dev_run")
     return RunRecord(
         state="running",
@@ -238,13 +239,13 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
     return trainer
 
 
-def build_data(cfg: DictConfig) -> ImageData:
-    """Build the data set and what serves it in batches.
+def build_data(cfg: DictConfig, source: Source | None = None) -> ImageData:
+    """Build the data set, if it is not built yet, and what serves it in batches.
 
     A whole ``trainer.limit_train_batches`` counts training steps, however many share a call of the trainer.
     """
     served = {key: cfg.data[key] for key in BATCHES if key in cfg.data}
-    data = ImageData(build_source(cfg.data), seed=cfg.seed, **served)
+    data = ImageData(source or build_source(cfg.data), seed=cfg.seed, **served)
     limit = cfg.trainer.get("limit_train_batches")
     data.steps_per_epoch = limit if type(limit) is int else None
     return data

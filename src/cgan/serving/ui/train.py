@@ -10,8 +10,9 @@ from PIL import Image
 from cgan.commands import command
 from cgan.errors import CganError
 from cgan.metrics.values import short
+from cgan.records.run import read_run
 from cgan.serving.share import locked
-from cgan.serving.training import MAX_EPOCHS, MAX_MINUTES, Trainings, Watched
+from cgan.serving.training import MAX_EPOCHS, MAX_MINUTES, Trainings, Watched, state_of
 from cgan.serving.ui.parts import MODEL, fragment, trainings
 
 TITLES = {
@@ -94,7 +95,7 @@ def _choice(here: Trainings, group: str, label: str, default: str) -> str | None
 
 def _watch(here: Trainings, folder: Path) -> None:
     """Show a run; while it goes on, repeat every few seconds."""
-    going = here.watch(folder).state in GOING
+    going = state_of(folder, read_run(folder))[0] in GOING
 
     def live() -> None:
         seen = here.watch(folder)
@@ -198,7 +199,7 @@ def _film(seen: Watched) -> None:
 
 
 def _gif(paths: list[Path]) -> bytes:
-    first, *others = [Image.open(path) for path in paths]
+    first, *others = [Image.open(io.BytesIO(path.read_bytes())) for path in paths]
     content = io.BytesIO()
     first.save(content, "GIF", save_all=True, append_images=others, duration=250, loop=0)
     return content.getvalue()
