@@ -167,7 +167,7 @@ def test_onnxruntime_draws_the_same_for_any_batch(onnx_file, count):
     assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize("network", ["LightGenerator", "R3Generator"])
+@pytest.mark.parametrize("network", ["LightGenerator", pytest.param("R3Generator", marks=pytest.mark.slow)])
 def test_a_grown_and_cropped_network_is_exported(tmp_path, network):
     torch.manual_seed(2)
     generator = GENERATORS[network](num_classes=3, img_shape=(3, 50, 40), width=8).eval().requires_grad_(False)

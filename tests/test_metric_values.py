@@ -291,7 +291,7 @@ def every_metric() -> dict[str, Metric]:
 
 
 def test_held_out_real_images_have_the_values_of_real_images(real, monkeypatch):
-    monkeypatch.setattr("cgan.metrics.cas.STEPS", 40)
+    monkeypatch.setattr("cgan.metrics.cas.STEPS", 8)
     train, test, extractor = real
     suite = Suite(extractor, every_metric(), RealImages(train, test, 1000))
     assert suite.measure(test) == suite.real
