@@ -42,6 +42,15 @@ def test_what_cannot_be_searched_is_refused_before_the_study_is_made(tmp_path, s
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "trials", "words"), [("../x", 1, "NAME=../x: expected the name"), ("s", 0, "TRIALS=0: expected a whole")]
+)
+def test_a_study_has_a_plain_name_and_a_trial(tmp_path, name, trials, words) -> None:
+    with pytest.raises(CganError, match=words):
+        search(name, trials, ["loss=choice(bce,hinge)"], studies=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_values_that_are_searched_are_those_of_a_sweep() -> None:
     def among(values: str) -> BaseDistribution:
         return _distribution(OverridesParser.create().parse_override(f"key={values}"))

@@ -293,4 +293,8 @@ def test_a_finished_run_is_not_trained_again(composed, tmp_path):
     record = (tmp_path / "run.json").read_bytes()
     with pytest.raises(CganError, match=r"already trained for 1 of 1 epochs; raise trainer\.max_epochs"):
         train.run(composed("train", *BARE, f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}"))
+    elsewhere = {"folder": tmp_path / "elsewhere"}
+    with pytest.raises(CganError, match=r"already trained for 1 of 1 epochs; raise trainer\.max_epochs"):
+        train.run(composed("train", *BARE, f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}", **elsewhere))
+    assert not (tmp_path / "elsewhere" / "run.json").exists()
     assert (tmp_path / "run.json").read_bytes() == record

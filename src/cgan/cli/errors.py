@@ -11,6 +11,8 @@ from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
+from yaml import MarkedYAMLError
+
 from cgan.errors import CganError
 from cgan.files import FULL_DISK
 
@@ -64,6 +66,9 @@ def error_message(error: BaseException) -> str | None:
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__ or error.__context__
         return f"{error} ({cause})" if cause and str(cause) not in str(error) else str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}; expected YAML"
     if isinstance(error, TypeError) and _called_by_hydra(error):  # `_partial_: true`, called with its last arguments
         return _argument_message(error, "")
     if library := _refusing_library(error):

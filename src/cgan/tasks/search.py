@@ -40,7 +40,8 @@ def run(
     A trial that gives no sign for three times ``heartbeat`` seconds was killed, and is tried anew.
 
     Raises:
-        CganError: Nothing is searched, what is searched is not understood, or the study searches something else.
+        CganError: Nothing is searched, what is searched is not understood, the study searches something else, or all
+            trials failed.
     """
     parsed = OverridesParser.create().parse_overrides(overrides)
     space = {entry.get_key_element(): _distribution(entry) for entry in parsed if entry.is_sweep_override()}
@@ -48,6 +49,9 @@ def run(
     if not space:
         raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
     check_whole("--workers", workers, 1)
+    check_whole("TRIALS", trials, 1)
+    if Path(name).name != name:
+        raise CganError(f"NAME={name}: expected the name of a study, without folders")
     flags = ["--config-dir", str(config_dir)] if config_dir else []
     folder = (studies / name).absolute()
     study = open_study(folder, heartbeat)
@@ -63,7 +67,12 @@ def run(
     if missing > 0:
         with _signals(stop):
             study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,))
-    return report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()], flags)
+    rows = report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()], flags)
+    if failed := [row for row in rows if row.error]:
+        log.warning("%d of %d trials failed; %s: %s", len(failed), len(rows), failed[0].name, failed[0].error)
+        if len(failed) == len(rows):
+            raise CganError(f"all trials failed; {failed[0].name}: {failed[0].error}")
+    return rows
 
 
 def open_study(folder: Path, heartbeat: int) -> optuna.Study:
@@ -125,8 +134,9 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path, stop: th
         raise KeyboardInterrupt
     if process.returncode != 0:
         lines = (folder / "output.txt").read_text().strip().splitlines() or [f"status {process.returncode}"]
-        trial.set_user_attr("error", lines[-1])
-        raise CganError(lines[-1])
+        message = lines[-1].removeprefix("error: ")
+        trial.set_user_attr("error", message)
+        raise CganError(message)
     record = read_run(folder)
     if record is None or record.score is None:
         raise CganError("a study needs the Fréchet distance: leave out quality=none, and keep fid among metrics=[...]")

@@ -113,10 +113,11 @@ def run(cfg: DictConfig) -> Run:
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
     choices = None
-    if checkpoint and (before := read_run(folder)):
+    if checkpoint and (before := read_run(trained := Path(checkpoint).parent.parent)):
         choices = choose_by_number(cfg)
-        _refuse_finished(folder, before, Path(checkpoint), cfg)
-        record = replace(record, loggers=before.loggers)
+        _refuse_finished(trained, before, Path(checkpoint), cfg)
+        if trained.resolve() == folder.resolve():
+            record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
         choices = choices or choose_by_number(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
