@@ -298,17 +298,18 @@ def _fill(generator: Generator, state: Mapping[str, Tensor]) -> Generator:
 class _NoInit(TorchFunctionMode):
     """Skip the initialisation of weights: without memory it has no effect, but imports torch's compiler (a second).
 
-    Many more calls of torch than so many ``weights`` need are refused.
+    More than twice as many tensors as the file has ``weights``, and a hundred, are refused.
     """
 
     def __init__(self, weights: int) -> None:
         super().__init__()
-        self.calls_left = 100 * (weights + 10)
+        self.left = 2 * weights + 100
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.calls_left -= 1
-        if self.calls_left < 0:
-            raise ValueError("its network has more layers than the file has weights")
+        if func in (torch.empty, torch.randn):  # as every layer of torch begins
+            self.left -= 1
+        if self.left < 0:
+            raise ValueError("its network has more weights than the file")
         if getattr(func, "__module__", "") == "torch.nn.init" or func in (Tensor.normal_, Tensor.uniform_):
             return args[0] if args else kwargs["tensor"]
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
