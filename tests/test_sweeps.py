@@ -43,12 +43,26 @@ def test_what_cannot_be_searched_is_refused_before_the_study_is_made(tmp_path, s
 
 
 @pytest.mark.parametrize(
-    ("name", "trials", "words"), [("../x", 1, "NAME=../x: expected the name"), ("s", 0, "TRIALS=0: expected a whole")]
+    ("name", "trials", "words"),
+    [
+        ("../x", 1, "NAME=../x: expected the name"),
+        ("..", 1, "NAME=..: expected the name"),
+        ("s", 0, "TRIALS=0: expected a whole"),
+    ],
 )
 def test_a_study_has_a_plain_name_and_a_trial(tmp_path, name, trials, words) -> None:
     with pytest.raises(CganError, match=words):
         search(name, trials, ["loss=choice(bce,hinge)"], studies=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_whose_trials_all_fail_ends_with_the_reason(tmp_path, monkeypatch) -> None:
+    def fail(*_: object) -> float:
+        raise CganError("no Fréchet distance")
+
+    monkeypatch.setattr("cgan.tasks.search.train_once", fail)
+    with pytest.raises(CganError, match="all trials failed; trial_0000: no Fréchet distance"):
+        search("s", 2, ["loss=choice(bce,hinge)"], studies=tmp_path)
 
 
 def test_the_values_that_are_searched_are_those_of_a_sweep() -> None:

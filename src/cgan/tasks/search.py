@@ -50,7 +50,7 @@ def run(
         raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
     check_whole("--workers", workers, 1)
     check_whole("TRIALS", trials, 1)
-    if Path(name).name != name:
+    if name in ("", "..") or Path(name).name != name:
         raise CganError(f"NAME={name}: expected the name of a study, without folders")
     flags = ["--config-dir", str(config_dir)] if config_dir else []
     folder = (studies / name).absolute()
@@ -61,7 +61,11 @@ def run(
     def objective(trial: optuna.Trial) -> float:
         chosen = [f"{key}={_suggest(trial, key, among)}" for key, among in space.items()]
         trial.set_user_attr("overrides", [*fixed, *chosen])
-        return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}", stop)
+        try:
+            return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}", stop)
+        except CganError as error:
+            trial.set_user_attr("error", str(error))
+            raise
 
     missing = trials - sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
     if missing > 0:
@@ -134,9 +138,7 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path, stop: th
         raise KeyboardInterrupt
     if process.returncode != 0:
         lines = (folder / "output.txt").read_text().strip().splitlines() or [f"status {process.returncode}"]
-        message = lines[-1].removeprefix("error: ")
-        trial.set_user_attr("error", message)
-        raise CganError(message)
+        raise CganError(lines[-1].removeprefix("error: "))
     record = read_run(folder)
     if record is None or record.score is None:
         raise CganError("a study needs the Fréchet distance: leave out quality=none, and keep fid among metrics=[...]")
