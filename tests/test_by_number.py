@@ -112,6 +112,11 @@ def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
     assert type(run.generator).__name__ == "StyleGenerator"
 
 
+def test_a_length_that_is_none_is_refused_before_it_is_counted_with(photos, tmp_path):
+    with pytest.raises(CganError, match="max_images=abc: expected a whole number from 1"):
+        train("data=folder", f"data.root={photos}", "max_images=abc", folder=tmp_path / "run")
+
+
 def test_a_run_that_fails_on_its_data_leaves_a_record_of_it(photos, tmp_path):
     (photos / "red" / "3.png").write_bytes(b"no picture")
     with pytest.raises(CganError, match=r"3\.png: expected a picture"):

@@ -57,7 +57,7 @@ def choose_by_number(cfg: DictConfig) -> Chosen | None:
     values = math.prod(source.spec.img_shape)
     epochs = cfg.trainer.max_epochs
     images = cfg.max_images or (count * epochs if type(epochs) is int and epochs > 0 else None)  # -1: without end
-    batch = cfg.data.batch_size if isinstance(cfg.data.batch_size, int) else None
+    batch = cfg.data.batch_size if type(cfg.data.batch_size) is int and cfg.data.batch_size > 0 else None
     values_of_data = starts(count, values, source.spec.num_classes, images, batch)
     chosen = [start for start in values_of_data if start.key in open_keys]
     with open_dict(cfg):

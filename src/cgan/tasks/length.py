@@ -18,7 +18,7 @@ from omegaconf import DictConfig, open_dict
 
 from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
-from cgan.errors import CganError, check_whole
+from cgan.errors import CganError
 
 log = logging.getLogger(__name__)
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -75,11 +75,10 @@ def length_in_images(cfg: DictConfig, data: ImageData, checkpoint: str | Path | 
     """Return the length of the run, or None where ``trainer.max_epochs`` says it.
 
     Raises:
-        CganError: ``max_images`` or ``budget`` is no number of images or no time, or too short a time.
+        CganError: ``budget`` is no time, or too short a time.
     """
     if cfg.max_images is not None:
-        check_whole("max_images", cfg.max_images, 1)
-        return cfg.max_images
+        return int(cfg.max_images)
     if cfg.budget is None:
         return None
     seconds = seconds_of(cfg.budget)

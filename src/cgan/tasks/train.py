@@ -105,6 +105,8 @@ def run(cfg: DictConfig) -> Run:
     check_whole("seed", cfg.seed, 0)
     if cfg.trainer.max_epochs not in (-1, AUTO):  # -1: without end
         check_whole("trainer.max_epochs", cfg.trainer.max_epochs, 1)
+    if cfg.max_images is not None:
+        check_whole("max_images", cfg.max_images, 1)
     quiet_lightning()
     look_for_gpus_once()
     if rank_zero_only.rank:  # type: ignore[attr-defined]
@@ -199,7 +201,7 @@ def run_record(cfg: DictConfig) -> RunRecord:
     limits = ("limit_train_batches", "fast_dev_run")
     return RunRecord(
         state="running",
-        command=shlex.join(["cgan", "train", *typed_config_dir(), *overrides]),
+        command=printable(shlex.join(["cgan", "train", *typed_config_dir(), *overrides])),
         overrides=overrides,
         data=str(hydra.runtime.choices.get("data")),
         network=str(cfg.model.generator.get("_target_")).rpartition(".")[2],
