@@ -34,7 +34,16 @@ RECORD = RunRecord(
 
 
 def test_a_record_is_read_back(tmp_path: Path) -> None:
-    finished = replace(RECORD, state="finished", epoch=3, epochs=3, images_seen=300, images_total=300, score=0.5)
+    finished = replace(
+        RECORD,
+        command="cgan train " + "a" * 20_000,
+        state="finished",
+        epoch=3,
+        epochs=3,
+        images_seen=300,
+        images_total=300,
+        score=0.5,
+    )
     write_run(tmp_path, finished)
     assert read_run(tmp_path) == finished
     content = json.loads((tmp_path / "run.json").read_text())

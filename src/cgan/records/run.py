@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Predicate
 
-from cgan.errors import CganError
+from cgan.errors import CganError, is_printable
 from cgan.files import read_json, write_file
 from cgan.metrics.values import FINITE, Text
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "cgan-run", 1
 STRICT = {**FINITE, "extra": "forbid"}
 Count = Annotated[int, Ge(0)]
+Line = Annotated[str, Predicate(is_printable)]
+"""Of any length: as long as what was typed."""
 _RECORD, _LOCK = "run.json", "run.lock"
 _locks: dict[Path, int] = {}  # open files by run folder; the system releases a lock when its process ends
 
@@ -32,8 +34,8 @@ class RunRecord:
 
     __pydantic_config__ = STRICT
     state: Literal["running", "finished", "stopped", "failed"]  # `stopped`: by a signal, with a checkpoint
-    command: Text
-    overrides: list[Text]  # what was chosen, in Hydra's syntax
+    command: Line
+    overrides: list[Line]  # what was chosen, in Hydra's syntax
     data: Text
     network: Text  # the class of the generator
     debug: bool  # started with `debug=` or with a limit on its batches: its model is no model
