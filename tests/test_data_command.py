@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cgan.cli import main
 from cgan.cli.overrides import plain_words
+from cgan.data.sources import Split
+from cgan.tasks.data import write_grids
 
 
 def picture(path: Path, colour: tuple[int, int, int]) -> None:
@@ -93,3 +96,9 @@ def test_what_is_wrong_is_one_line(printed, capsys):
     assert (
         capsys.readouterr().err == f"error: data.root=nowhere: no such folder or zip ({Path('nowhere').absolute()})\n"
     )
+
+
+def test_a_class_without_pictures_has_no_grid_and_no_row(tmp_path):
+    images = torch.arange(3, dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 4, 4)
+    write_grids(tmp_path, Split(images, torch.tensor([0, 2, 2])), ["a", "b", "c"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0_a.png", "2_c.png", "overview.png"]

@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cgan.archive import check_archive
 from cgan.callbacks.collapse import behind, spread, warning
 from cgan.callbacks.quality import Quality
+from cgan.callbacks.status import _cause
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.files import write_file
@@ -214,3 +215,23 @@ def test_spread_is_the_deviation_within_a_class() -> None:
     images = torch.tensor([0, 200, 10, 10], dtype=torch.uint8).view(4, 1, 1, 1)
     assert spread(images, torch.tensor([0, 0, 1, 1]), [0, 1, 2]) == pytest.approx((100**2 / 2) ** 0.5)
     assert spread(images, torch.tensor([0, 1, 2, 3]), range(4)) == 0
+
+
+def test_the_spread_of_very_many_images_is_that_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgan.callbacks.collapse.MOST", 2)
+    images = torch.tensor([0, 9, 9, 200, 9, 9], dtype=torch.uint8).view(6, 1, 1, 1)
+    assert spread(images, torch.zeros(6, dtype=torch.long), [0]) == 100
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (KeyboardInterrupt(), "SIGINT"),
+        (SystemExit(143), "SIGTERM"),
+        (SystemExit(200), "sys.exit(200)"),
+        (SystemExit("enough"), "sys.exit('enough')"),
+        (SystemExit(), "sys.exit(None)"),
+    ],
+)
+def test_the_record_says_what_ended_a_run(error: BaseException, cause: str) -> None:
+    assert _cause(error) == cause

@@ -105,10 +105,8 @@ class Quality(pl.Callback):
         self.labels = labels_like(reference.labels, self.suite.real_images.n)
         self.protocol = self.suite.protocol(data.spec.name, self.seed)
         if self._protocol_before not in (None, asdict(self.protocol)):
-            self.history, self._seconds["evaluating"] = (
-                [],
-                0.0,
-            )  # measured otherwise before the resumption: not comparable
+            self.history = []  # measured otherwise before the resumption: not comparable
+            self._seconds["evaluating"] = 0.0  # nor is how long that took
         self.best = trainer.strategy.broadcast(self._kept(Path(trainer.default_root_dir)))
         tags = {describe(name).title: self.protocol.tag(name) for name in self.suite.real.values}
         charts = {title: [f"quality/{tag}", f"real/{tag}"] for title, tag in tags.items()}

@@ -93,8 +93,9 @@ def write_grids(folder: Path, split: Split, names: Sequence[str]) -> None:
         CganError: A grid cannot be written.
     """
     scale = max(1, -(-SEEN // max(split.images.shape[2:])))
-    digits = len(str(len(names) - 1))
-    rows: dict[str, Tensor] = {}
+    digits, shown = len(str(len(names) - 1)), drawable(names)
+    rows: list[Tensor] = []
+    row_names: list[str] = []
     for label, name in enumerate(names):
         images = split.images[(split.labels == label).nonzero().squeeze(1)[: COLUMNS * ROWS]]
         if not len(images):  # a class of the test split alone
@@ -102,8 +103,9 @@ def write_grids(folder: Path, split: Split, names: Sequence[str]) -> None:
         grid = image_grid(images, min(COLUMNS, len(images)), scale=scale)
         write_file(folder / f"{label:0{digits}d}_{safe_name(name)}.png", png(grid))
         if len(rows) < OVERVIEW_CLASSES:
-            rows[drawable(names)[label]] = _row(images)
-    overview = image_grid(torch.cat(list(rows.values())), COLUMNS, row_names=list(rows), scale=scale)
+            rows.append(_row(images))
+            row_names.append(shown[label])
+    overview = image_grid(torch.cat(rows), COLUMNS, row_names=row_names, scale=scale)
     write_file(folder / "overview.png", png(overview))
 
 

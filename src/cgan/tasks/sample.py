@@ -57,7 +57,8 @@ def run(cfg: DictConfig) -> Samples:
     """
     load_plugins(cfg.plugins)
     check_request(cfg)
-    kind, out = destination(cfg, Path(HydraConfig.get().runtime.output_dir))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    kind, out = destination(cfg, folder)
     check_format(cfg, kind)
     found = find_generator(cfg.ckpt)
     generator = load_generator(found.path, weights=cfg.weights, device=cfg.device)
@@ -67,7 +68,7 @@ def run(cfg: DictConfig) -> Samples:
     # An idx data set also has a test split, whose images follow those of the training split.
     n = cfg.n + -(-cfg.n // TEST_SHARE) if kind == "idx" else cfg.n
     images, labels, names = draw_requested(cfg, n, generator, spec)
-    grid = Path(HydraConfig.get().runtime.output_dir, "grid.png") if kind else out
+    grid = folder / "grid.png" if kind else out
     write_file(grid, formats.png(labelled_grid(images, names)))
     log.info("Grid: %s", grid)
     if kind == "idx":
