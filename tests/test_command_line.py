@@ -295,7 +295,7 @@ def test_what_the_system_refuses_is_one_line_with_fitting_advice(error, message)
 def test_a_yaml_that_cannot_be_read_is_named_with_its_line(tmp_path):
     (tmp_path / "loss").mkdir()
     (tmp_path / "loss" / "odd.yaml").write_text("# mine\n_target_: my.Loss: 3\n")
-    with pytest.raises(yaml.YAMLError) as caught:
-        yaml.safe_load((tmp_path / "loss" / "odd.yaml").open())
+    with (tmp_path / "loss" / "odd.yaml").open() as odd, pytest.raises(yaml.YAMLError) as caught:
+        yaml.safe_load(odd)
     message = error_message(caught.value)
     assert message == f"{tmp_path}/loss/odd.yaml, line 2, column 18: mapping values are not allowed here; expected YAML"
