@@ -10,9 +10,10 @@ import yaml
 from processes import ROOT, start, typed
 
 from cgan.archive import to_bytes
+from cgan.cli.commands import COMMANDS
 from cgan.cli.errors import error_message
 from cgan.cli.help import keys
-from cgan.cli.overrides import plain_words
+from cgan.cli.overrides import completed, plain_words
 from cgan.commands import command, installed
 from cgan.config import CONF, quoted
 from cgan.errors import CganError
@@ -119,14 +120,14 @@ def test_the_version_is_that_of_the_package(tmp_path):
 
 
 def test_a_shell_completes_commands_and_groups(tmp_path):
-    def completed(line: str) -> list[str]:
+    def suggested(line: str) -> list[str]:
         environment = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
         return typed("-sc", "query=bash", cwd=tmp_path, env=environment).output().split()
 
-    assert completed("cgan tr") == ["train"]
-    assert "loss=" in completed("cgan train los")
-    assert completed("cgan train mod") == ["model=", "model."]
-    assert {"model=light", "model=mlp"} <= set(completed("cgan train model="))
+    assert suggested("cgan tr") == ["train"]
+    assert "loss=" in suggested("cgan train los")
+    assert suggested("cgan train mod") == ["model=", "model."]
+    assert {"model=light", "model=mlp"} <= set(suggested("cgan train model="))
 
 
 def test_the_pretrained_generator_draws_at_once(tmp_path):
@@ -242,6 +243,18 @@ def test_a_pasted_command_finds_its_run(monkeypatch, tmp_path):
     line = command("sample", f"ckpt={tmp_path}/a=b,c ü")
     done = subprocess.run(line, shell=True, capture_output=True, text=True)
     assert f"ckpt={tmp_path}/a=b,c ü: no such" in done.stderr
+
+
+def test_options_stand_anywhere_between_overrides():
+    words = ["n=3", "--config-dir", "mine", "seed=2", "-m", "classes=7"]
+    assert completed("sample", words) == ["n=3", "seed=2", "classes='7'", "--config-dir", "mine", "-m"]
+
+
+def test_a_port_out_of_range_is_refused_before_anything_starts(capsys):
+    with pytest.raises(SystemExit) as ended:
+        COMMANDS["serve"](["--port", "65536"])
+    assert ended.value.code == 2
+    assert "'--port': 65536 is not in the range 0<=x<=65535" in capsys.readouterr().err
 
 
 def test_without_ckpt_nothing_is_added():

@@ -61,11 +61,11 @@ def test_a_folder_is_described_with_image_grids_copies_imbalance_and_the_command
 
 
 def test_a_data_set_is_named_and_the_folder_of_the_grids_chosen(tmp_path, printed):
-    lines = printed("mnist5k", "--out", "here")
+    lines = printed("mnist5k", "--out", "here", "data.batch_size=32")
     assert lines[0] == (
         "Pictures: 4,000 to train on, 1,000 to test with; 10 classes of 400; channels x height x width: 1x28x28"
     )
-    assert lines[-1].endswith("data=mnist5k")
+    assert lines[-1].endswith("data=mnist5k data.batch_size=32")
     assert len(list((tmp_path / "here").glob("*.png"))) == 11
 
 

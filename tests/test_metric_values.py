@@ -1,8 +1,10 @@
 """Metrics on inputs whose values are known on paper, and on staged failures."""
 
 import math
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ from cgan.metrics.labels import ClassAgreement, LabelAgreement, confidence, conf
 from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.neighbours import nearest
-from cgan.metrics.suite import Suite
+from cgan.metrics.suite import Suite, checked
 from cgan.metrics.values import Description, beside_real, describe, short
 from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio
 from cgan.records.summary import Summary
@@ -222,6 +224,32 @@ def test_a_value_that_is_no_number_is_left_out_and_named(real, caplog):
     measured = suite.measure(test)
     assert (measured.values, measured.class_values) == ({"one": 1.0}, {"by_class": [1.0, None]})
     assert "Left out: undefined (is nan here)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("computed", "message"),
+    [
+        ({"own": torch.tensor(0.5)}, "Fixed computed own as Tensor: expected a float, float(...) makes one"),
+        ({"own": [0.5, None]}, "Fixed computed own as NoneType: expected a float"),
+        ({"onw": 0.5}, "Fixed computed onw, which its `values` do not describe; they have own"),
+    ],
+)
+def test_what_a_metric_must_not_compute_is_named(computed, message):
+    class Fixed(Metric):
+        values = (Description("own", "Own"),)
+
+        def compute(self, samples: Features, reference: Features) -> dict:
+            return computed
+
+    assert checked(Fixed(), {"own": np.float64(0.5)}) == {"own": 0.5}
+    some = features_of(torch.zeros(3, 1))
+    with pytest.raises(CganError, match=re.escape(message)):
+        Suite(DigitExtractor(), {"own": Fixed()}, RealImages(some, some, 3)).measure(some)
+
+
+def test_a_direction_is_one_of_five():
+    with pytest.raises(CganError, match="direction of the value own=up: expected one of lower, higher, near, at most "):
+        Description("own", "Own", direction="up")
 
 
 def test_what_is_too_few_is_named(real):

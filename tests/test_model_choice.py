@@ -52,8 +52,15 @@ def test_the_newest_finished_run_says_which_data_counts(add, tmp_path):
     assert best_run(tmp_path) == newest
 
 
-def test_without_numbers_the_newest_is_taken(add, tmp_path):
-    add("old", hour=1, score=0.1)
+def test_a_newest_run_without_numbers_yields_to_those_that_were_measured(add, tmp_path):
+    best = add("best", hour=1, score=0.1)
+    add("worse", hour=2, score=0.2)
+    add("unmeasured", hour=3, checkpoint="last.ckpt")
+    assert best_run(tmp_path) == best
+
+
+def test_without_numbers_of_its_data_the_newest_is_taken(add, tmp_path):
+    add("old", hour=1, score=0.1, data="kmnist")
     newest = add("new", hour=2, checkpoint="last.ckpt")
     assert best_run(tmp_path) == newest
     assert find_generator(None, tmp_path).path == newest / "checkpoints" / "last.ckpt"

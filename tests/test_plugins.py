@@ -63,6 +63,7 @@ def built(cls: type[Generator] = Linear, **options: object) -> Generator:
 
 @pytest.fixture(autouse=True)
 def _own_table() -> Iterator[None]:
+    Linear.built = 0
     before, path, modules = dict(GENERATORS), list(sys.path), set(sys.modules)
     yield
     GENERATORS.clear()

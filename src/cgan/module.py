@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cgan.augment import AdaptiveAugment
 from cgan.checkpoint import describe, refuse_unreadable
 from cgan.data.batches import Batches
+from cgan.dry_run import refuse_misshapen
 from cgan.ema import GeneratorEMA
 from cgan.errors import CganError, check_choice, check_number, check_whole
 from cgan.losses.adversarial import BCE, AdversarialLoss
@@ -67,7 +68,8 @@ class ConditionalGAN(pl.LightningModule):
         seed: Names every random number of training.
 
     Raises:
-        CganError: A number is out of range, or two choices do not fit together.
+        CganError: A number is out of range, two choices do not fit together, or a network or the loss returns another
+            shape than it must.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class ConditionalGAN(pl.LightningModule):
         self.steps = self.images_seen = 0
         self._refuse_wrong_numbers()
         self._refuse_misfits()
+        refuse_misshapen(generator, discriminator, self.loss, spec)
 
     # The algorithm
 

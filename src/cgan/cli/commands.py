@@ -54,7 +54,11 @@ def serve(arguments: list[str]) -> None:
       cgan serve --host 0.0.0.0                (for other machines, too)
     """
     if not _printed_help(serve, arguments):
-        _installed("uvicorn", "api").main(["cgan.serving.api:app", *arguments], prog_name="cgan serve")
+        server = _installed("uvicorn", "api").main
+        from click import IntRange  # uvicorn's own parser
+
+        next(option for option in server.params if option.name == "port").type = IntRange(0, 65535)
+        server(["cgan.serving.api:app", *arguments], prog_name="cgan serve")
 
 
 def search(arguments: list[str]) -> None:
@@ -135,7 +139,7 @@ def data(arguments: list[str]) -> None:
     parser.add_argument("path", help="a folder, a .zip, or a data set by name, such as cifar10")
     parser.add_argument("options", nargs="*", metavar="data.KEY=VALUE", help="as in training, such as data.size=32")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the image grids go (default: logs/data/NAME)")
-    typed = parser.parse_args(arguments)
+    typed = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     named = not Path(typed.path).expanduser().exists() and (CONF / "data" / f"{typed.path}.yaml").exists()
     chosen = [f"data={typed.path}"] if named else ["data=folder", f"data.root={typed.path}"]

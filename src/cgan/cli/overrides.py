@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -43,11 +44,20 @@ _QUOTED = re.compile(r"'.*'|\".*\"")
 
 
 def completed(name: str, arguments: Sequence[str]) -> list[str]:
-    """Return what Hydra takes for a command: quoted words, with a run's own choices or a preset."""
-    words = plain_words(arguments)
+    """Return what Hydra takes for a command: quoted words, with a run's own choices or a preset; then its options."""
+    words = plain_words(_options_last(arguments))
     if name == "evaluate":
         return evaluated_arguments(words)
     return with_preset(resumed_arguments(words)) if name == "train" else words
+
+
+def _options_last(arguments: Sequence[str]) -> list[str]:
+    """Put options (``--config-dir DIR``) behind the overrides, between which Hydra does not take them."""
+    overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
+    options = list(arguments)
+    for override in overrides:
+        options.remove(override)
+    return [*overrides, *options]
 
 
 def plain_words(arguments: Sequence[str]) -> list[str]:

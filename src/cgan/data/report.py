@@ -58,10 +58,11 @@ class Tally:
             if self.kinds["transparent"] and self.form.channels < 4
             else ""
         )
-        return f"{width}x{height}, {_COLOURS[self.form.channels]}{chosen}; {', '.join(ways)}{laid}"
+        shape = f"{width}x{height}" if width == height else f"{width}x{height} (width and height)"
+        return f"{shape}, {_COLOURS[self.form.channels]}{chosen}; {', '.join(ways)}{laid}"
 
 
-_KEYS = "data.size=64 or [48,64], data.channels=1, 3 or 4"
+_KEYS = "data.size=64 or [48,64] for height and width, data.channels=1, 3 or 4"
 _COLOURS = {1: "grey", 3: "colour", 4: "colour and alpha"}
 _FITTED = {
     "crop": "scaled and cut to the middle",

@@ -97,7 +97,7 @@ class Suite:
         if self.real_images.n > (held_out := len(self.real_images.held_out.labels)):
             fewer = replace(self.real_images, n=held_out)
             return Suite(self.extractor, {name: copy(metric) for name, metric in self.metrics.items()}, fewer).real
-        return _parted([metric.of_real(self.real_images) for metric in self.metrics.values()])
+        return _parted([checked(metric, metric.of_real(self.real_images)) for metric in self.metrics.values()])
 
     def measure(self, samples: Features, on_metric: Callable[[str], None] = lambda name: None) -> Measured:
         """Compute every metric of ``n`` samples; what they are too few for is left out.
@@ -117,7 +117,7 @@ class Suite:
         computed = []
         for name, metric in self.metrics.items():
             if name not in reasons:
-                computed.append(metric.compute(samples, self.real_images.reference))
+                computed.append(checked(metric, metric.compute(samples, self.real_images.reference)))
             on_metric(name)
         return _parted(computed)
 
@@ -142,6 +142,23 @@ def say_left_out(reasons: Mapping[str, str]) -> None:
     """Log in one line which metrics are left out and why."""
     if reasons:
         log.info("Left out: %s", "; ".join(f"{name} ({reason})" for name, reason in reasons.items()))
+
+
+def checked(metric: Metric, computed: Computed) -> Computed:
+    """Return what a metric computed.
+
+    Raises:
+        CganError: It is no plain number, or none of the values that the metric describes.
+    """
+    described, said = {entry.name for entry in metric.values}, f"{type(metric).__name__} computed"
+    for name, value in computed.items():
+        if name not in described:
+            raise CganError(f"{said} {name}, which its `values` do not describe; they have {', '.join(described)}")
+        for number in value if isinstance(value, list) else [value]:
+            if not isinstance(number, int | float):
+                kind = type(number).__name__
+                raise CganError(f"{said} {name} as {kind}: expected a float, float(...) makes one; per class a list")
+    return computed
 
 
 def _parted(computed: list[Computed]) -> Measured:

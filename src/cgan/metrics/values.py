@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from annotated_types import Len, Predicate
 
-from cgan.errors import is_printable
+from cgan.errors import check_choice, is_printable
 
 Text = Annotated[str, Len(0, 10_000), Predicate(is_printable)]
 """A string of a record, which may be untrusted and is printed."""
@@ -18,7 +18,11 @@ Direction = Literal["lower", "higher", "near", "at most real", "none"]
 
 @dataclass(frozen=True)
 class Description:
-    """What a reader must know of one value."""
+    """What a reader must know of one value.
+
+    Raises:
+        CganError: The direction is none of those.
+    """
 
     __pydantic_config__ = FINITE
     name: Text  # the key of the value, such as `fid`
@@ -33,6 +37,9 @@ class Description:
     needs: Text = ""  # what it takes to compute it
     source: Text = ""  # the publication that defines it
     per_class: bool = False  # whether there is one number per class instead of one in all
+
+    def __post_init__(self) -> None:
+        check_choice(f"direction of the value {self.name}", self.direction, get_args(Direction))
 
     @property
     def advice(self) -> str:

@@ -17,20 +17,21 @@ class _Finished(NamedTuple):
 def best_run(logs: Path) -> Path | None:
     """Return the folder of the best finished run at any depth under ``logs``; None if there is none.
 
-    The newest finished run decides the data set and the protocol; among the finished runs that share both, the one
-    with the lowest Fréchet distance is the best. If the newest was not measured, it is taken itself. Debug runs, runs
-    that have not come to their end and runs without a checkpoint do not count.
+    The newest finished run decides the data set, the newest measured one of these data the protocol; among the
+    finished runs that share both, the one with the lowest Fréchet distance is the best. Where none was measured, it is
+    the newest. Debug runs, runs that have not come to their end and runs without a checkpoint do not count.
     """
     runs = [_Finished(folder, record) for folder in _run_folders(logs) if (record := _finished(folder))]
     if not runs:
         return None
-    newest = max(runs, key=lambda run: run.record.updated)
-    if newest.record.score is None:
-        return newest.folder
-    compared = newest.record.data, _protocol(newest.folder)
-    measured = [run for run in runs if run.record.score is not None and run.record.data == compared[0]]
-    measured.sort(key=lambda run: (run.record.score or 0.0, -run.record.updated))
-    return next(run.folder for run in measured if (run.record.data, _protocol(run.folder)) == compared)
+    runs.sort(key=lambda run: run.record.updated, reverse=True)
+    alike = [run for run in runs if run.record.data == runs[0].record.data]
+    measured = [run for run in alike if run.record.score is not None]
+    if not measured:
+        return runs[0].folder
+    protocol = _protocol(measured[0].folder)
+    measured.sort(key=lambda run: run.record.score or 0.0)
+    return next(run.folder for run in measured if _protocol(run.folder) == protocol)
 
 
 def _run_folders(logs: Path) -> Iterator[Path]:

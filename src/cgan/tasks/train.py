@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
 """The keys of ``data`` that say how images are served; a data set of one's own may lack some."""
+CLASSES = ("loss", "penalty", "regulariser", "model/generator", "model/discriminator")
+"""Groups whose YAMLs name a class."""
 SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 
@@ -255,7 +257,12 @@ def build_data(cfg: DictConfig, source: Source | None = None) -> ImageData:
 
 
 def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
-    """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``."""
+    """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``.
+
+    Raises:
+        CganError: A choice names no class, or the module refuses it.
+    """
+    _refuse_without_class(cfg)
     classes = spec.num_classes if len(spec.factors) == 1 else list(spec.factors)
     sizes: dict[str, Any] = {"num_classes": classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
     module = ConditionalGAN(
@@ -276,6 +283,14 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     if mode := compile_mode(cfg.compile):
         module.compile_step(mode)
     return module
+
+
+def _refuse_without_class(cfg: DictConfig) -> None:
+    """Refuse a YAML that names no class: where none is needed, the choice would do nothing."""
+    for group in CLASSES:
+        chosen, node = HydraConfig.get().runtime.choices.get(group), OmegaConf.select(cfg, group.replace("/", "."))
+        if node and chosen not in (None, "none") and "_target_" not in node:
+            raise CganError(f"{group}={chosen}: its YAML lacks a line `_target_: package.module.Class`")
 
 
 def build_optimizer(key: str, choice: DictConfig) -> OptimizerFactory:
