@@ -228,7 +228,7 @@ def test_no_field_breaks_by_rubbish(opened: Open) -> None:
     expect(panel.get_by_role("alert")).to_have_count(0)
 
 
-@pytest.mark.parametrize("model", ["colours", "one"])
+@pytest.mark.parametrize("model", ["colours", pytest.param("one", marks=pytest.mark.slow)])
 def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, model: str) -> None:
     page = opened("Draw", query=f"&model=exports/{model}")
     for tab in TABS:
