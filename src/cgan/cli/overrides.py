@@ -52,12 +52,19 @@ def completed(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _options_last(arguments: Sequence[str]) -> list[str]:
-    """Put options (``--config-dir DIR``) behind the overrides, between which Hydra does not take them."""
-    overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
+    """Put options (``--config-dir DIR``) behind the overrides, between which Hydra does not take them.
+
+    Raises:
+        CganError: There is no such option.
+    """
+    typed, unknown = get_args_parser().parse_known_intermixed_args(arguments)
+    if unknown:
+        key = unknown[0].lstrip("-").partition("=")[0]
+        raise CganError(f"{unknown[0]}: there is no such option; a value is typed {key}=VALUE, and --help lists both")
     options = list(arguments)
-    for override in overrides:
+    for override in typed.overrides:
         options.remove(override)
-    return [*overrides, *options]
+    return [*typed.overrides, *options]
 
 
 def plain_words(arguments: Sequence[str]) -> list[str]:
@@ -142,17 +149,21 @@ def _has_target(cfg: DictConfig, key: str) -> bool:
 
 def explained(error: HydraException, name: str, typed: Namespace) -> CganError:
     """Turn Hydra's error about the configuration ``name`` into one line that names the nearest key or option."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        options = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))  # none for one in a list
         if group == "data" and Path(option).exists():
             return CganError(f"data={option}: pictures of your own are named by data=folder data.root={option}")
-        hint = did_you_mean(option, error.options)
-        return CganError(f"{group}={option}: expected one of {', '.join(error.options)}{hint}")
+        hint = did_you_mean(option, options)
+        return CganError(f"{group}={option}: expected one of {', '.join(options)}{hint}")
     if isinstance(error, OverrideParseException):
         return CganError(
             f"{error.override}: expected KEY=VALUE; a VALUE with spaces or special characters stands in quotes of its "
             f"""own: 'KEY="VALUE"'"""
         )
+    if ambiguous := re.search(r"Ambiguous value for argument '(.+?)=(.+)'$", str(error), re.MULTILINE):
+        key, values = ambiguous.groups()
+        return CganError(f"{key}={values}: a list is typed {key}=[{values}], and a run for each value needs -m")
     try:
         found = _misspelt_key(name, typed)
     except HydraException:  # another error beside it: a missing option, a file that cannot be read

@@ -296,7 +296,9 @@ def _refuse_without_class(cfg: DictConfig) -> None:
 def build_optimizer(key: str, choice: DictConfig) -> OptimizerFactory:
     """Return what builds an optimiser; torch itself would say of a word that it is no float, but not of which key."""
     check_number(f"{key}.lr", choice.get("lr", 0), 0)
-    for beta in listed(choice.get("betas")):
+    if len(betas := listed(choice.get("betas"))) not in (0, 2):
+        raise CganError(f"{key}.betas={betas}: expected two numbers")
+    for beta in betas:
         check_number(f"{key}.betas", beta, 0, 1)
     factory: OptimizerFactory = instantiate(choice, _convert_="all")
     return factory
