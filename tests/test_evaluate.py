@@ -273,6 +273,8 @@ def test_few_samples_are_enough_for_the_metrics_that_need_few(composed, tmp_path
     entry = run(composed("evaluate", *DATA, f"images={real}", f"n={n}", folder=tmp_path / "out")).record.entries[0]
     assert {"fid", "label_agreement", "exact_copies"} <= set(entry.values)
     assert "Left out: kid (needs 1,000 samples" in caplog.text
+    assert f"\nmnist5k, digits features, {n} samples, train split\n" in caplog.text
+    assert f"Warning: {n} samples are few: shares come in steps of 1/{n}" in caplog.text
     assert np.sum(entry.confusion) == n
 
 

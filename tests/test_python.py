@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from cgan import CganError, draw, evaluate, image_grid, load_generator, train
 from cgan.config import compose, quoted
 from cgan.networks.light import LightGenerator
-from cgan.records.run import is_locked
+from cgan.records.run import is_locked, read_run, write_run
 from cgan.sampling.interpolate import morph
 from cgan.sampling.invert import invert
 from cgan.spec import DataSpec
@@ -200,14 +201,25 @@ def test_a_run_is_evaluated_from_python(run, monkeypatch, tmp_path):
 
 
 def test_what_is_evaluated_brings_its_own_data(run, tmp_path):
-    own = ["data=mnist5k", *(word for word in TINY if word.startswith("data."))]
+    own = ["data=mnist5k", *(word for word in TINY if word.startswith("data.")), "features=auto"]
     assert evaluated_arguments([f"ckpt={run.folder}"])[1:] == own
     assert evaluated_arguments([f"runs={run.folder.parent}", "n=5"])[2:] == own
     assert evaluated_arguments(["ckpt=[pretrained,pretrained/mlp]"])[1:] == ["data=mnist"]
     typed = ["ckpt=pretrained", "data=mnist5k"], ["ckpt=pretrained", "images2=x"], ["images=x.npz"]
     for words in (*typed, ["ckpt=nowhere"], ["runs=nowhere"], ["ckpt=pretrained/signs"]):
         assert evaluated_arguments(words) == words
+    assert evaluated_arguments([f"ckpt={run.folder}", "features=pixels"])[2:] == own[:-1]
     shutil.copytree(run.folder, tmp_path / "run")
+    record = read_run(run.folder)
+    write_run(tmp_path / "run", replace(record, features="own"))
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("[features.images=7, seed=3]")
+    assert evaluated_arguments([f"ckpt={tmp_path / 'run'}"])[1:] == [
+        "data=mnist5k",
+        "features=own",
+        "features.images=7",
+    ]
+    write_run(tmp_path / "run", replace(record, features="../mine"))
+    assert evaluated_arguments([f"ckpt={tmp_path / 'run'}"])[1:] == ["data=mnist5k"]
     (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("[data.source._target_=evil.Source]")
     with pytest.raises(CganError, match="could run code that a file names"):
         evaluated_arguments([f"ckpt={tmp_path / 'run'}"])

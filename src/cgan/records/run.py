@@ -51,6 +51,7 @@ class RunRecord:
     seconds_left: float | None = None  # estimate of the time to the end; None while not known
     message: Text = ""  # why the run stopped or failed, in one line
     score: float | None = None  # the best Fréchet distance; None where it is not measured, or not yet
+    features: Text = "auto"  # the choice of `features=`
     loggers: dict[Text, Text] = field(default_factory=dict)  # ids at services elsewhere, by class, to continue there
 
 

@@ -48,6 +48,8 @@ from cgan.tracking import TensorBoard, written_into
 log = logging.getLogger(__name__)
 GRID_ROWS = 10
 DEFAULT_N = 10_000
+FEW = 100
+"""Samples below which a table comes with a warning."""
 SOFTWARE = ("torch", "torchmetrics", "torch-fidelity")
 
 
@@ -103,7 +105,11 @@ def run(cfg: DictConfig) -> Evaluation:
     record = EvaluationRecord(protocol, real, [one.entry for one in examined], *about)
     with written_into(folder):
         _write(folder, record, [one.grids for one in examined])
-    log.info("\n%s\n", text_table(record))
+    log.info("\n%s\n\n%s\n", record.protocol, text_table(record))
+    if n < FEW:
+        log.warning(
+            "Warning: %s samples are few: shares come in steps of 1/%s, and most values vary with the seed", n, n
+        )
     _warn_of_changed(candidates, reference)
     log.info("Written: %s", folder)
     return Evaluation(folder, record)

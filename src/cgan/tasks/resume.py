@@ -63,20 +63,22 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
 def evaluated_arguments(arguments: list[str]) -> list[str]:
     """Complete a command line that evaluates: without ``data=`` the first generator's own data are compared with.
 
-    Those of a run are chosen as in its stored overrides; those of an exported generator by the name of its data set.
-    What no choice of ``data=`` names, and what cannot be read, is left to the evaluation.
+    Those of a run are chosen as in its stored overrides, and so are the features that it was measured by; those of an
+    exported generator by the name of its data set. What is not among the packaged choices, and what cannot be read, is
+    left to the evaluation.
 
     Raises:
-        CganError: A run's stored overrides of its data would import code.
+        CganError: A run's stored overrides of its data or features would import code.
     """
     values = _values(get_args(arguments).overrides)
     if any(re.match(r"data\b|images2$", key) for key in values) or ("images" in values and not values.get("ckpt")):
         return arguments
     if (found := _first_evaluated(values)) is None:
         return arguments
-    name, own = _own_data(found)
-    known = re.fullmatch(r"\w+", name) and (CONF / "data" / f"{name}.yaml").is_file()
-    return [*arguments, f"data={name}", *own] if known else arguments
+    own = _own_choices(found)
+    if any(re.match(r"features\b", key) for key in values):
+        own = [line for line in own if not line.lstrip("+~").startswith("features")]
+    return [*arguments, *own]
 
 
 def _first_evaluated(values: dict[str, Any]) -> Path | None:
@@ -92,22 +94,30 @@ def _first_evaluated(values: dict[str, Any]) -> Path | None:
         return None
 
 
-def _own_data(found: Path) -> tuple[str, list[str]]:
-    """Return the name of a generator's data set and, of a run, the overrides with which it chose among its keys."""
+def _own_choices(found: Path) -> list[str]:
+    """Return the choices of a generator's data set and features, as far as packaged options name them."""
     from cgan.checkpoint import read_description
 
     folder = found.parent.parent
     stored, record = folder / ".hydra" / "overrides.yaml", read_run(folder)
     if not found.is_dir() and record and stored.is_file():
-        entries = [entry for entry in _stored_overrides(stored) if re.match(r"data\b", entry.key_or_group or "")]
-        own = [line for entry in entries if not (line := entry.input_line or "").startswith("data=")]
+        lines = [entry.input_line or "" for entry in _stored_overrides(stored)]
+        own = _of_group("data", record.data, lines)
+        own += _of_group("features", record.features, lines) if own else []
         _refuse_imports(stored, own)
-        return record.data, own
+        return own
     try:
         spec = read_description(found).get("spec")
     except CganError:
-        return "", []
-    return str(spec.get("name")) if isinstance(spec, dict) else "", []
+        return []
+    return _of_group("data", str(spec.get("name")), []) if isinstance(spec, dict) else []
+
+
+def _of_group(group: str, option: str, lines: list[str]) -> list[str]:
+    """Return the choice of a packaged option and, of a run's overrides, those of its keys; nothing for another one."""
+    if re.fullmatch(r"\w+", option) is None or not (CONF / group / f"{option}.yaml").is_file():
+        return []
+    return [f"{group}={option}", *(line for line in lines if line.lstrip("+~").startswith((f"{group}.", f"{group}@")))]
 
 
 def newest_good(folder: Path) -> Path | None:

@@ -206,6 +206,7 @@ def run_record(cfg: DictConfig) -> RunRecord:
         command=printable(shlex.join(["cgan", "train", *typed_config_dir(), *overrides])),
         overrides=overrides,
         data=str(hydra.runtime.choices.get("data")),
+        features=str(hydra.runtime.choices.get("features")),
         network=str(cfg.model.generator.get("_target_")).rpartition(".")[2],
         debug=hydra.runtime.choices.get("debug") is not None or any(cfg.trainer.get(name) for name in limits),
         pid=os.getpid(),
