@@ -10,6 +10,7 @@ import yaml
 from processes import ROOT, start, typed
 
 from cgan.archive import to_bytes
+from cgan.checkpoint import PRETRAINED
 from cgan.cli.commands import COMMANDS
 from cgan.cli.errors import error_message
 from cgan.cli.help import keys
@@ -259,6 +260,11 @@ def test_a_port_out_of_range_is_refused_before_anything_starts(capsys):
         COMMANDS["serve"](["--port", "65536"])
     assert ended.value.code == 2
     assert "'--port': 65536 is not in the range 0<=x<=65535" in capsys.readouterr().err
+
+
+def test_an_exported_generator_cannot_be_trained_on():
+    with pytest.raises(CganError, match="an exported generator has no discriminator to train with; name its run"):
+        resumed_arguments([f"ckpt={PRETRAINED / 'mlp'}"])
 
 
 def test_without_ckpt_nothing_is_added():

@@ -87,6 +87,8 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
         raise CganError(f"ckpt={requested}: expected checkpoints/best.ckpt, checkpoints/last.ckpt or config.json in it")
     if path.name in ("model.safetensors", "config.json"):
         return find_generator(path.parent)
+    if path.suffix == ".onnx":
+        raise CganError(f"ckpt={requested}: an ONNX file is for other programs; name what it was exported from")
     return Found(path, "checkpoint")
 
 

@@ -155,6 +155,8 @@ def _find(requested: str, runs: Path) -> Path:
         folder = Path(requested)
         if folder.is_file():
             return folder.absolute()
+        if (folder / "config.json").is_file():
+            raise CganError(f"ckpt={folder}: an exported generator has no discriminator to train with; name its run")
     checkpoint = newest_good(folder)
     if checkpoint is None:
         raise CganError(f"ckpt={folder}: no such checkpoint; expected a .ckpt file, a run folder or `last`")
