@@ -104,7 +104,7 @@ def test_other_files_are_named(tmp_path):
         load_generator(tmp_path / "other.ckpt")
     (tmp_path / "digits.onnx").touch()
     with pytest.raises(CganError, match="an ONNX file is for other programs; name what it was exported from"):
-        find_generator(tmp_path / "digits.onnx")
+        load_generator(tmp_path / "digits.onnx")
     with pytest.raises(CganError, match="no such file or folder"):
         load_generator(tmp_path / "none.ckpt")
     with pytest.raises(CganError, match=r"expected checkpoints/best\.ckpt"):
