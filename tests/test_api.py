@@ -47,6 +47,7 @@ from cgan.sampling import formats
 from cgan.serving.api import _from_environment
 from cgan.serving.batching import BusyError, DrawQueue, DrawRequest, InversionQueue
 from cgan.serving.catalog import Catalog
+from cgan.serving.limits import METHODS
 from cgan.serving.service import Service
 
 CAPACITY = 8
@@ -492,6 +493,20 @@ def test_freed_memory_goes_back_to_the_system(logs):
     blocks.clear()
     assert used() - before < 50e6, "memory below a block that is still used"
     assert last.sum() == 2**20
+
+
+def test_words_that_are_no_methods_leave_no_counters(client):
+    for word in ("PROPFIND", "A" * 300):
+        refused = client.request(word, "/healthz")
+        assert (refused.status_code, refused.json(), refused.headers["allow"]) == (
+            405,
+            {"error": "no method of HTTP"},
+            "GET, POST",
+        )
+    assert client.put("/healthz").status_code == 405
+    methods = set(re.findall(r'method="(.*?)"', client.get("/metrics").text))
+    assert "PUT" in methods
+    assert methods <= METHODS
 
 
 def test_metrics_name_routes_and_not_paths(client):

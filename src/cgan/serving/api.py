@@ -25,7 +25,7 @@ from starlette_exporter import PrometheusMiddleware, handle_metrics
 from cgan.errors import CganError, check_number
 from cgan.sampling.decode import MAX_BYTES
 from cgan.serving.batching import BusyError, DrawQueue, InversionQueue
-from cgan.serving.limits import BodyLimit
+from cgan.serving.limits import BodyLimit, KnownMethods
 from cgan.serving.responses import Health
 from cgan.serving.routes import router
 from cgan.serving.service import Service, UnknownModelError
@@ -89,6 +89,7 @@ def _add_middleware(app: FastAPI, origins: Sequence[str]) -> None:
     app.add_middleware(
         PrometheusMiddleware, app_name="cgan", prefix="cgan", group_unhandled_paths=True, filter_unhandled_paths=False
     )
+    app.add_middleware(KnownMethods)  # the last one is the outermost
 
 
 def _add_messages(app: FastAPI) -> None:
