@@ -12,7 +12,8 @@ from cgan.config import compose
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
 from cgan.hardware import look_for_gpus_once
-from cgan.tasks.train import build_loggers, build_module, quiet_lightning
+from cgan.tasks.build import build_loggers, build_module
+from cgan.tasks.train import quiet_lightning
 
 
 class LightningRun:

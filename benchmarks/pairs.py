@@ -7,7 +7,7 @@ from cgan.config import CONF, compose
 from cgan.data.sources import Source, Split, SplitName
 from cgan.module import ConditionalGAN
 from cgan.spec import DataSpec
-from cgan.tasks.train import build_module
+from cgan.tasks.build import build_module
 
 DIGITS = DataSpec("mnist", (1, 28, 28), tuple("0123456789"))
 MODELS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if not path.stem.endswith("_full")]

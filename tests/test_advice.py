@@ -56,13 +56,14 @@ from cgan.serving.share import invitation
 from cgan.serving.training import Trainings
 from cgan.spec import DataSpec
 from cgan.tasks import export, features, push, sample, search
+from cgan.tasks.build import build_data, build_module, build_trainer
 from cgan.tasks.candidates import collect
 from cgan.tasks.evaluate import run as evaluate_images
 from cgan.tasks.length import length_in_images, seconds_of
 from cgan.tasks.new import run as new_project
 from cgan.tasks.onnx import _exporter
 from cgan.tasks.resume import resumed_arguments
-from cgan.tasks.train import build_data, build_module, build_trainer, measured_pace
+from cgan.tasks.train import measured_pace
 
 pytestmark = pytest.mark.slow
 

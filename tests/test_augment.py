@@ -6,7 +6,8 @@ from cgan.augment import AdaptiveAugment, DiffAugment, colour, cutout, translati
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.files import read_lines
-from cgan.tasks.train import build_module, run
+from cgan.tasks.build import build_module
+from cgan.tasks.train import run
 
 
 @pytest.fixture

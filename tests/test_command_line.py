@@ -33,7 +33,6 @@ from cgan.tasks.resume import resumed_arguments
         ("train.py", ["metrics=[fid,kidd]"], ["metrics=kidd: expected one of all, cas", "did you mean kid?"]),
         ("train.py", ["seed=1,2"], ["seed=1,2: a list is typed seed=[1,2], and a run for each value needs -m"]),
         ("train.py", ["--seed=1"], ["--seed=1: there is no such option; a value is typed seed=VALUE"]),
-        ("train.py", ["data=mnist5k", "optimizer.d.betas=[0.5]"], ["optimizer.d.betas=[0.5]: expected two numbers"]),
         ("train.py", ["+unknown=1"], ["+unknown: nothing reads"]),
         ("train.py", ["+gan.foo=1"], ["+gan.foo: nothing reads"]),
         ("train.py", ["++data.siurce=1", "++seed=2"], ["+data.siurce: nothing reads", "did you mean data.source."]),

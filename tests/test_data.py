@@ -11,7 +11,7 @@ from cgan.data.idx import IdxSource
 from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.spec import DataSpec, to_float, to_uint8
-from cgan.tasks.train import build_data
+from cgan.tasks.build import build_data
 
 DIGITS = list("0123456789")
 

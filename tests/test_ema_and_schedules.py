@@ -10,7 +10,7 @@ from cgan.ema import GeneratorEMA
 from cgan.errors import CganError
 from cgan.networks.mlp import MLPGenerator
 from cgan.schedules import burn_in, constant, cosine_decay
-from cgan.tasks.train import build_module
+from cgan.tasks.build import build_module
 
 
 def small_generator() -> MLPGenerator:

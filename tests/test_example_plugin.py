@@ -20,8 +20,8 @@ from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.plugins import load_plugins
 from cgan.serving.service import Service
+from cgan.tasks.build import build_loggers, build_module, build_trainer
 from cgan.tasks.new import run as new_project
-from cgan.tasks.train import build_loggers, build_module, build_trainer
 
 PLUGIN = ROOT / "examples" / "plugin"
 OWN = ["--config-dir", "conf", "plugins=[my_gan]"]

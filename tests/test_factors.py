@@ -17,8 +17,8 @@ from cgan.serving.service import Service
 from cgan.serving.ui.parts import typed_classes
 from cgan.spec import DataSpec, combine_names
 from cgan.tasks import export, sample
+from cgan.tasks.build import build_module
 from cgan.tasks.model_card import Licences, model_card
-from cgan.tasks.train import build_module
 
 NAMES = combine_names(("small", "large"), ("red", "green", "blue"))
 SPEC = DataSpec("shapes", (1, 8, 8), NAMES, factors=(2, 3))

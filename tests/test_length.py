@@ -11,9 +11,10 @@ from omegaconf import open_dict
 from cgan.callbacks.quality import Quality
 from cgan.errors import CganError
 from cgan.records.run import read_run
+from cgan.tasks.build import build_data
 from cgan.tasks.length import Pace, Stopwatch, seconds_of
 from cgan.tasks.resume import resumed_arguments
-from cgan.tasks.train import build_data, measured_pace, run
+from cgan.tasks.train import measured_pace, run
 
 TINY = [
     *TINY_UNMEASURED,

@@ -8,7 +8,7 @@ from cgan.data.batches import Batches
 from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.module import ConditionalGAN
-from cgan.tasks.train import build_module
+from cgan.tasks.build import build_module
 
 SOURCE = Mnist5k(test_per_class=100)
 PLAIN_DESCENT = [

@@ -204,7 +204,7 @@ def test_what_could_not_be_read_back_is_refused_with_the_reason(make, reason) ->
 
 
 def test_a_run_with_an_unregistered_class_is_refused_when_it_is_built(composed) -> None:
-    from cgan.tasks.train import build_module
+    from cgan.tasks.build import build_module
 
     parts = ["~model.generator.hidden", "~model.generator.embed_dim", f"model.generator._target_={__name__}.Linear"]
     cfg = composed("train", "model=mlp", *parts)

@@ -14,7 +14,8 @@ from cgan.data.batches import Batches
 from cgan.data.sources import Mnist5k, Split
 from cgan.hardware import available_cores, use_available_cores, use_fast_products
 from cgan.seeding import mix
-from cgan.tasks.train import build_module, run
+from cgan.tasks.build import build_module
+from cgan.tasks.train import run
 
 SOURCE = Mnist5k(test_per_class=100)
 

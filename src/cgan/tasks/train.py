@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,47 +15,37 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from cgan.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from cgan.callbacks.checkpoints import LastCheckpoint
 from cgan.callbacks.quality import SCORE, Quality
 from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
 from cgan.checkpoint import load_generator, read_description
-from cgan.checkpoint_io import CheckpointFiles
 from cgan.cluster import started_again
 from cgan.commands import command, installed
-from cgan.config import listed
 from cgan.data.datamodule import ImageData
-from cgan.data.sources import Source
-from cgan.data.unlabelled import build_source
-from cgan.errors import CganError, check_number, check_whole, printable
-from cgan.hardware import compile_mode, look_for_gpus_once
+from cgan.errors import CganError, check_whole, printable
+from cgan.hardware import look_for_gpus_once
 from cgan.metrics.values import beside_real
-from cgan.module import ConditionalGAN, OptimizerFactory
+from cgan.module import ConditionalGAN
 from cgan.networks.base import Generator
 from cgan.plugins import load_plugins, typed_config_dir, typed_plugins
 from cgan.records.run import RunRecord, read_run
 from cgan.sampling.draw import draw
 from cgan.sampling.grids import drawable, image_grid
 from cgan.seeding import mix
-from cgan.spec import DataSpec
+from cgan.tasks.build import build_data, build_loggers, build_module, build_trainer, optional
 from cgan.tasks.by_number import AUTO, choose_by_number
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
 from cgan.tasks.resume import newest_good
-from cgan.tracking import JsonLines, log_result, resume, written_into
+from cgan.tracking import JsonLines, log_result, written_into
 
 log = logging.getLogger(__name__)
 PARTS = ("generator", "discriminator")
-BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
-"""The keys of ``data`` that say how images are served; a data set of one's own may lack some."""
-CLASSES = ("loss", "penalty", "regulariser", "model/generator", "model/discriminator")
-"""Groups whose YAMLs name a class."""
 SECTIONS = ("seed", "run_name", "gan", "model", "penalty", "regulariser", "optimizer", "schedule")
 
 
@@ -215,107 +204,6 @@ def run_record(cfg: DictConfig) -> RunRecord:
         started=time.time(),
         updated=time.time(),
     )
-
-
-def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], loggers: list[Any]) -> pl.Trainer:
-    """Build the trainer; the quality callback goes first, so that the others see its values, ``final`` goes last."""
-    if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
-        raise CganError(
-            f"trainer.accelerator=gpu: torch {torch.__version__} finds no GPU here; use trainer=auto or "
-            "trainer=cpu, or install a torch that fits the GPU's driver"
-        )
-    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values() if entry is not None]
-    best = [BestCheckpoint(Path(cfg.trainer.default_root_dir) / "checkpoints", quality)] if quality else []
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        callbacks=[*([quality] if quality else []), *callbacks, *best, *final],
-        logger=loggers,
-        plugins=[CheckpointFiles()],
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        _convert_="all",
-    )
-    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise CganError(
-            f"a sweep trains each run on one device, found {trainer.world_size}: every process of a run would start "
-            "the sweep anew. Use trainer.devices=1, several runs at once with hydra/launcher=joblib, or a shell loop "
-            "over single runs"
-        )
-    return trainer
-
-
-def build_data(cfg: DictConfig, source: Source | None = None) -> ImageData:
-    """Build the data set, if it is not built yet, and what serves it in batches.
-
-    A whole ``trainer.limit_train_batches`` counts training steps, however many share a call of the trainer.
-    """
-    served = {key: cfg.data[key] for key in BATCHES if key in cfg.data}
-    data = ImageData(source or build_source(cfg.data), seed=cfg.seed, **served)
-    limit = cfg.trainer.get("limit_train_batches")
-    data.steps_per_epoch = limit if type(limit) is int else None
-    return data
-
-
-def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
-    """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``.
-
-    Raises:
-        CganError: A choice names no class, or the module refuses it.
-    """
-    _refuse_without_class(cfg)
-    classes = spec.num_classes if len(spec.factors) == 1 else list(spec.factors)
-    sizes: dict[str, Any] = {"num_classes": classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
-    module = ConditionalGAN(
-        generator=instantiate(cfg.model.generator, **sizes),
-        discriminator=instantiate(cfg.model.discriminator, **sizes),
-        spec=spec,
-        loss=instantiate(cfg.loss),
-        penalty=optional(cfg.penalty),
-        regulariser=optional(cfg.regulariser),
-        augment=optional(cfg.augment),
-        d_optimizer=build_optimizer("optimizer.d", cfg.optimizer.d),
-        g_optimizer=build_optimizer("optimizer.g", cfg.optimizer.g),
-        lr_schedule=instantiate(cfg.schedule.lr),
-        penalty_schedule=instantiate(cfg.schedule.penalty),
-        seed=cfg.seed,
-        **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
-    )
-    if mode := compile_mode(cfg.compile):
-        module.compile_step(mode)
-    return module
-
-
-def _refuse_without_class(cfg: DictConfig) -> None:
-    """Refuse a YAML that names no class: where none is needed, the choice would do nothing."""
-    for group in CLASSES:
-        chosen, node = HydraConfig.get().runtime.choices.get(group), OmegaConf.select(cfg, group.replace("/", "."))
-        if node and chosen not in (None, "none") and "_target_" not in node:
-            raise CganError(f"{group}={chosen}: its YAML lacks a line `_target_: package.module.Class`")
-
-
-def build_optimizer(key: str, choice: DictConfig) -> OptimizerFactory:
-    """Return what builds an optimiser; torch itself would say of a word that it is no float, but not of which key."""
-    check_number(f"{key}.lr", choice.get("lr", 0), 0)
-    if len(betas := listed(choice.get("betas"))) not in (0, 2):
-        raise CganError(f"{key}.betas={betas}: expected two numbers")
-    for beta in betas:
-        check_number(f"{key}.betas", beta, 0, 1)
-    factory: OptimizerFactory = instantiate(choice, _convert_="all")
-    return factory
-
-
-def optional(choice: DictConfig | None) -> Any:
-    """Build a choice that may be ``none``; a preset may have set a value of it all the same (``penalty.gamma``)."""
-    return instantiate(choice, _convert_="all") if choice and "_target_" in choice else None
-
-
-def build_loggers(cfg: DictConfig, folder: Path, resumed_at: int, ids: Mapping[str, str]) -> list[Any]:
-    """Build the configured loggers and ``metrics.jsonl``; a run resumed at some images continues in all of them."""
-    loggers = [instantiate(entry, _convert_="all") for entry in cfg.logger.values() if entry is not None]
-    if resumed_at:
-        resume(loggers, resumed_at, ids)
-    return [*loggers, JsonLines(folder / "metrics.jsonl", resumed_at)]
 
 
 def quiet_lightning() -> None:
