@@ -78,7 +78,8 @@ def test_what_only_a_programmer_can_mend_keeps_its_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "sample", "evaluate", "export", "features", "data", "app", "serve", "search", "new", "push"]
+    "name",
+    ["train", "sample", "evaluate", "export", "features", "data", "app", "serve", "search", "runs", "new", "push"],
 )
 def test_every_command_has_help_for_people(tmp_path, name):
     words = typed(name, "--help", cwd=tmp_path).output()

@@ -2,16 +2,18 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from conftest import TINY
 
 from cgan.checkpoint import PRETRAINED, find_generator
 from cgan.config import model_name
+from cgan.errors import CganError
 from cgan.records.best_run import best_run
 from cgan.records.run import RunRecord, write_run
 from cgan.records.summary import Summary, summarise
-from cgan.tasks import sample, train
+from cgan.tasks import runs, sample, train
 
 PROTOCOL = {"data": "mnist", "features": "digits", "features_hash": "0", "resize": "none", "n": 10000, "seed": 0}
 
@@ -25,8 +27,8 @@ def add(tmp_path):
         (folder / "checkpoints").mkdir(parents=True)
         if checkpoint:
             (folder / "checkpoints" / checkpoint).touch()
-        values = {"state": "finished", "data": "mnist", "debug": False, **record}
-        known = {"command": "", "overrides": [], "network": "", "pid": 1, "host": "elsewhere", "hardware": ""}
+        values = {"state": "finished", "data": "mnist", "network": "", "debug": False, **record}
+        known = {"command": "", "overrides": [], "pid": 1, "host": "elsewhere", "hardware": ""}
         write_run(folder, RunRecord(**known, **values, started=0, updated=3600 * hour, score=score))
         if score is not None:
             (folder / "evaluation.json").write_text(json.dumps({"protocol": protocol}))
@@ -80,6 +82,23 @@ def test_debug_and_unfinished_runs_are_used_only_when_named(add, tmp_path, caplo
     assert find_generator(named).path == named / "checkpoints" / "best.ckpt"
     finished = add("finished", hour=1, score=3.0)
     assert best_run(tmp_path) == finished
+
+
+def test_runs_that_compare_are_listed_together_the_best_first(add, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = {"network": "LightGenerator", "images_seen": 12345}
+    add("old/worse", hour=1, score=1.234, **digits)
+    add("old/best", hour=2, score=0.5, protocol={**PROTOCOL, "seed": 7}, **digits)
+    add("folder", hour=4, score=0.1, protocol={**PROTOCOL, "data": "photos\u202e"}, data="folder")
+    add("newest", hour=9, state="stopped", images_seen=5, images_total=20, debug=True)
+    assert [line.split() for line in runs.run(Path(".")).splitlines()[2:]] == [
+        ["old/best", "mnist", "Light", "finished", "12,345", "0.5", "digits"],
+        ["old/worse", "mnist", "Light", "finished", "12,345", "1.23", "digits"],
+        ["newest", "mnist", "stopped", "25%", "(debug)", "5", "-"],
+        ["*", "folder", "photos\\u202e", "finished", "0", "0.1", "digits"],
+    ]
+    with pytest.raises(CganError, match=r"empty: no runs in it; `cgan train` makes them"):
+        runs.run(Path("empty"))
 
 
 def test_what_lies_within_a_run_is_not_searched(add, tmp_path):

@@ -88,6 +88,22 @@ def search(arguments: list[str]) -> None:
     task.run(options.name, options.trials, plain_words(overrides), options.workers, options.config_dir)
 
 
+def runs(arguments: list[str]) -> None:
+    """List the trainings in a folder: data, network, state, images and Fréchet distance.
+
+    Runs that compare, by data and features, stand together, the best first. The asterisk marks the run
+    that draws where none is named. Examples:
+      cgan runs
+      cgan runs logs/train/multiruns
+      cgan runs /shared/experiments
+    """
+    from cgan.tasks.runs import run
+
+    parser = _parser(runs)
+    parser.add_argument("folder", type=Path, metavar="DIR", nargs="?", default=Path("logs"), help="default: logs")
+    print(run(parser.parse_args(arguments).folder))
+
+
 def new(arguments: list[str]) -> None:
     """Start a project of your own: networks, loss, data set, features and metric to change, with YAMLs.
 
@@ -155,6 +171,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "app": app,
     "serve": serve,
     "search": search,
+    "runs": runs,
     "new": new,
     "push": push,
 }

@@ -21,7 +21,7 @@ def best_run(logs: Path) -> Path | None:
     finished runs that share both, the one with the lowest Fréchet distance is the best. Where none was measured, it is
     the newest. Debug runs, runs that have not come to their end and runs without a checkpoint do not count.
     """
-    runs = [_Finished(folder, record) for folder in _run_folders(logs) if (record := _finished(folder))]
+    runs = [_Finished(folder, record) for folder in run_folders(logs) if (record := _finished(folder))]
     if not runs:
         return None
     runs.sort(key=lambda run: run.record.updated, reverse=True)
@@ -29,13 +29,13 @@ def best_run(logs: Path) -> Path | None:
     measured = [run for run in alike if run.record.score is not None]
     if not measured:
         return runs[0].folder
-    protocol = _protocol(measured[0].folder)
+    protocol = protocol_of(measured[0].folder)
     measured.sort(key=lambda run: run.record.score or 0.0)
-    return next(run.folder for run in measured if _protocol(run.folder) == protocol)
+    return next(run.folder for run in measured if protocol_of(run.folder) == protocol)
 
 
-def _run_folders(logs: Path) -> Iterator[Path]:
-    """Find the folders with a ``run.json``; what lies below such a folder is not searched."""
+def run_folders(logs: Path) -> Iterator[Path]:
+    """Find the folders with a ``run.json`` at any depth; what lies below such a folder is not searched."""
     for folder, names, files in os.walk(logs):
         if "run.json" in files:
             names.clear()
@@ -48,7 +48,7 @@ def _finished(folder: Path) -> RunRecord | None:
     return record if record and record.state == "finished" and not record.debug else None
 
 
-def _protocol(folder: Path) -> Any:
+def protocol_of(folder: Path) -> Any:
     """Return the protocol of a run's evaluations without its seed, in which runs differ; None if there is none."""
     try:
         return {**read_json(folder / "evaluation.json")["protocol"], "seed": None}
