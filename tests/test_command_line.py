@@ -115,7 +115,7 @@ def test_help_shows_the_keys_of_a_choice_and_of_its_bases():
 def test_the_overview_has_one_sentence_for_every_command(tmp_path):
     words = typed("--help", cwd=tmp_path).output()
     lines = [line.split(maxsplit=1) for line in words.splitlines() if line.startswith("  ") and line[2] != " "]
-    names = "train sample evaluate export features data app serve search new push --version"
+    names = "train sample evaluate export features data app serve search runs new push --version"
     assert [line[0] for line in lines] == names.split()
     assert all(len(line) == 2 for line in lines)
 
