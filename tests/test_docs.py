@@ -60,7 +60,7 @@ def test_the_page_of_metrics_says_what_a_value_means_and_needs(generated):
 
 def test_the_page_of_commands_has_every_command_with_its_keys(generated):
     sections = generated["commands.md"].split("\n## ")[1:]
-    names = "train sample evaluate export features data app serve search new push"
+    names = "train sample evaluate export features data app serve search runs new push"
     assert [section.split("\n")[0] for section in sections] == [f"cgan {name}" for name in names.split()]
     assert "- `loss=hinge`: Hinge;" in sections[0]
     assert "    - `data.source.test_per_class=100`: images of each class that are kept apart, 1 to 499" in sections[0]
