@@ -26,6 +26,7 @@ from cgan.networks import Generator
 from cgan.networks.embedding import factors_of
 from cgan.plugins import generator_class, plugin_of, refuse_unregistered
 from cgan.records.best_run import best_run
+from cgan.records.layout import drawn_from
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -79,9 +80,8 @@ def find_generator(requested: str | os.PathLike[str] | None, logs: Path = Path("
             f"ckpt={requested}: no such file or folder; expected a .ckpt, a run folder or an exported folder"
         )
     if path.is_dir():
-        for candidate in (path / "checkpoints" / "best.ckpt", path / "checkpoints" / "last.ckpt"):
-            if candidate.is_file():
-                return Found(candidate, "checkpoint")
+        if checkpoint := drawn_from(path):
+            return Found(checkpoint, "checkpoint")
         if (path / "config.json").is_file():
             return Found(path, "exported generator")
         raise CganError(f"ckpt={requested}: expected checkpoints/best.ckpt, checkpoints/last.ckpt or config.json in it")

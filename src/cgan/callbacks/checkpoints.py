@@ -9,9 +9,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from cgan.callbacks.protocol import gan
-from cgan.callbacks.quality import BEST, SCORE, Quality
+from cgan.callbacks.quality import Quality
 from cgan.errors import check_whole
 from cgan.files import part_of
+from cgan.metrics.values import SCORE
+from cgan.records.layout import BEST, LAST, PREVIOUS
 
 
 class BestCheckpoint(Checkpoint):
@@ -43,7 +45,7 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, folder: Path, every_n_batches: int | None) -> None:
         if every_n_batches is not None:
             check_whole("checkpoint.every_n_batches", every_n_batches, 1)
-        self.path = folder / "last.ckpt"
+        self.path = folder / LAST
         self.every_n_batches = every_n_batches
         self._saved_at = 0
 
@@ -72,7 +74,7 @@ class LastCheckpoint(Checkpoint):
             CganError: It cannot be written; the one before is untouched.
         """
         if trainer.is_global_zero and self.path.exists():
-            keep(self.path, self.path.with_name("previous.ckpt"))
+            keep(self.path, self.path.with_name(PREVIOUS))
         trainer.save_checkpoint(self.path, weights_only=False)
         self._saved_at = gan(module).steps
 

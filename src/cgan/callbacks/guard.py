@@ -10,6 +10,7 @@ from torch import nn
 
 from cgan.callbacks.protocol import gan
 from cgan.errors import CganError, check_choice
+from cgan.records.layout import checkpoints_of
 
 log = logging.getLogger(__name__)
 LONGEST_ROW = 100
@@ -76,6 +77,6 @@ class Guard(pl.Callback):
 def _advice(trainer: pl.Trainer) -> str:
     """Say what may help, and from where: a checkpoint of this run, if it has one, is from before it diverged."""
     folder = Path(trainer.default_root_dir)
-    has_checkpoint = any((folder / "checkpoints").glob("*.ckpt"))
+    has_checkpoint = bool(checkpoints_of(folder))
     from_where = f"go on with ckpt={folder}, whose checkpoints are sound" if has_checkpoint else "start again"
     return f"lower optimizer.lr, or raise penalty.gamma where there is a penalty, and {from_where}"

@@ -23,8 +23,9 @@ from cgan.metrics.cache import cache_path, keep_features, read_features
 from cgan.metrics.features import Extractor, Features, extract, labels_like
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.suite import Measured, Suite
-from cgan.metrics.values import describe
+from cgan.metrics.values import SCORE, describe
 from cgan.records.evaluation import FILE, REAL, CurvePoint, Entry, EvaluationRecord, write_evaluation
+from cgan.records.layout import BEST, CHECKPOINTS, LAST
 from cgan.sampling.draw import render
 from cgan.sampling.noise import latents
 from cgan.tracking import log_charts, log_text, log_values
@@ -32,8 +33,6 @@ from cgan.tracking import log_charts, log_text, log_values
 log = logging.getLogger(__name__)
 EVALUATED = "evaluated_epoch"
 """The metric that tells other callbacks, by ``trainer.callback_metrics``, in which epoch quality was evaluated last."""
-SCORE = "fid"
-BEST = "best.ckpt"
 FREE_SECONDS = 60
 """What evaluating may take whatever its share: short runs are evaluated as often as they ask for."""
 
@@ -176,7 +175,7 @@ class Quality(pl.Callback):
             printable(name),
             best.point.values,
             best.class_values,
-            file=f"checkpoints/{'best' if SCORE in best.point.values else 'last'}.ckpt",
+            file=f"{CHECKPOINTS}/{BEST if SCORE in best.point.values else LAST}",
             network=type(generator).__name__,
             parameters=sum(weight.numel() for weight in generator.parameters()),
             trained_on=module.spec.name,
@@ -215,7 +214,7 @@ class Quality(pl.Callback):
         It is not where a run goes on in another folder or from before its best epoch; the best is then still to come.
         """
         with suppress(CganError):  # there is none, or it is damaged
-            kept = read_description(folder / "checkpoints" / BEST)["images_seen"]
+            kept = read_description(folder / CHECKPOINTS / BEST)["images_seen"]
             return next((entry for entry in self.history if entry.point.images_seen == kept), None)
         return None
 

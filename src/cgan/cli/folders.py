@@ -13,6 +13,7 @@ from cgan.cluster import is_first_process, started_again
 from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.files import write_file
+from cgan.records.layout import CHECKPOINTS, checkpoints_of
 from cgan.records.run import RunRecord, claim, new_folder, read_run, release_all, write_run
 
 
@@ -50,7 +51,7 @@ def choices_kept() -> Iterator[None]:
 
 
 def _checkpoints(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.ckpt")}
+    return {path: path.stat().st_mtime_ns for path in checkpoints_of(folder)}
 
 
 class RunFolder(Callback):
@@ -75,7 +76,7 @@ class RunFolder(Callback):
                     config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))
             folder = Path(config.hydra.run.dir)
             if self.owned and is_first_process():
-                claim(folder, folder / "checkpoints" if started_again() else config.ckpt)
+                claim(folder, folder / CHECKPOINTS if started_again() else config.ckpt)
                 if checkpoints := _checkpoints(folder):
                     choices = {path: path.read_bytes() for path in folder.glob(".hydra/*.yaml")}
                     _resumed[folder] = _Before(choices, read_run(folder), checkpoints)

@@ -13,6 +13,8 @@ Text = Annotated[str, Len(0, 10_000), Predicate(is_printable)]
 """A string of a record, which may be untrusted and is printed."""
 FINITE = {"allow_inf_nan": False}
 """What pydantic checks of a record besides its types."""
+SCORE = "fid"
+"""The value by which epochs and runs are ranked: the smaller, the better."""
 Direction = Literal["lower", "higher", "near", "at most real", "none"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cgan.files import read_json
+from cgan.records.layout import drawn_from
 from cgan.records.run import RunRecord, read_run
 
 
@@ -43,8 +44,7 @@ def run_folders(logs: Path) -> Iterator[Path]:
 
 
 def _finished(folder: Path) -> RunRecord | None:
-    checkpoints = (folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-    record = read_run(folder) if any(path.is_file() for path in checkpoints) else None
+    record = read_run(folder) if drawn_from(folder) else None
     return record if record and record.state == "finished" and not record.debug else None
 
 

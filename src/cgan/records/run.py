@@ -15,6 +15,7 @@ from annotated_types import Ge, Predicate
 from cgan.errors import CganError, is_printable
 from cgan.files import read_json, write_file
 from cgan.metrics.values import FINITE, Text
+from cgan.records.layout import checkpoints_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -172,7 +173,7 @@ def _lock(handle: int, folder: Path) -> None:
 
 def _refuse_other_run(folder: Path, checkpoint: str | Path | None) -> None:
     goes_on_here = checkpoint is not None and folder in Path(checkpoint).resolve().parents
-    if goes_on_here or not any((folder / "checkpoints").glob("*.ckpt")):
+    if goes_on_here or not checkpoints_of(folder):
         return
     record = read_run(folder)
     state = record.state if record and record.state != "running" else "stopped"

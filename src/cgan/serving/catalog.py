@@ -19,6 +19,7 @@ from cgan.networks.base import StyleBased
 from cgan.plugins import load_plugins
 from cgan.records.best_run import best_run
 from cgan.records.evaluation import EvaluationIndex, FoundEvaluation
+from cgan.records.layout import checkpoints_under, run_of
 from cgan.records.run import RunRecord, read_run
 from cgan.records.summary import Summary
 from cgan.spec import DataSpec
@@ -123,7 +124,7 @@ class Catalog:
 
     def _list(self) -> None:
         bundled = [(f"pretrained/{path.parent.name}", path.parent) for path in sorted(PRETRAINED.glob("*/config.json"))]
-        folders = {path.parent.parent for path in self.logs.glob("**/checkpoints/*.ckpt")}
+        folders = {run_of(path) for path in checkpoints_under(self.logs)}
         folders |= {
             path.parent for path in self.logs.glob("**/config.json") if path.with_name("model.safetensors").exists()
         }

@@ -24,6 +24,7 @@ from cgan.config import CONF, quoted, summary
 from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.records.evaluation import FoundEvaluation, find_evaluation
+from cgan.records.layout import BEST, CHECKPOINTS
 from cgan.records.run import RunRecord, is_locked, new_folder, read_run
 
 State = Literal["running", "stopping", "finished", "stopped", "failed", "unknown"]
@@ -155,7 +156,7 @@ class Trainings:
         except CganError:
             checkpoint = None
         grids = {int(path.stem[len("epoch_") :]): path for path in sorted((folder / "samples").glob("epoch_*.png"))}
-        evaluation = find_evaluation(folder / "checkpoints" / "best.ckpt", self.root / "logs")
+        evaluation = find_evaluation(folder / CHECKPOINTS / BEST, self.root / "logs")
         rows = read_lines(folder / "metrics.jsonl")
         return Watched(folder, state, message, run, rows, evaluation, grids, checkpoint is not None)
 

@@ -21,6 +21,7 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import CganError, check_number
 from cgan.hardware import compile_mode
 from cgan.module import ConditionalGAN, OptimizerFactory
+from cgan.records.layout import CHECKPOINTS
 from cgan.spec import DataSpec
 from cgan.tracking import JsonLines, resume
 
@@ -38,7 +39,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
             "trainer=cpu, or install a torch that fits the GPU's driver"
         )
     callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values() if entry is not None]
-    best = [BestCheckpoint(Path(cfg.trainer.default_root_dir) / "checkpoints", quality)] if quality else []
+    best = [BestCheckpoint(Path(cfg.trainer.default_root_dir) / CHECKPOINTS, quality)] if quality else []
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=[*([quality] if quality else []), *callbacks, *best, *final],

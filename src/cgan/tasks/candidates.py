@@ -20,6 +20,7 @@ from cgan.data.trees import open_tree
 from cgan.errors import CganError, printable
 from cgan.networks import Generator
 from cgan.records.evaluation import FILE, REAL, Entry, read_evaluation, relative_file
+from cgan.records.layout import CHECKPOINTS, checkpoints_under, run_of
 from cgan.records.run import read_run
 from cgan.records.summary import log_summary
 from cgan.spec import DataSpec
@@ -78,7 +79,7 @@ def folder_as_data(root: str) -> FolderSource:
 
 def runs_in(folder: Path) -> list[str]:
     """Return every run folder under ``folder``, sorted."""
-    runs = {path.parent.parent for path in folder.glob("**/checkpoints/*.ckpt")}
+    runs = {run_of(path) for path in checkpoints_under(folder)}
     if not runs:
         raise CganError(f"runs={folder}: expected run folders with checkpoints in it, found none")
     return [str(run) for run in sorted(runs)]
@@ -93,7 +94,7 @@ def origin_of(found: Found, generator: Generator) -> Entry:
     entry = replace(entry, **{key: described[key] for key in ("images_seen", "hardware", "seconds", "command")})
     if found.path.is_dir():
         return replace(entry, epoch=_own(found.path).epoch)
-    run = found.path.parent.parent
+    run = run_of(found.path)
     own = _own(run)
     epoch = own.epoch if own.images_seen == described["images_seen"] else None
     return replace(entry, command=training_command(run), curve=own.curve, epoch=epoch)
@@ -146,7 +147,7 @@ def _names_of(found: Found) -> tuple[str, str]:
     if found.path.is_dir():
         long = f"{found.path.parent.name}-{found.path.name}"
         return (long if found.path.parent == PRETRAINED else found.path.name), long
-    run = found.path.absolute().parent.parent.name if found.path.parent.name == "checkpoints" else ""
+    run = run_of(found.path.absolute()).name if found.path.parent.name == CHECKPOINTS else ""
     return run or found.path.stem, f"{run}-{found.path.stem}".lstrip("-")
 
 

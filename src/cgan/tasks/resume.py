@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from cgan.cluster import is_first_process
 from cgan.config import CONF, listed, quoted
 from cgan.errors import CganError
+from cgan.records.layout import BEST, CHECKPOINTS, LAST, PREVIOUS, checkpoints_under, run_of
 from cgan.records.run import read_run
 
 RUNS = Path("logs/train")
@@ -47,7 +48,7 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     flags = [argument for argument in arguments if argument not in overrides]  # Hydra reads overrides in one piece only
     typed = [override for override in overrides if not override.startswith("ckpt=")]
     checkpoint = _find(str(values["ckpt"]), runs)
-    folder = checkpoint.parent.parent
+    folder = run_of(checkpoint)
     stored = folder / ".hydra" / "overrides.yaml"
     if not stored.is_file():
         return [*flags, *typed, f"ckpt={quoted(checkpoint)}"]
@@ -87,7 +88,7 @@ def _first_evaluated(values: dict[str, Any]) -> Path | None:
 
     sources = listed(values.get("ckpt"))
     if runs := values.get("runs"):
-        sources += [*sorted(Path(str(runs)).glob("**/checkpoints/*.ckpt")), runs]
+        sources += [*checkpoints_under(Path(str(runs))), runs]
     try:
         return find_generator(str(sources[0]) if sources else None).path
     except CganError:
@@ -98,7 +99,7 @@ def _own_choices(found: Path) -> list[str]:
     """Return the choices of a generator's data set and features, as far as packaged options name them."""
     from cgan.checkpoint import read_description
 
-    folder = found.parent.parent
+    folder = run_of(found)
     stored, record = folder / ".hydra" / "overrides.yaml", read_run(folder)
     if not found.is_dir() and record and stored.is_file():
         lines = [entry.input_line or "" for entry in _stored_overrides(stored)]
@@ -129,7 +130,7 @@ def newest_good(folder: Path) -> Path | None:
     from cgan.archive import check_archive  # imports torch, which takes a second
 
     errors = []
-    for path in (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best")):
+    for path in (folder / CHECKPOINTS / name for name in (LAST, PREVIOUS, BEST)):
         if not path.is_file():
             continue
         try:
@@ -147,10 +148,10 @@ def newest_good(folder: Path) -> Path | None:
 
 def _find(requested: str, runs: Path) -> Path:
     if requested == "last":
-        found = sorted(runs.glob("**/checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime)
+        found = sorted(checkpoints_under(runs), key=lambda path: path.stat().st_mtime)
         if not found:
             raise CganError(f"ckpt=last: no checkpoints under {runs.absolute()}; name one with ckpt=PATH")
-        folder = found[-1].parent.parent
+        folder = run_of(found[-1])
     else:
         folder = Path(requested)
         if folder.is_file():

@@ -17,11 +17,10 @@ from tabulate import tabulate
 from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.metrics.values import describe, short
+from cgan.metrics.values import SCORE, describe, short
 from cgan.records.run import read_run
 
 log = logging.getLogger(__name__)
-SCORE = "fid"
 
 
 class Row(NamedTuple):

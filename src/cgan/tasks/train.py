@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from cgan.callbacks.checkpoints import LastCheckpoint
-from cgan.callbacks.quality import SCORE, Quality
+from cgan.callbacks.quality import Quality
 from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
 from cgan.checkpoint import load_generator, read_description
@@ -29,10 +29,11 @@ from cgan.commands import command, installed
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError, check_whole, printable
 from cgan.hardware import look_for_gpus_once
-from cgan.metrics.values import beside_real
+from cgan.metrics.values import SCORE, beside_real
 from cgan.module import ConditionalGAN
 from cgan.networks.base import Generator
 from cgan.plugins import load_plugins, typed_config_dir, typed_plugins
+from cgan.records.layout import CHECKPOINTS, run_of
 from cgan.records.run import RunRecord, read_run
 from cgan.sampling.draw import draw
 from cgan.sampling.grids import drawable, image_grid
@@ -106,7 +107,7 @@ def run(cfg: DictConfig) -> Run:
     checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
     record = run_record(cfg)
     choices = None
-    if checkpoint and (before := read_run(trained := Path(checkpoint).parent.parent)):
+    if checkpoint and (before := read_run(trained := run_of(Path(checkpoint)))):
         choices = choose_by_number(cfg)
         _refuse_finished(trained, before, Path(checkpoint), cfg)
         if trained.resolve() == folder.resolve():
@@ -132,7 +133,7 @@ def _run(cfg: DictConfig, data: ImageData, checkpoint: str | Path | None, status
     if resumed_at:
         log.info("Continuing from %s, after %s images", checkpoint, f"{resumed_at:,}")
     quality = optional(cfg.quality)
-    last = LastCheckpoint(folder / "checkpoints", cfg.checkpoint.every_n_batches)
+    last = LastCheckpoint(folder / CHECKPOINTS, cfg.checkpoint.every_n_batches)
     with Signals(last, typed_plugins(cfg.plugins)) as signals:
         loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
@@ -174,7 +175,7 @@ def measured_pace(cfg: DictConfig, data: ImageData, seconds: float) -> Pace:
     """
     with short_run(cfg) as short:
         folder, quality, watch = Path(short.trainer.default_root_dir), optional(short.quality), Stopwatch(seconds)
-        final, logger = [LastCheckpoint(folder / "checkpoints", None), watch], JsonLines(folder / "metrics.jsonl", 0)
+        final, logger = [LastCheckpoint(folder / CHECKPOINTS, None), watch], JsonLines(folder / "metrics.jsonl", 0)
         trainer = build_trainer(short, quality, final, [logger])
         if trainer.world_size > 1:
             raise CganError(f"budget={cfg.budget}: measured on one device, found {trainer.world_size}; set max_images")
