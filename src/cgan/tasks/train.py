@@ -39,10 +39,10 @@ from cgan.sampling.draw import draw
 from cgan.sampling.grids import drawable, image_grid
 from cgan.seeding import mix
 from cgan.tasks.build import build_data, build_loggers, build_module, build_trainer, optional
-from cgan.tasks.by_number import AUTO, choose_by_number
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
 from cgan.tasks.resume import newest_good
+from cgan.tasks.start_values import AUTO, choose_start_values
 from cgan.tracking import JsonLines, log_result, written_into
 
 log = logging.getLogger(__name__)
@@ -108,12 +108,12 @@ def run(cfg: DictConfig) -> Run:
     record = run_record(cfg)
     choices = None
     if checkpoint and (before := read_run(trained := run_of(Path(checkpoint)))):
-        choices = choose_by_number(cfg)
+        choices = choose_start_values(cfg)
         _refuse_finished(trained, before, Path(checkpoint), cfg)
         if trained.resolve() == folder.resolve():
             record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
-        choices = choices or choose_by_number(cfg)
+        choices = choices or choose_start_values(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
         if choices:

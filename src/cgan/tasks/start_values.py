@@ -41,7 +41,7 @@ class Chosen(NamedTuple):
     source: Source
 
 
-def choose_by_number(cfg: DictConfig) -> Chosen | None:
+def choose_start_values(cfg: DictConfig) -> Chosen | None:
     """Replace in place every ``auto`` among the start values, the grids' ``every_n_epochs`` and ``augment=auto``.
 
     Returns:

@@ -10,7 +10,7 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.records.run import read_run
 from cgan.runs import train
-from cgan.tasks.by_number import choose_by_number, starts
+from cgan.tasks.start_values import choose_start_values, starts
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_data_set_takes_the_preset_of_its_name_unless_one_is_chosen(typed, pre
 @pytest.mark.parametrize(("below", "augment"), [(17, True), (16, False)])
 def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, augment):
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", f"augment.below={below}")
-    lines = choose_by_number(cfg).lines
+    lines = choose_start_values(cfg).lines
     assert lines.splitlines() == [
         "Chosen for 16 training images of 3x16x16; what is typed counts instead:",
         "  trainer.max_epochs=400: 6,400 images in all",
@@ -57,7 +57,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
     ]
     assert (cfg.trainer.max_epochs, cfg.callbacks.sample_grid.every_n_epochs) == (400, 10)
     short = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "max_images=640")
-    choose_by_number(short)
+    choose_start_values(short)
     assert short.callbacks.sample_grid.every_n_epochs == 1, "40 epochs of 16 images"
     assert (cfg.data.batch_size, cfg.optimizer.d.lr, cfg.optimizer.g.lr) == (8, 7.1e-4, 7.1e-4)
     assert (cfg.penalty.gamma, cfg.gan.ema_half_life_images) == (0.3, 320)
@@ -81,20 +81,20 @@ def test_start_values_follow_size_and_number(count, values, expected):
 
 
 def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
-    lines = choose_by_number(
+    lines = choose_start_values(
         composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "budget=1h")
     ).lines
     assert "max_epochs" not in lines
     assert "penalty.gamma=0.3" in lines
     assert starts(16, 768, 2, 1000)[-1].value == 50, "the average follows the typed length"
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "trainer.max_epochs=100")
-    choose_by_number(cfg)
+    choose_start_values(cfg)
     assert cfg.gan.ema_half_life_images == 80, "of 100 epochs of 16 images"
     assert starts(5000, 768, 2, batch=16)[2].value == 1e-3, "the learning rate follows the typed batch"
 
 
 def test_a_run_without_open_choices_is_left_as_it_is(composed):
-    assert choose_by_number(composed("train", "data=mnist5k")) is None
+    assert choose_start_values(composed("train", "data=mnist5k")) is None
 
 
 def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
