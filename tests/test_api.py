@@ -37,6 +37,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from servers import PATIENCE, serving
+from starlette.exceptions import HTTPException
 
 from cgan import draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED
@@ -47,7 +48,7 @@ from cgan.sampling import formats
 from cgan.serving.api import _from_environment
 from cgan.serving.batching import BusyError, DrawQueue, DrawRequest, InversionQueue
 from cgan.serving.catalog import Catalog
-from cgan.serving.limits import METHODS
+from cgan.serving.limits import METHODS, BodyLimit
 from cgan.serving.service import Service
 
 CAPACITY = 8
@@ -493,6 +494,19 @@ def test_freed_memory_goes_back_to_the_system(logs):
     blocks.clear()
     assert used() - before < 50e6, "memory below a block that is still used"
     assert last.sum() == 2**20
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for():
+    async def slow(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+
+    async def never():
+        return await asyncio.sleep(60)
+
+    limited = BodyLimit(slow, limit=10, seconds=0.01)
+    with pytest.raises(HTTPException, match=r"408: the body has not arrived within 0\.01 seconds"):
+        asyncio.run(limited({"type": "http"}, never, None))
 
 
 def test_words_that_are_no_methods_leave_no_counters(client):

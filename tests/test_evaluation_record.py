@@ -100,7 +100,11 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
         pytest.param(("real", "name"), "x" * 30_000, id="long"),
         (("entries",), {}),
         (("entries",), [{"values": {}}]),
+        (("entries",), [{"name": "a", "epoch": 10**400}]),
+        (("entries",), [{"name": "a", "images_seen": -1}]),
+        (("entries",), [{"name": "a", "file": "a\0b"}]),
         (("descriptions", "fid", "direction"), "sideways"),
+        (("descriptions", "fid", "direction"), "near"),
         (("class_names",), [1]),
     ],
 )

@@ -191,6 +191,32 @@ def test_a_damaged_dataset_json_is_refused(tmp_path, content):
         FolderSource(str(tree(tmp_path / "x", {"a.png": 1, "dataset.json": content})))
 
 
+def test_a_table_of_more_bytes_than_any_needs_is_refused(tmp_path):
+    for name in ("labels.csv", "dataset.json"):
+        root = tree(tmp_path / name, {"a.png": 1, name: b"file,class\n" + b" " * 2**25})
+        with pytest.raises(CganError, match=rf"{name}: expected a table of at most 33,554,432 bytes, found 33,554,443"):
+            FolderSource(str(root))
+
+
+def test_folders_that_nest_too_deeply_and_huge_files_are_refused(tmp_path):
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    here = os.open(deep, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    with pytest.raises(CganError, match="its folders nest too deeply; name one of them"):
+        FolderSource(str(deep))
+    root = tree(tmp_path / "x", SPLIT)
+    with (root / "train" / "ant" / "huge.png").open("wb") as file:
+        file.truncate(2**28 + 1)
+    with pytest.raises(CganError, match=r"huge\.png: expected a picture, found a file .*more than 268,435,456 bytes"):
+        FolderSource(str(root)).prepare()
+
+
 def test_classes_are_in_natural_order(tmp_path):
     names = ["10", "2", "1", "img12", "img2", "b", "A"]
     root = tree(tmp_path / "x", {f"{name}/{k}.png": 1 for name in names for k in range(2)})

@@ -142,6 +142,30 @@ def test_zip_bombs(good: Path, tmp_path: Path) -> None:
         load_generator(path)
 
 
+def stored_zip(records: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name, record in records.items():
+            archive.writestr(zipfile.ZipInfo(name), record)
+    return content.getvalue()
+
+
+def test_torch_reads_the_pickle_that_was_checked(tmp_path: Path) -> None:
+    """Torch takes upper and lower case for the same, and a directory's stated place as it is; `zipfile` does not."""
+    rest = {"archive/version": b"3\n", "archive/byteorder": b"little"}
+    hostile, harmless = pickle.dumps(bytearray(9), 2), pickle.dumps({"cgan": {}}, 2)
+    (tmp_path / "case.ckpt").write_bytes(
+        stored_zip({"archive/DATA.PKL": hostile, **rest, "archive/b/data.pkl": harmless, "archive/data.pkl": harmless})
+    )
+    size = max(len(hostile), len(harmless))
+    first, second = (stored_zip({"archive/data.pkl": each.ljust(size, b"\0"), **rest}) for each in (hostile, harmless))
+    end = struct.unpack("<IHHHHIIH", second[-22:])
+    (tmp_path / "twice.ckpt").write_bytes(first[:-22] + second[:-22] + struct.pack("<IHHHHIIH", *end))
+    for name, reason in (("case", "two records of one name"), ("twice", "something stands before its first record")):
+        with pytest.raises(CganError, match=reason):
+            check_archive(tmp_path / f"{name}.ckpt")
+
+
 def test_absurd_shapes(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     claims = contents()
@@ -270,6 +294,9 @@ def test_pictures(tmp_path: Path) -> None:
         "model=${oc.decode:'{_tar'}",
         "hydra.job.chdir=true",
         "+hydra.callbacks.x=1",
+        "experiment=../../../runs/evil/z",
+        "+data@_global_='/runs/evil/z'",
+        "callbacks=[default,runs/evil/z]",
     ],
 )
 def test_an_untrusted_run_folder_brings_no_code(override: str, good: Path, tmp_path: Path) -> None:
@@ -283,6 +310,12 @@ def test_an_untrusted_run_folder_brings_no_code(override: str, good: Path, tmp_p
     stored.write_text(json.dumps(["model=light", override]))
     with pytest.raises(CganError, match="could run code"):
         resumed_arguments([f"ckpt={folder}"])
+    stored.write_text(json.dumps(["data.root=/any/../place", "data@data.digits=mnist5k"]))
+    assert resumed_arguments([f"ckpt={folder}"])[:2] == ["data.root=/any/../place", "data@data.digits=mnist5k"]
+    for hostile in (json.dumps([f"x=[{'1,' * 5000}1]"]), "#" * 2**20 + "\n[]"):  # Hydra's parser would take minutes
+        stored.write_text(hostile)
+        with pytest.raises(CganError, match=r"more than 10,000 letters|expected a list of overrides"):
+            resumed_arguments([f"ckpt={folder}"])
     stored.write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(CganError, match="expected a list of overrides; delete it"):
         resumed_arguments([f"ckpt={folder}"])
@@ -328,6 +361,7 @@ def test_damaged_lines_of_metrics_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\n".join([*lines, b'{"images_seen": 3, "a": 0.5}', b'{"images_seen": 4, "a": 0.']))
     first, last = read_lines(tmp_path / "x")
     assert (first["images_seen"], last) == (1, {"images_seen": 3, "a": 0.5})
+    assert read_lines(tmp_path / "x", limit=70) == [last], "of a long file the end"
 
 
 def test_what_a_file_says_of_its_training_can_be_printed(tmp_path: Path) -> None:

@@ -381,6 +381,18 @@ def hub_folder(tmp_path, monkeypatch):
     return tmp_path / "insects"
 
 
+def test_a_class_of_the_hub_that_cannot_be_printed_is_refused(composed, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b\x1b[2J"])})
+    rows = {"image": [Image.new("L", (4, 4))] * 4, "label": [0, 1, 0, 1]}
+    for split in ("train", "test"):
+        place = tmp_path / f"odd/data/{split}-00000-of-00001.parquet"
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(str(place))
+    with pytest.raises(CganError, match=r"data.name=.*odd: the class 'b\\x1b\[2J' cannot be printed on one line"):
+        build(composed("train", "data=hub", f"data.name={tmp_path / 'odd'}", "data.cache=none"))
+
+
 def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
     cfg = composed("train", "data=hub", f"data.name={hub_folder}", "data.cache=none")
     insects = build(cfg)

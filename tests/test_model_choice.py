@@ -11,7 +11,7 @@ from cgan.checkpoint import PRETRAINED, find_generator
 from cgan.config import model_name
 from cgan.errors import CganError
 from cgan.records.best_run import best_run
-from cgan.records.run import RunRecord, write_run
+from cgan.records.run import RunRecord, read_run, write_run
 from cgan.records.summary import Summary, summarise
 from cgan.tasks import runs, sample, train
 
@@ -99,6 +99,16 @@ def test_runs_that_compare_are_listed_together_the_best_first(add, tmp_path, mon
     ]
     with pytest.raises(CganError, match=r"empty: no runs in it; `cgan train` makes them"):
         runs.run(Path("empty"))
+
+
+@pytest.mark.parametrize("change", [{"epochs": 1, "images_total": 10**400}, {"images_seen": 10**400}, {"pid": -1}])
+def test_a_record_of_absurd_numbers_is_as_if_it_were_not_there(add, tmp_path, change):
+    run = add("run")
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, **change}))
+    assert read_run(run) is None
+    with pytest.raises(CganError, match="no runs in it"):
+        runs.run(tmp_path)
 
 
 def test_what_lies_within_a_run_is_not_searched(add, tmp_path):

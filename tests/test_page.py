@@ -173,7 +173,7 @@ def test_a_link_carries_tab_class_seed_and_model(opened: Open, service: Service)
     assert "seed=17" in page.url
     page = opened("Draw", query="&class=x&seed=y&model=z&count=-1&truncation=9")
     expect(page.locator("ul img")).to_have_count(5)
-    expect(page.get_by_text("There is no model z here: another one is shown.")).to_be_visible()
+    expect(page.get_by_text("The model of this link is not here: another one is shown.")).to_be_visible()
 
 
 MEASURED = {

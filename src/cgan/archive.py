@@ -108,8 +108,10 @@ def _refuse_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError("it holds compressed records")
     if sum(record.file_size for record in records) > size:
         raise ValueError("its records claim more bytes than it has")
-    if len({record.filename for record in records}) != len(records):
-        raise ValueError("it holds two records of one name")
+    if len({record.filename.casefold() for record in records}) != len(records):
+        raise ValueError("it holds two records of one name")  # torch takes upper and lower case for the same
+    if records and min(record.header_offset for record in records) != 0:
+        raise ValueError("something stands before its first record")  # torch would read other records than are checked
 
 
 def _refuse_code(archive: zipfile.ZipFile) -> None:

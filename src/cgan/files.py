@@ -96,7 +96,7 @@ def _clear_parts(folder: Path) -> None:
             os.kill(int(part.suffixes[-2][1:]), 0)
         except ProcessLookupError:
             part.unlink(missing_ok=True)
-        except (OSError, ValueError):  # another user's
+        except (OSError, ValueError, OverflowError):  # another user's
             continue
 
 
@@ -129,20 +129,29 @@ def read_json(path: Path, limit: int = 2**25) -> Any:
     Raises:
         OSError, ValueError: There is none, it has more than ``limit`` bytes, or is no JSON.
     """
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"more than {limit} bytes")
     try:
-        return json.loads(content)
+        return json.loads(read_text(path, limit))
     except RecursionError as error:
         raise ValueError("it nests too deeply") from error
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a ``metrics.jsonl``; lines that a crash cut off or that are damaged are left out."""
+def read_text(path: Path, limit: int) -> str:
+    """Read a text file that may be untrusted.
+
+    Raises:
+        OSError, ValueError: There is none, it has more than ``limit`` bytes, or is no text.
+    """
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"more than {limit} bytes")
+    return content.decode()
+
+
+def read_lines(path: Path, limit: int = 2**25) -> list[dict[str, Any]]:
+    """Read a ``metrics.jsonl``, of a longer one its last ``limit`` bytes; damaged lines and a cut one are left out."""
     rows = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    for line in _end_of(path, limit).splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -150,6 +159,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict) and all(map(_is_number, row.values())) and type(row.get("images_seen")) is int:
             rows.append(row)
     return rows
+
+
+def _end_of(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - limit))
+        return file.read(limit)
 
 
 def _is_number(value: Any) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgan.data.decoded import DecodedSource
-from cgan.data.layout import SPLITS, Found
+from cgan.data.layout import SPLITS, Found, class_name
 from cgan.data.trees import Tree, read_whole
 from cgan.errors import CganError
 from cgan.spec import is_name
@@ -111,6 +111,9 @@ class HubSource(DecodedSource):
 
     def _find(self) -> Found:
         classes = {split: _classes(rows, split, self._label, self._name) for split, rows in self._splits.items()}
+        for found in classes.values():
+            named = {name: class_name(f"data.name={self._name}", name) for name in set(found.values())}
+            found |= {row: named[name] for row, name in found.items()}
         left_out = sum(map(len, self._splits.values())) - sum(map(len, classes.values()))
         return Found(classes, Counter({"rows without a label": left_out}))
 

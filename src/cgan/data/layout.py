@@ -236,7 +236,7 @@ def _table(tree: Tree, pictures: list[str], base: str, only_class: str) -> Label
             continue
         below = [name.removeprefix(folder) for name in pictures if name.startswith(folder)]
         classes = read_table(tree, entry, below, only_class)
-        found = (found or {}) | {f"{folder}{path}": _class_name(tree, label) for path, label in classes.items()}
+        found = (found or {}) | {f"{folder}{path}": class_name(tree.shown, label) for path, label in classes.items()}
     return found
 
 
@@ -251,11 +251,11 @@ def _classes_by_folder(tree: Tree, files: dict[str, str], only_class: str) -> La
             f"{tree.shown}: found {len(flat)} pictures ({flat[0]:.60}) beside folders of pictures "
             f"({', '.join(sorted(folders)):.60}); move each into the folder of its class, or add a labels.csv"
         )
-    names = {folder: _class_name(tree, folder) for folder in folders}
+    names = {folder: class_name(tree.shown, folder) for folder in folders}
     return {file: names[path.partition("/")[0]] for file, path in files.items()}
 
 
-def _class_name(tree: Tree, text: str) -> str:
+def class_name(place: str, text: str) -> str:
     """Return a class's name as it can be typed: in one Unicode form, with plain spaces.
 
     Raises:
@@ -265,7 +265,7 @@ def _class_name(tree: Tree, text: str) -> str:
     name = unicodedata.normalize("NFC", spaced).strip(" ")
     if not is_name(name):
         raise CganError(
-            f"{tree.shown}: the class {text!r:.120} cannot be printed on one line; rename it, to at most 100 letters"
+            f"{place}: the class {text!r:.120} cannot be printed on one line; rename it, to at most 100 letters"
         )
     return name
 

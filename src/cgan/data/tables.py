@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from cgan.data.trees import Tree
 from cgan.errors import CganError
 
+MAX_BYTES = 2**25
 TABLES = ("labels.csv", "dataset.json")
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "name", "id", "image_id")
 CLASS_COLUMNS = ("class", "class_name", "label", "target", "category")
@@ -28,7 +29,10 @@ def read_table(tree: Tree, table: str, paths: list[str], only_class: str) -> dic
         CganError: The table is damaged, of another form, or names a file that is not there.
     """
     try:
-        text = tree.read(table).decode("utf-8-sig")
+        content = tree.read(table)
+        if len(content) > MAX_BYTES:
+            raise CganError(f"expected a table of at most {MAX_BYTES:,} bytes, found {len(content):,}")
+        text = content.decode("utf-8-sig")
         rows = _json_rows(text) if table.endswith(".json") else _csv_rows(text)
         return dict.fromkeys(paths, only_class) if rows is None else _matched(rows, paths)
     except CganError as error:
@@ -42,16 +46,22 @@ def read_table(tree: Tree, table: str, paths: list[str], only_class: str) -> dic
 def _csv_rows(text: str) -> dict[str, str]:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    header = [cell.lower() for cell in rows[0]] if rows else []
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = ([cell.strip() for cell in row] for row in reader if any(row))
+    header = [cell.lower() for cell in next(rows, [])]
     file, label = (
         next((header.index(word) for word in words if word in header), None) for words in (FILE_COLUMNS, CLASS_COLUMNS)
     )
     if file is None or label is None:
         raise CganError(f"expected the columns file and class in its first line, found {first.strip()!r:.80}")
-    if short := next((number for number, row in enumerate(rows, 1) if len(row) <= max(file, label)), None):
-        raise CganError(f"expected {len(header)} columns, found {len(rows[short - 1])} in its line {short}")
-    return _by_file((row[file], row[label]) for row in rows[1:])
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for number, row in enumerate(rows, 2):
+            if len(row) <= max(file, label):
+                raise CganError(f"expected {len(header)} columns, found {len(row)} in its line {number}")
+            yield row[file], row[label]
+
+    return _by_file(pairs())
 
 
 def _json_rows(text: str) -> dict[str, str] | None:

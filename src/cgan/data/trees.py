@@ -92,17 +92,22 @@ class FolderTree:
 
     def _stats(self) -> dict[str, os.stat_result]:
         passed_over = (self.root, Path("logs"), cache_folder())
-        return dict(_walk(self.root, "", {os.path.realpath(folder) for folder in passed_over}))
+        try:
+            return dict(_walk(self.root, "", {os.path.realpath(folder) for folder in passed_over}))
+        except RecursionError as error:
+            raise CganError(f"{self.shown}: its folders nest too deeply; name one of them") from error
 
 
 def read_whole(path: Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        OSError: There is none, or it is a pipe or a device, which may never end.
+        OSError: There is none, it is a pipe or a device, which may never end, or has more than 256 MB.
     """
     if path.exists() and not path.is_file():
         raise OSError("a pipe or a device")
+    if path.stat().st_size > MAX_BYTES:
+        raise OSError(f"more than {MAX_BYTES:,} bytes")
     return path.read_bytes()
 
 

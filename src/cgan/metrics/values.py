@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from annotated_types import Len, Predicate
+from annotated_types import Ge, Len, Lt, Predicate
 
-from cgan.errors import check_choice, is_printable
+from cgan.errors import CganError, check_choice, is_printable
 
 Text = Annotated[str, Len(0, 10_000), Predicate(is_printable)]
 """A string of a record, which may be untrusted and is printed."""
+Count = Annotated[int, Ge(0), Lt(2**63)]
+"""A number of things in a record, which may be untrusted and is divided and printed."""
 FINITE = {"allow_inf_nan": False}
 """What pydantic checks of a record besides its types."""
 SCORE = "fid"
@@ -23,7 +25,7 @@ class Description:
     """What a reader must know of one value.
 
     Raises:
-        CganError: The direction is none of those.
+        CganError: The direction is none of those, or lacks its target.
     """
 
     __pydantic_config__ = FINITE
@@ -42,6 +44,8 @@ class Description:
 
     def __post_init__(self) -> None:
         check_choice(f"direction of the value {self.name}", self.direction, get_args(Direction))
+        if self.direction == "near" and self.target is None:
+            raise CganError(f"direction of the value {self.name}=near: expected a target as well")
 
     @property
     def advice(self) -> str:
@@ -64,8 +68,8 @@ class Protocol:
     features: Text  # name of the feature extractor
     features_hash: Text  # 16 hexadecimal digits that name its weights; empty where they were not recorded
     resize: Text  # how images are resized before the extractor reads them
-    n: int  # number of samples
-    seed: int  # of the samples
+    n: Count  # number of samples
+    seed: Count  # of the samples
     reference: Text = "train"  # the split that samples are compared with: train or test
     weights: Text = "ema"  # the generator's: ema (averaged) or raw
     truncation: float = 1.0  # of the samples: below 1 they are neater and less varied

@@ -38,12 +38,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from annotated_types import Len
+from annotated_types import Len, Predicate
 
 from cgan.checkpoint import read_description
 from cgan.errors import CganError
 from cgan.files import changed_at, read_json, write_file
-from cgan.metrics.values import FINITE, Description, Protocol, Text
+from cgan.metrics.values import FINITE, Count, Description, Protocol, Text
 from cgan.records.layout import BEST, run_of
 
 if TYPE_CHECKING:
@@ -54,14 +54,18 @@ FILE = "evaluation.json"
 REAL = "real images"
 
 
+def _is_path(text: str) -> bool:
+    return "\0" not in text
+
+
 @dataclass(frozen=True)
 class CurvePoint:
     """One evaluation of a run; ``epoch`` counts from 1, ``seconds`` are those of training and evaluating until then."""
 
     __pydantic_config__ = FINITE
-    images_seen: int
+    images_seen: Count
     values: dict[Text, float]
-    epoch: int | None = None
+    epoch: Count | None = None
     seconds: float | None = None
 
 
@@ -75,13 +79,13 @@ class Entry:
     class_values: dict[Text, list[float | None]] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
     source: Text | None = None
-    file: Annotated[str, Len(0, 10_000)] | None = None  # a path, which is not printed
+    file: Annotated[str, Len(0, 10_000), Predicate(_is_path)] | None = None  # not printed
     network: Text | None = None
-    parameters: int | None = None
+    parameters: Count | None = None
     trained_on: Text | None = None
     command: Text | None = None
-    images_seen: int | None = None
-    epoch: int | None = None
+    images_seen: Count | None = None
+    epoch: Count | None = None
     seconds: float | None = None
     hardware: Text | None = None
     curve: list[CurvePoint] = field(default_factory=list)

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Predicate
+from annotated_types import Predicate
 
 from cgan.errors import CganError, is_printable
 from cgan.files import read_json, write_file
-from cgan.metrics.values import FINITE, Text
+from cgan.metrics.values import FINITE, Count, Text
 from cgan.records.layout import checkpoints_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "cgan-run", 1
 STRICT = {**FINITE, "extra": "forbid"}
-Count = Annotated[int, Ge(0)]
 Line = Annotated[str, Predicate(is_printable)]
 """Of any length: as long as what was typed."""
 _RECORD, _LOCK = "run.json", "run.lock"
@@ -40,7 +39,7 @@ class RunRecord:
     data: Text
     network: Text  # the class of the generator
     debug: bool  # started with `debug=` or with a limit on its batches: its model is no model
-    pid: int
+    pid: Count
     host: Text
     hardware: Text  # what computes, such as `2 CPU cores (AMD EPYC 7763)`; empty until training starts
     started: float  # Unix time, seconds

@@ -84,7 +84,7 @@ async def healthz() -> Health:
 
 
 def _add_middleware(app: FastAPI, origins: Sequence[str]) -> None:
-    app.add_middleware(BodyLimit, limit=MAX_BYTES)
+    app.add_middleware(BodyLimit, limit=MAX_BYTES, seconds=app.state.time_limit)
     app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"])
     app.add_middleware(
         PrometheusMiddleware, app_name="cgan", prefix="cgan", group_unhandled_paths=True, filter_unhandled_paths=False

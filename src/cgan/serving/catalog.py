@@ -153,7 +153,12 @@ def _describe(name: str, folder: Path, evaluations: EvaluationIndex) -> Model:
         return Model(name, "checkpoint", "", None, without_paths(str(error), name, folder), folder)
     origin = "pretrained generator" if name.startswith("pretrained/") else found.origin
     model = _read(name, origin, found.path, changed_at(found.path))
-    return model if model.error else _with_records(model, evaluations.find(found.path), read_run(folder))
+    if model.error:
+        return model
+    try:
+        return _with_records(model, evaluations.find(found.path), read_run(folder))
+    except Exception as error:  # an untrusted record can fail in any way, and must not take the others along
+        return replace(model, error=f"{name}: its records cannot be read ({error!r:.160}); remove them")
 
 
 @lru_cache(maxsize=4096)

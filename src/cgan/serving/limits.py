@@ -1,6 +1,7 @@
 """Limits on requests: bytes of the body, seconds of work, and no work after the client has gone."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -31,19 +32,34 @@ class KnownMethods:
 
 
 class BodyLimit:
-    """Refuse a body of more than ``limit`` bytes with status 413, counted as it arrives, not by its header."""
+    """Refuse a body of more than ``limit`` bytes with status 413, and one that takes too long with 408.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    It is counted as it arrives, not by its header.
+
+    Args:
+        app: What it stands before.
+        limit: Bytes.
+        seconds: From the request's start to the end of its body.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app = app
         self.limit = limit
+        self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting."""
-        seen = 0
+        seen, arriving = 0, True
+        end = time.monotonic() + self.seconds
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, arriving
+            try:
+                async with asyncio.timeout(max(0.0, end - time.monotonic()) if arriving else None):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, f"the body has not arrived within {self.seconds:g} seconds") from error
+            arriving = arriving and message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self.limit:
                 raise HTTPException(413, f"the body is larger than {self.limit} bytes")

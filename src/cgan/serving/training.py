@@ -7,6 +7,7 @@ start on it holds a lock on ``page.lock`` in that folder: a process number alone
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,7 +156,8 @@ class Trainings:
             checkpoint = find_generator(folder).path
         except CganError:
             checkpoint = None
-        grids = {int(path.stem[len("epoch_") :]): path for path in sorted((folder / "samples").glob("epoch_*.png"))}
+        samples = sorted((folder / "samples").glob("epoch_*.png"))
+        grids = {int(found[1]): path for path in samples if (found := re.fullmatch(r"epoch_(\d{1,9})", path.stem))}
         evaluation = find_evaluation(folder / CHECKPOINTS / BEST, self.root / "logs")
         rows = read_lines(folder / "metrics.jsonl")
         return Watched(folder, state, message, run, rows, evaluation, grids, checkpoint is not None)

@@ -17,12 +17,15 @@ from hydra.errors import HydraException
 from cgan.cluster import is_first_process
 from cgan.config import CONF, listed, quoted
 from cgan.errors import CganError
+from cgan.files import read_text
 from cgan.records.layout import BEST, CHECKPOINTS, LAST, PREVIOUS, checkpoints_under, run_of
 from cgan.records.run import read_run
 
 RUNS = Path("logs/train")
 LENGTHS = {"max_images", "budget", "trainer.max_epochs"}
 """The ways to say how long a run is: one that is typed takes the place of all that are stored."""
+LONGEST_FILE, LONGEST_OVERRIDE = 2**20, 10_000
+"""Bytes of a file in `.hydra`, letters of an override in it."""
 NETWORKS = ("model", "model/generator", "model/discriminator")
 
 
@@ -189,10 +192,15 @@ def _agreed_on(key: str, value: str) -> str:
 
 
 def _stored_overrides(stored: Path) -> list[Override]:
-    """Read the overrides that a run was started with."""
+    """Read the overrides that a run was started with; Hydra's parser takes time with the square of one's length."""
     try:
-        return OverridesParser.create().parse_overrides(yaml.safe_load(stored.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, HydraException, TypeError, AttributeError) as error:
+        lines = yaml.safe_load(read_text(stored, LONGEST_FILE))
+        if max(map(len, lines), default=0) > LONGEST_OVERRIDE:
+            raise CganError(
+                f"{stored}: an override has more than {LONGEST_OVERRIDE:,} letters; type the run's overrides"
+            )
+        return OverridesParser.create().parse_overrides(lines)
+    except (ValueError, yaml.YAMLError, RecursionError, HydraException, TypeError, AttributeError) as error:
         raise CganError(f"{stored}: expected a list of overrides; delete it and type the run's overrides") from error
 
 
@@ -203,7 +211,9 @@ def _refuse_imports(stored: Path, overrides: list[str]) -> None:
         if key == "plugins":
             raise CganError(f"{stored}: the run used plugins of its own; type {line!r:.200} as well if you trust them")
         # A resolver such as ${oc.decode:...} could put a forbidden word together, or read the environment.
-        if "_target_" in line or "${" in line or key.startswith("hydra"):
+        imports = "_target_" in line or "${" in line or key.startswith("hydra")
+        # What a group chooses is named by a word; a path would lead to a YAML that came with the file.
+        if imports or ("." not in key.partition("@")[0] and re.search(r"\.\.|[/\\]", line.partition("=")[2])):
             raise CganError(f"{stored}: {line!r:.200} could run code that a file names; type it if you trust it")
 
 
@@ -213,8 +223,10 @@ def _check_networks(folder: Path, changes: list[str]) -> None:
         if change.startswith(("model.generator.", "model.discriminator.")):
             raise CganError(f"{change}: {folder} keeps the networks that it was trained with; leave this out")
     try:
-        choices = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text())["hydra"]["runtime"]["choices"]
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
+        choices = yaml.safe_load(read_text(folder / ".hydra" / "hydra.yaml", LONGEST_FILE))["hydra"]["runtime"][
+            "choices"
+        ]
+    except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return  # then the sizes of the weights tell
     for group, _, name in (change.partition("=") for change in changes):
         if group in NETWORKS and name != choices.get(group):

@@ -171,6 +171,6 @@ def _read(path: Path, name: str) -> bytes:
     with tarfile.open(path) as archive:
         member = archive.getmember(f"package/{name}")
         file = archive.extractfile(member)
-        if file is None or member.size > LARGEST:
+        if file is None or not member.isreg() or member.size > LARGEST:  # a hard link has another size
             raise ValueError(f"its {name} is no file of at most {LARGEST} bytes")
         return file.read()

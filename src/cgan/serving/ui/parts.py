@@ -81,7 +81,7 @@ def model_field() -> None:
     if usable:
         wanted = st.session_state.setdefault(MODEL, st.query_params.get("model", service().default_model()))
         if wanted not in usable:  # a link from elsewhere, or a folder that has gone
-            st.warning(f"There is no model {wanted} here: another one is shown.")
+            st.warning("The model of this link is not here: another one is shown.")  # its name could hold Markdown
         _reset_unknown(MODEL, list(usable), 0)
         name = st.selectbox("Model", list(usable), format_func=lambda name: usable[name].label, key=MODEL)
         st.query_params["model"] = name  # so that a link carries it; bind= would put the label there

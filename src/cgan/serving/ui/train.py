@@ -8,6 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from cgan.commands import command
+from cgan.data.pixels import open_picture
 from cgan.errors import CganError
 from cgan.metrics.values import short
 from cgan.records.run import read_run
@@ -192,14 +193,26 @@ def _film(seen: Watched) -> None:
         return
     epochs = list(seen.grids)
     epoch = st.select_slider("After epoch", epochs, epochs[-1]) if len(epochs) > 1 else epochs[0]
-    st.image(seen.grids[epoch].read_bytes(), caption=f"The same ten latents after epoch {epoch}")
+    if image := _opened(seen.grids[epoch]):
+        st.image(image, caption=f"The same ten latents after epoch {epoch}")
     if len(epochs) > 1:
         name = f"{seen.folder.name}.gif"
         st.download_button("Film (GIF)", lambda: _gif(list(seen.grids.values())), name, "image/gif", on_click="ignore")
 
 
+def _opened(path: Path) -> Image.Image | None:
+    """Read a grid; None where it is none, or is gone: the folder may be anyone's."""
+    try:
+        image = open_picture(path.read_bytes(), ("PNG",))
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        st.warning(f"{path.name} is no picture: {type(error).__name__}")
+        return None
+    return image
+
+
 def _gif(paths: list[Path]) -> bytes:
-    first, *others = [Image.open(io.BytesIO(path.read_bytes())) for path in paths]
+    first, *others = filter(None, map(_opened, paths))
     content = io.BytesIO()
     first.save(content, "GIF", save_all=True, append_images=others, duration=250, loop=0)
     return content.getvalue()

@@ -217,7 +217,7 @@ function defaults() {
 function recall() {
   Object.assign(state, defaults());
   for (const [name, text] of new URLSearchParams(location.hash.slice(1)))
-    if (fields[name]?.[0](text)) state[name] = fields[name][1](text);
+    if (Object.hasOwn(fields, name) && fields[name][0](text)) state[name] = fields[name][1](text);
 }
 
 function remember() {
