@@ -141,7 +141,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         return _schema().validate_json(json.dumps(content), strict=True)
-    except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
+    except (CganError, OSError, TypeError, ValueError, LookupError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or " ".join(f"{type(error).__name__}: {error}".split())
         raise CganError(
             f"{path}: not an evaluation record of version {VERSION} ({reason:.120}); `cgan evaluate` writes one"
