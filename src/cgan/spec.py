@@ -4,6 +4,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import product
 from random import Random
 from reprlib import repr  # short, whatever nests in an untrusted value
@@ -87,6 +88,25 @@ class DataSpec:
             raise CganError(f"data spec: expected a name, (C, H, W) and class names, found {repr(values)}")
         return cls(name, (shape[0], shape[1], shape[2]), tuple(names), factors)
 
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        """The labels by name in one Unicode form; of equal names the first."""
+        names = [unicodedata.normalize("NFC", name) for name in self.class_names]
+        return {name: label for label, name in reversed(list(enumerate(names)))}
+
+    @cached_property
+    def _numbers(self) -> bool:
+        """Whether a name is a number."""
+        return any(map(_is_number, self._labels))
+
+    @cached_property
+    def _combinations(self) -> dict[tuple[str, ...], list[int]]:
+        """The labels by the parts of their names, in sorted order."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for name, label in self._labels.items():
+            found.setdefault(tuple(sorted(name.split("+"))), []).append(label)
+        return found
+
     def label_of(self, word: object) -> int:
         """Return the label of a class that a user typed: by its name, or by its number where names are not numbers.
 
@@ -97,14 +117,12 @@ class DataSpec:
             CganError: There is no such class.
         """
         text = unicodedata.normalize("NFC", str(word))  # some keyboards write ü as u and dots
-        names = [unicodedata.normalize("NFC", name) for name in self.class_names]
         for spelled in (text, text.replace(" ", "+")):
-            if spelled in names:
-                return names.index(spelled)
-        if text.isdecimal() and int(text) < self.num_classes and not any(_is_number(name) for name in names):
+            if spelled in self._labels:
+                return self._labels[spelled]
+        if text.isdecimal() and len(text) < 10 and int(text) < self.num_classes and not self._numbers:
             return int(text)
-        parts = sorted(spelled.split("+"))
-        same_parts = [label for label, name in enumerate(names) if sorted(name.split("+")) == parts]
+        same_parts = self._combinations.get(tuple(sorted(spelled.split("+"))), [])
         if len(self.factors) > 1 and len(same_parts) == 1:
             return same_parts[0]
         raise CganError(f"class {text!r}: {self.name} has the classes {_listed(self.class_names)}; choose among these")

@@ -92,10 +92,7 @@ class FolderTree:
 
     def _stats(self) -> dict[str, os.stat_result]:
         passed_over = (self.root, Path("logs"), cache_folder())
-        try:
-            return dict(_walk(self.root, "", {os.path.realpath(folder) for folder in passed_over}))
-        except RecursionError as error:
-            raise CganError(f"{self.shown}: its folders nest too deeply; name one of them") from error
+        return dict(_walk(self.root, {os.path.realpath(folder) for folder in passed_over}))
 
 
 def read_whole(path: Path) -> bytes:
@@ -111,20 +108,23 @@ def read_whole(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _walk(folder: Path, prefix: str, passed_over: set[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk depth first; a link to a folder that lies above itself, and folders of runs are passed over."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = f"{prefix}{entry.name}"
-            try:
-                status, is_folder = entry.stat(), entry.is_dir()
-            except OSError:  # a link that leads nowhere
-                status, is_folder = entry.stat(follow_symlinks=False), False
-            if not is_folder:
-                yield name, status
-            elif (real := os.path.realpath(entry.path)) not in passed_over and not os.path.isdir(f"{real}/.hydra"):
-                yield f"{name}/", status
-                yield from _walk(Path(entry.path), f"{name}/", passed_over | {real})
+def _walk(root: Path, passed_over: set[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk through folders of any depth; a link to a folder above itself, and folders of runs are passed over."""
+    ahead = [(str(root), "", frozenset(passed_over))]
+    while ahead:
+        folder, prefix, above = ahead.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = f"{prefix}{entry.name}"
+                try:
+                    status, is_folder = entry.stat(), entry.is_dir()
+                except OSError:  # a link that leads nowhere
+                    status, is_folder = entry.stat(follow_symlinks=False), False
+                if not is_folder:
+                    yield name, status
+                elif (real := os.path.realpath(entry.path)) not in above and not os.path.isdir(f"{real}/.hydra"):
+                    yield f"{name}/", status
+                    ahead.append((entry.path, f"{name}/", above | {real}))
 
 
 class ZipTree:
