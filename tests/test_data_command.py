@@ -42,7 +42,7 @@ def test_a_folder_is_described_with_image_grids_copies_imbalance_and_the_command
     lines = printed("a b", "data.fit=pad", "data.background=#00ff00")
     assert lines[0] == "Pictures: 14 to train on, 1 to test with (from test/); 2 classes of 1 (dog) to 13 (red cat)"
     assert lines[1] == "Found:    32x24 pixels; colour"
-    assert lines[2].startswith("Used as:  32x24, colour")
+    assert lines[2].startswith("Used as:  32x24 (width and height), colour")
     assert lines[3] == (
         "Copies:   1 within the training split (train/red cat/0.png = train/red cat/z.png); "
         "1 in both splits (train/dog/1.png = test/dog/1.png)"

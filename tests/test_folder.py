@@ -428,7 +428,8 @@ def test_the_size_is_chosen_by_the_pictures(tmp_path, sizes, expected):
     files = {f"a/{k}.png": png(size=size) for k, size in enumerate(sizes * 4)}
     source = FolderSource(str(tree(tmp_path / "x", files)))
     assert source.spec.img_shape == (1, *expected)
-    assert f"{expected[1]}x{expected[0]}, grey (size and channels chosen by these pictures" in source.report[2]
+    shape = f"{expected[1]}x{expected[0]}" + (" (width and height)" if expected[0] != expected[1] else "")
+    assert f"{shape}, grey (size and channels chosen by these pictures" in source.report[2]
 
 
 def test_a_size_may_be_one_number_or_two(tmp_path):
