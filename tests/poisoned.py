@@ -13,6 +13,6 @@ class Poisoned(BCE):
         self.calls, self.forever = 0, forever
 
     def d_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        self.calls += 1
+        self.calls += torch.is_grad_enabled()  # of training, not of the dry run before it
         bad = self.calls == 3 or (self.forever and self.calls > 7)
         return super().d_loss(real_logits, fake_logits) * (torch.nan if bad else 1.0)

@@ -119,9 +119,9 @@ def _argument_message(error: TypeError, key: str) -> str:
     if found is None:
         return f"{where}{error}"
     target = found["name"].removesuffix(".__init__")
-    ours = found["argument"] in ("num_classes", "img_shape")
-    advice = "add it to the constructor: it comes from the data" if ours else "leave it out or correct its name"
-    return f"{where}{target} takes no argument {found['argument']!r}; {advice}"
+    if found["argument"] in ("num_classes", "img_shape"):
+        return f"{where}{target} takes no argument {found['argument']!r}: add it to the constructor, the data give it"
+    return f"{where}{target} takes no argument {found['argument']!r}; leave it out or correct its name"
 
 
 def _called_by_hydra(error: BaseException) -> bool:

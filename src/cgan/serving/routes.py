@@ -37,6 +37,7 @@ FormatName = Annotated[
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request cannot be read"},
     404: {"model": Problem, "description": "There is no such model or class"},
+    408: {"model": Problem, "description": "The body has not arrived in time"},
     413: {"model": Problem, "description": f"The body is larger than {MAX_BYTES} bytes"},
     422: {"model": Problem, "description": "A value is out of range, or a parameter is unknown"},
     429: {"model": Problem, "description": "The queue is full; try again after Retry-After seconds"},
