@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -34,6 +35,8 @@ ModelName = Annotated[
 FormatName = Annotated[
     Format | None, Query(alias="format", description="default: the first known type of the Accept header, or png")
 ]
+ENCODERS = ThreadPoolExecutor(2, "encode")
+"""At most two: a film of a thousand pictures takes a minute and a gigabyte, and goes on when its client has gone."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request cannot be read"},
     404: {"model": Problem, "description": "There is no such model or class"},
@@ -116,7 +119,7 @@ class Call(NamedTuple):
             def encode() -> Response:
                 return responses.encode(drawn, self.spec, self.kind, model=self.model, warning=self.warning, **fields)
 
-            return encode() if len(drawn.images) <= FEW else await asyncio.to_thread(encode)
+            return encode() if len(drawn.images) <= FEW else await asyncio.wrap_future(ENCODERS.submit(encode))
 
         return await within(self.request, response(), self.request.app.state.time_limit)
 
