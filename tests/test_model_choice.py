@@ -27,8 +27,8 @@ def add(tmp_path):
         (folder / "checkpoints").mkdir(parents=True)
         if checkpoint:
             (folder / "checkpoints" / checkpoint).touch()
-        values = {"state": "finished", "data": "mnist", "network": "", "debug": False, **record}
-        known = {"command": "", "overrides": [], "pid": 1, "host": "elsewhere", "hardware": ""}
+        values = {"state": "finished", "data": "mnist", "network": "", "overrides": [], "debug": False, **record}
+        known = {"command": "", "pid": 1, "host": "elsewhere", "hardware": ""}
         write_run(folder, RunRecord(**known, **values, started=0, updated=3600 * hour, score=score))
         if score is not None:
             (folder / "evaluation.json").write_text(json.dumps({"protocol": protocol}))
@@ -59,6 +59,12 @@ def test_a_newest_run_without_numbers_yields_to_those_that_were_measured(add, tm
     add("worse", hour=2, score=0.2)
     add("unmeasured", hour=3, checkpoint="last.ckpt")
     assert best_run(tmp_path) == best
+
+
+def test_two_folders_of_pictures_are_two_data_sets(add, tmp_path):
+    add("other", hour=1, score=0.1, data="folder", overrides=["data=folder", "data.root=other"])
+    newest = add("newest", hour=2, data="folder", overrides=["data=folder", "data.root=mine"])
+    assert best_run(tmp_path) == newest
 
 
 def test_without_numbers_of_its_data_the_newest_is_taken(add, tmp_path):

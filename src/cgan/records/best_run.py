@@ -26,13 +26,18 @@ def best_run(logs: Path) -> Path | None:
     if not runs:
         return None
     runs.sort(key=lambda run: run.record.updated, reverse=True)
-    alike = [run for run in runs if run.record.data == runs[0].record.data]
+    alike = [run for run in runs if _data_of(run.record) == _data_of(runs[0].record)]
     measured = [run for run in alike if run.record.score is not None]
     if not measured:
         return runs[0].folder
     protocol = protocol_of(measured[0].folder)
     measured.sort(key=lambda run: run.record.score or 0.0)
     return next(run.folder for run in measured if protocol_of(run.folder) == protocol)
+
+
+def _data_of(record: RunRecord) -> tuple[str, ...]:
+    """Return the data set, and of pictures of one's own or of the hub which ones."""
+    return record.data, *(line for line in record.overrides if line.startswith(("data.root=", "data.name=")))
 
 
 def run_folders(logs: Path) -> Iterator[Path]:
