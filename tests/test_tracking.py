@@ -9,6 +9,7 @@ from PIL import Image
 
 from cgan.files import read_lines
 from cgan.tasks import train
+from cgan.tracking import JsonLines
 
 SHORT = ["model=light", "model.generator.width=4", *TINY, "trainer.max_epochs=2"]
 TAGS = {"loss/d", "loss/g", "quality/fid_digits_100", "real/fid_digits_100", "training/learning_rate_g"}
@@ -96,3 +97,12 @@ def test_wandb_runs_offline_with_images_seen_as_its_axis(composed, in_folder, mo
     assert len(grids) == 3
     with Image.open(grids[0]) as image:
         assert image.size == (2 + 10 * 58, 22 + 10 * 58)
+
+
+def test_a_resumed_run_keeps_its_file_whole_however_long(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(
+        b'{"images_seen": 1, "a": 0.5}\n' + b"x" * 2**25 + b'\n{"images_seen": 2, "a": 1.5}\n{"images_seen": 9}\n'
+    )
+    JsonLines(path, resumed_at=2)
+    assert [row["images_seen"] for row in read_lines(path)] == [1, 2]

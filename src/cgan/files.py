@@ -148,8 +148,11 @@ def read_text(path: Path, limit: int) -> str:
     return content.decode()
 
 
-def read_lines(path: Path, limit: int = 2**25) -> list[dict[str, Any]]:
-    """Read a ``metrics.jsonl``, of a longer one its last ``limit`` bytes; damaged lines and a cut one are left out."""
+def read_lines(path: Path, limit: int | None = 2**25) -> list[dict[str, Any]]:
+    """Read a ``metrics.jsonl``, of a longer one its last ``limit`` bytes; damaged lines and a cut one are left out.
+
+    Without a limit all is read: a run that goes on keeps its own file whole.
+    """
     rows = []
     for line in _end_of(path, limit).splitlines() if path.exists() else []:
         try:
@@ -161,9 +164,10 @@ def read_lines(path: Path, limit: int = 2**25) -> list[dict[str, Any]]:
     return rows
 
 
-def _end_of(path: Path, limit: int) -> bytes:
+def _end_of(path: Path, limit: int | None) -> bytes:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - limit))
+        if limit is not None:
+            file.seek(max(0, path.stat().st_size - limit))
         return file.read(limit)
 
 

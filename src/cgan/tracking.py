@@ -260,7 +260,7 @@ class JsonLines(_FileLogger):
     def __init__(self, path: Path, resumed_at: int = 0) -> None:
         super().__init__()
         self.path = path
-        kept = [row for row in read_lines(path) if row["images_seen"] <= resumed_at] if resumed_at else []
+        kept = [row for row in read_lines(path, None) if row["images_seen"] <= resumed_at] if resumed_at else []
         self._write(kept)
 
     @rank_zero_only
