@@ -15,7 +15,7 @@ COUNT = 2
 
 
 def refuse_misshapen(generator: Generator, discriminator: Discriminator, loss: AdversarialLoss, spec: DataSpec) -> None:
-    """Draw and judge two images, as after training: no weight, no buffer and no random stream changes.
+    """Draw two images and discriminate them, as after training: no weight, no buffer and no random stream changes.
 
     Raises:
         CganError: An image, a logit or a loss has another shape than the training needs.

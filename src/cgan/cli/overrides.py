@@ -154,8 +154,9 @@ def explained(error: HydraException, name: str, typed: Namespace) -> CganError:
         options = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))  # none for one in a list
         if group == "data" and Path(option).exists():
             return CganError(f"data={option}: pictures of your own are named by data=folder data.root={option}")
-        hint = did_you_mean(option, options)
-        return CganError(f"{group}={option}: expected one of {', '.join(options)}{hint}")
+        if group and options:
+            hint = did_you_mean(option, options)
+            return CganError(f"{group}={option}: expected one of {', '.join(options)}{hint}")
     if isinstance(error, OverrideParseException):
         return CganError(
             f"{error.override}: expected KEY=VALUE; a VALUE with spaces or special characters stands in quotes of its "

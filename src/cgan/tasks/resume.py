@@ -223,9 +223,8 @@ def _check_networks(folder: Path, changes: list[str]) -> None:
         if change.startswith(("model.generator.", "model.discriminator.")):
             raise CganError(f"{change}: {folder} keeps the networks that it was trained with; leave this out")
     try:
-        choices = yaml.safe_load(read_text(folder / ".hydra" / "hydra.yaml", LONGEST_FILE))["hydra"]["runtime"][
-            "choices"
-        ]
+        stored = yaml.safe_load(read_text(folder / ".hydra" / "hydra.yaml", LONGEST_FILE))
+        choices = stored["hydra"]["runtime"]["choices"]
     except (OSError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
         return  # then the sizes of the weights tell
     for group, _, name in (change.partition("=") for change in changes):

@@ -195,6 +195,8 @@ def _film(seen: Watched) -> None:
     epoch = st.select_slider("After epoch", epochs, epochs[-1]) if len(epochs) > 1 else epochs[0]
     if image := _opened(seen.grids[epoch]):
         st.image(image, caption=f"The same ten latents after epoch {epoch}")
+    else:
+        st.warning(f"{seen.grids[epoch].name} cannot be read as a picture.")
     if len(epochs) > 1:
         name = f"{seen.folder.name}.gif"
         st.download_button("Film (GIF)", lambda: _gif(list(seen.grids.values())), name, "image/gif", on_click="ignore")
@@ -205,14 +207,16 @@ def _opened(path: Path) -> Image.Image | None:
     try:
         image = open_picture(path.read_bytes(), ("PNG",))
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        st.warning(f"{path.name} is no picture: {type(error).__name__}")
+    except (OSError, SyntaxError, ValueError):
         return None
     return image
 
 
 def _gif(paths: list[Path]) -> bytes:
-    first, *others = filter(None, map(_opened, paths))
+    images = [image for image in map(_opened, paths) if image]
     content = io.BytesIO()
+    if not images:
+        return b""
+    first, *others = images
     first.save(content, "GIF", save_all=True, append_images=others, duration=250, loop=0)
     return content.getvalue()
