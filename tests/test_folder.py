@@ -559,6 +559,17 @@ def test_links_to_folders_are_followed_and_rings_of_links_are_not(tmp_path):
     assert classes(FolderSource(str(root))) == {"ant": [1, 2], "bee": [3, 4], "cow": [5, 6]}
 
 
+def test_links_that_double_the_files_at_each_level_are_refused(tmp_path):
+    """Thirty folders, each with two links to the next: 2**30 names."""
+    root = tree(tmp_path / "x", TWO)
+    for level in range(30):
+        (root / f"level{level}").mkdir()
+        for link in "ab":
+            (root / f"level{level}" / link).symlink_to(root / f"level{level + 1}")
+    with pytest.raises(CganError, match=r"links lead to .*level\d+ more than 4 times; remove some$"):
+        FolderSource(str(root))
+
+
 # The cache
 
 

@@ -393,6 +393,12 @@ def test_a_class_of_the_hub_that_cannot_be_printed_is_refused(composed, tmp_path
         build(composed("train", "data=hub", f"data.name={tmp_path / 'odd'}", "data.cache=none"))
 
 
+def test_more_rows_than_any_data_set_has_are_refused(composed, hub_folder, monkeypatch):
+    monkeypatch.setattr("cgan.data.hub.MAX_ROWS", 6)
+    with pytest.raises(CganError, match=r"data\.name=.*insects: 7 rows, expected at most 6; use a part of them$"):
+        build(composed("train", "data=hub", f"data.name={hub_folder}", "data.cache=none"))
+
+
 def test_a_data_set_of_the_hub_is_read_by_its_columns(composed, hub_folder):
     cfg = composed("train", "data=hub", f"data.name={hub_folder}", "data.cache=none")
     insects = build(cfg)

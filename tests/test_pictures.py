@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,24 @@ def test_16_bits_are_divided_by_257():
     assert pixels(tiff, GREY).tolist() == [[0, 255]]
     pgm = b"P5 2 1 65535\n" + struct.pack(">2H", 257 * 7, 65535)
     assert pixels(pgm, GREY).tolist() == [[7, 255]]
+
+
+def test_large_pictures_are_worked_on_in_pieces():
+    """3,000,000 pixels are three pieces; as float64 and at once they would take 24 MB grey, 96 MB with transparency."""
+    grey, clear = np.zeros((1500, 2000), np.uint16), np.zeros((1500, 2000, 4), np.uint8)
+    grey[:300], grey[1400:] = 257 * 50, 65535
+    clear[:] = (10, 20, 30, 255)
+    clear[1200:] = (90, 20, 230, 255)  # a fifth
+    clear[:, :1000] = (1, 2, 3, 0)  # and half of it is not seen
+    files = encoded(Image.fromarray(grey)), encoded(Image.fromarray(clear))
+    tracemalloc.start()
+    seen, laid = pixels(files[0], GREY), pixels(files[1], Form(3, background="mean"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [seen[row].tolist() for row in (299, 300, 1399, 1400)] == [[level] * 2000 for level in (50, 0, 0, 255)]
+    assert [laid[row, 0].tolist() for row in (0, 1499)] == [[26, 20, 70]] * 2
+    assert laid[1499, 1999].tolist() == [90, 20, 230]
+    assert peak < 120e6
 
 
 def test_16_bit_colour_keeps_its_levels():

@@ -12,6 +12,9 @@ from typing import Any
 from cgan.commands import command
 from cgan.errors import CganError
 
+MAX_CONNECTIONS = 500
+"""At a time, of `cgan serve`: usual systems let a process open 1,024 files. Those beyond get status 503."""
+
 
 def app(arguments: list[str]) -> None:
     """Open the web page: draw, compare and train in a browser.
@@ -58,7 +61,8 @@ def serve(arguments: list[str]) -> None:
         from click import IntRange  # uvicorn's own parser
 
         next(option for option in server.params if option.name == "port").type = IntRange(0, 65535)
-        server(["cgan.serving.api:app", *arguments], prog_name="cgan serve")
+        bounded = ["--limit-concurrency", str(MAX_CONNECTIONS)]  # what is typed later counts instead
+        server(["cgan.serving.api:app", *bounded, *arguments], prog_name="cgan serve")
 
 
 def search(arguments: list[str]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PATIENCE = 5
 """Seconds that the hub has to answer."""
+MAX_ROWS = 2**22
+"""A small Parquet file can claim any number of empty rows; this many take some 300 MB as names."""
 
 
 class HubTree:
@@ -138,6 +140,8 @@ def _load(name: str, config: str | None, revision: str | None) -> "dict[str, Dat
     splits = {SPLITS[split]: rows for split, rows in found.items() if split in SPLITS}
     if "train" not in splits:
         raise CganError(f"data.name={name}: expected a split called train, found {', '.join(map(str, found))}")
+    if (rows := sum(map(len, splits.values()))) > MAX_ROWS:
+        raise CganError(f"data.name={name}: {rows:,} rows, expected at most {MAX_ROWS:,}; use a part of them")
     return splits
 
 

@@ -3,6 +3,7 @@
 import io
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -182,7 +183,15 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     largest = 1 if image.mode == "F" else 65535
     if not (values.min() >= 0 and values.max() <= largest):
         raise ValueError(f"grey values from {values.min():.6g} to {values.max():.6g}; expected 0 to {largest}")
-    return Image.fromarray((values * (255 / largest)).round().astype(np.uint8))
+    levels = np.empty(values.size, np.uint8)
+    for piece in _pieces(values.size):
+        levels[piece] = (values.reshape(-1)[piece] * (255 / largest)).round()
+    return Image.fromarray(levels.reshape(values.shape))
+
+
+def _pieces(pixels: int) -> Iterator[slice]:
+    """Cut so many pixels into pieces of which float64 takes some megabytes; of a whole picture it could take 2 GB."""
+    return (slice(start, start + 2**20) for start in range(0, pixels, 2**20))
 
 
 def _brought_to(form: Form, image: Image.Image, name: str) -> np.ndarray:
@@ -197,9 +206,13 @@ def _colour(image: Image.Image, background: str) -> tuple[int, int, int]:
     """Return the background's red, green and blue."""
     if background != "mean":
         return ImageColor.getrgb(background)[:3]
-    pixels = np.asarray(image.convert("RGBA"), dtype=np.float64).reshape(-1, 4)
-    weights = pixels[:, 3:] if pixels[:, 3].any() else 1
-    red, green, blue = (pixels[:, :3] * weights).sum(0) / (np.ones((len(pixels), 1)) * weights).sum()
+    pixels = np.asarray(image.convert("RGBA")).reshape(-1, 4)
+    opaque = pixels[:, 3].any()
+    sums = np.zeros(4)  # of whole numbers below 2**53: exact
+    for piece in _pieces(len(pixels)):
+        weights = pixels[piece, 3:].astype(np.float64) if opaque else np.ones((len(pixels[piece]), 1))
+        sums += np.concatenate([pixels[piece, :3] * weights, weights], 1).sum(0)
+    red, green, blue = sums[:3] / sums[3]
     return round(red), round(green), round(blue)
 
 

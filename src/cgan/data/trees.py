@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,8 @@ from cgan.files import cache_folder
 
 MAX_BYTES = 2**28
 """Of one file in a zip, unpacked: more than any picture has that would be read."""
+MAX_VISITS = 4
+"""How often links lead into the same folder: links between folders could double the files at each level."""
 
 
 def open_tree(root: Path, key: str = "data.root") -> "FolderTree | ZipTree":
@@ -109,7 +112,12 @@ def read_whole(path: Path) -> bytes:
 
 
 def _walk(root: Path, passed_over: set[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk through folders of any depth; a link to a folder above itself, and folders of runs are passed over."""
+    """Walk through folders of any depth; a link to a folder above itself, and folders of runs are passed over.
+
+    Raises:
+        CganError: Links lead into one folder again and again.
+    """
+    visits: Counter[str] = Counter()
     ahead = [(str(root), "", frozenset(passed_over))]
     while ahead:
         folder, prefix, above = ahead.pop()
@@ -124,6 +132,9 @@ def _walk(root: Path, passed_over: set[str]) -> Iterator[tuple[str, os.stat_resu
                     yield name, status
                 elif (real := os.path.realpath(entry.path)) not in above and not os.path.isdir(f"{real}/.hydra"):
                     yield f"{name}/", status
+                    visits[real] += 1
+                    if visits[real] > MAX_VISITS:
+                        raise CganError(f"{entry.path}: links lead to {real} more than {MAX_VISITS} times; remove some")
                     ahead.append((entry.path, f"{name}/", above | {real}))
 
 
