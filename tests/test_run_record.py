@@ -145,6 +145,20 @@ def test_a_failed_run_says_why(composed: Compose, tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "run.lock")
 
 
+def test_a_refused_command_leaves_no_folder_and_a_failed_run_its_error(tmp_path: Path) -> None:
+    refused = [*QUIET, "gan.d_steps=0"]
+    assert "gan.d_steps=0" in error_line(start(*refused, cwd=tmp_path))
+    assert "gan.d_steps=0" in error_line(start(*refused, "hydra.run.dir=new", cwd=tmp_path))
+    assert list((tmp_path / "logs" / "train" / "runs").iterdir()) == []
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    error_line(start(*refused, "hydra.run.dir=mine", cwd=tmp_path))
+    assert (tmp_path / "mine").is_dir()
+    line = error_line(start(*QUIET, "optimizer.lr=1e30", "hydra.run.dir=failed", cwd=tmp_path))
+    assert "training diverged" in line
+    assert (tmp_path / "failed" / "train.log").read_text().endswith(f"{line}\n")
+
+
 def test_two_runs_in_one_folder_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = [*QUIET, f"hydra.run.dir={folder}", "trainer.max_epochs=1000"]

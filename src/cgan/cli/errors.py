@@ -1,12 +1,13 @@
 """Errors on the command line: one line for what a user can mend, a traceback for what only a programmer can."""
 
+import logging
 import os
 import re
 import socket
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
@@ -43,15 +44,26 @@ def wants_traceback() -> bool:
 
 
 def report(error: Exception) -> str:
-    """Print an error to stderr; return it as one line."""
+    """Print an error to stderr and to the log of the run; return it as one line."""
     line = error_message(error)
     if line is None:
         origin = _origin(error)
-        traceback.print_exception(origin)
+        _show("".join(traceback.format_exception(origin)).rstrip())
         return f"{type(origin).__name__}: {origin}"
     line = " ".join(line.split())
-    print(f"error: {line}", file=sys.stderr)
+    _show(f"error: {line}")
     return line
+
+
+def _show(words: str) -> None:
+    """Print to stderr, and to the run's own log where there is one by now."""
+    print(words, file=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler) and handler.stream:
+            record = logging.LogRecord("cgan", logging.ERROR, __file__, 0, words, None, None)
+            with suppress(OSError):  # the disk may be full: that may be the error
+                handler.stream.write(f"{handler.format(record)}{handler.terminator}")
+                handler.flush()
 
 
 def error_message(error: BaseException) -> str | None:

@@ -1,5 +1,6 @@
 """Every run gets a folder of its own, before Hydra writes the first file into it."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from cgan.config import quoted
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.layout import CHECKPOINTS, checkpoints_of
-from cgan.records.run import RunRecord, claim, new_folder, read_run, release_all, write_run
+from cgan.records.run import LOCK, RECORD, RunRecord, claim, new_folder, read_run, release_all, write_run
 
 
 class _Before(NamedTuple):
@@ -26,14 +27,15 @@ class _Before(NamedTuple):
 
 
 _resumed: dict[Path, _Before] = {}
+_made: set[Path] = set()
 
 
 @contextmanager
-def choices_kept() -> Iterator[None]:
-    """Store a resumed run's choices again if the job fails before it writes a checkpoint; a finished run stays one.
+def folders_kept_clean() -> Iterator[None]:
+    """Leave no trace of a job that fails before it has any result: no new folder, no changed choices of a resumed run.
 
-    Hydra stores what was typed before a job begins; a word that is refused would be read again by every later job.
-    Whatever ends the job, its folder is free for others.
+    Hydra makes the folder and stores what was typed before a job begins; a word that is refused would be read again
+    by every later job. A finished run stays one. Whatever ends the job, its folder is free for others.
     """
     try:
         yield
@@ -44,10 +46,18 @@ def choices_kept() -> Iterator[None]:
                     write_file(path, content)
                 if before.record and before.record.state == "finished":
                     write_run(folder, before.record)
+        for folder in filter(_unused, _made):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
         _resumed.clear()
+        _made.clear()
         release_all()
+
+
+def _unused(folder: Path) -> bool:
+    """Whether a folder holds nothing but what every job has before its work begins."""
+    return all(path.name in (".hydra", LOCK, RECORD) or path.suffix == ".log" for path in folder.glob("*"))
 
 
 def _checkpoints(folder: Path) -> dict[Path, int]:
@@ -71,10 +81,12 @@ class RunFolder(Callback):
             SystemExit: It is refused; of any other exception Hydra would make a warning.
         """
         with one_line_errors():
-            if not _typed(config, "hydra.run.dir"):
+            if not (typed := _typed(config, "hydra.run.dir")):
                 with read_write(config), open_dict(config):
                     config.hydra.run.dir = str(new_folder(Path(config.hydra.run.dir)))
             folder = Path(config.hydra.run.dir)
+            if not (typed and folder.exists()):
+                _made.add(folder.absolute())
             if self.owned and is_first_process():
                 claim(folder, folder / CHECKPOINTS if started_again() else config.ckpt)
                 if checkpoints := _checkpoints(folder):

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cgan.cli.errors import one_line_errors, report, wants_traceback
-from cgan.cli.folders import choices_kept
+from cgan.cli.folders import folders_kept_clean
 from cgan.cli.overrides import check_additions, completed, explained
 from cgan.cluster import is_first_process, requeue_until_training
 from cgan.config import CONF
@@ -38,7 +38,7 @@ def run(name: str, prefix: list[str]) -> None:
         sys.argv[1:] = [*prefix, *arguments]  # Lightning starts the other processes of a run by the same arguments
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _job(name, cfg)  # an error passes to Hydra: the other jobs run, then the sweep fails
-        with one_line_errors(), choices_kept():  # before Hydra prints a line of its own
+        with one_line_errors(), folders_kept_clean():  # before Hydra prints a line of its own
             return _job(name, cfg)
 
     if not wants_traceback():

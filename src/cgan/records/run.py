@@ -24,7 +24,7 @@ FORMAT, VERSION = "cgan-run", 1
 STRICT = {**FINITE, "extra": "forbid"}
 Line = Annotated[str, Predicate(is_printable)]
 """Of any length: as long as what was typed."""
-_RECORD, _LOCK = "run.json", "run.lock"
+RECORD, LOCK = "run.json", "run.lock"
 _locks: dict[Path, int] = {}  # open files by run folder; the system releases a lock when its process ends
 
 
@@ -69,7 +69,7 @@ def write_run(folder: Path, record: RunRecord) -> None:
         CganError: It cannot be written.
     """
     content = {"format": FORMAT, "version": VERSION, **asdict(record)}
-    write_file(folder / _RECORD, (json.dumps(content, indent=1) + "\n").encode())
+    write_file(folder / RECORD, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_run(folder: Path) -> RunRecord | None:
@@ -78,13 +78,13 @@ def read_run(folder: Path) -> RunRecord | None:
     A run whose process on this computer has ended without a last word (killed, power cut) is returned as ``failed``.
     """
     try:
-        content: dict[str, Any] = read_json(folder / _RECORD)
+        content: dict[str, Any] = read_json(folder / RECORD)
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
             return None
         record = _schema().validate_json(json.dumps(content), strict=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if record.state == "running" and record.host == socket.gethostname() and not is_locked(folder / _LOCK):
+    if record.state == "running" and record.host == socket.gethostname() and not is_locked(folder / LOCK):
         return replace(record, state="failed", seconds_left=None, message="its process was killed")
     return record
 
@@ -133,7 +133,7 @@ def claim(folder: Path, checkpoint: str | Path | None) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
