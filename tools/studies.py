@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from baselines import read_all
 from cgan.errors import CganError
@@ -119,6 +119,7 @@ def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: float | Non
     right.set(title="Not read as the requested class, percent", xlabel="minutes", yscale="log")
     for axes in (left, right):
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(LogFormatter())  # within one decade; the default one writes 6x10^1
         axes.grid(alpha=0.3, which="both")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure_png(figure)
