@@ -120,8 +120,8 @@ def test_a_length_that_is_none_is_refused_before_it_is_counted_with(photos, tmp_
 def test_a_run_that_fails_on_its_data_leaves_a_record_of_it(photos, tmp_path):
     (photos / "red" / "3.png").write_bytes(b"no picture")
     with pytest.raises(CganError, match=r"3\.png: expected a picture"):
-        train("data=folder", f"data.root={photos}", "data.cache=none", folder=tmp_path / "run")
-    record = read_run(tmp_path / "run")
+        train("data=folder", f"data.root={photos}", "data.cache=none", folder=tmp_path)
+    record = read_run(tmp_path)
     assert record.state == "failed"
     assert "3.png: expected a picture" in record.message
 

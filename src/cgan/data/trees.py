@@ -118,9 +118,9 @@ def _walk(root: Path, passed_over: set[str]) -> Iterator[tuple[str, os.stat_resu
         CganError: Links lead into one folder again and again.
     """
     visits: Counter[str] = Counter()
-    ahead = [(str(root), "", frozenset(passed_over))]
+    ahead = [(str(root), os.path.realpath(root), "", frozenset(passed_over))]
     while ahead:
-        folder, prefix, above = ahead.pop()
+        folder, whole, prefix, above = ahead.pop()
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
@@ -130,12 +130,14 @@ def _walk(root: Path, passed_over: set[str]) -> Iterator[tuple[str, os.stat_resu
                     status, is_folder = entry.stat(follow_symlinks=False), False
                 if not is_folder:
                     yield name, status
-                elif (real := os.path.realpath(entry.path)) not in above and not os.path.isdir(f"{real}/.hydra"):
+                    continue
+                real = os.path.realpath(entry.path) if entry.is_symlink() else f"{whole}/{entry.name}"
+                if real not in above and not os.path.isdir(f"{real}/.hydra"):
                     yield f"{name}/", status
                     visits[real] += 1
                     if visits[real] > MAX_VISITS:
                         raise CganError(f"{entry.path}: links lead to {real} more than {MAX_VISITS} times; remove some")
-                    ahead.append((entry.path, f"{name}/", above | {real}))
+                    ahead.append((entry.path, real, f"{name}/", above | {real}))
 
 
 class ZipTree:

@@ -29,6 +29,8 @@ PRESET = "as in the preset"
 UNKNOWN_LENGTH = "It has not run here yet: how long it takes is said after the first epoch, or enter minutes."
 BUDGET = "It fills that time: a short training first measures how much this machine can do in it."
 EVERY_S = 2
+MAX_FRAMES = 250
+"""Of a film of grids, which is held in memory as a whole."""
 RUN = "train.run"
 COLORS = ["#4d74e8", "#e8871e", "#8a8f9e"]
 
@@ -213,7 +215,8 @@ def _opened(path: Path) -> Image.Image | None:
 
 
 def _gif(paths: list[Path]) -> bytes:
-    images = [image for image in map(_opened, paths) if image]
+    """Encode a film of grids, of every second or third epoch where there are very many."""
+    images = [image for image in map(_opened, paths[:: -(-len(paths) // MAX_FRAMES)]) if image]
     content = io.BytesIO()
     if not images:
         return b""
