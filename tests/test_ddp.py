@@ -15,6 +15,9 @@ import pytest
 import torch
 from processes import ROOT, TINY, children, error_line, start, train
 
+from cgan.errors import CganError
+from cgan.tasks.build import build_trainer
+
 # No batch norm, no dropout, and a large eps: where gradients are small, Adam else magnifies rounding.
 STEADY = [f"+optimizer.{side}.eps=0.1" for side in "dg"] + [f"optimizer.{side}.lr=0.02" for side in "dg"]
 PLAIN = [*TINY, "loss=relativistic", "penalty=r1r2", *STEADY]
@@ -199,6 +202,14 @@ def rank(number: int, port: str, out: Path) -> None:
     fixed = [layer.noise for generator in (module.generator, module.ema.generator) for layer in generator.styled]
     found = {name: torch.stack(values) for name, values in seen.items()}
     torch.save({**found, "rates": rates, "fixed": fixed, "mean_w": module.ema.generator.mean_w}, out)
+
+
+def test_several_devices_without_averaged_gradients_are_refused(composed):
+    """The gradients of one network would be waited for while the other one learns."""
+    with pytest.raises(
+        CganError, match=r"^2 devices: .* need trainer=ddp \(GPUs\) or trainer=ddp_cpu; type it as well$"
+    ):
+        build_trainer(composed("train", "trainer=cpu", "trainer.devices=2"), None, [], [])
 
 
 def test_ranks_share_weights_and_nothing_else(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_documented_commands_write_does_not_disturb_git():
     pages = [ROOT / "README.md", *DOCS.glob("*.md")]
     lines = [line for page in pages for line in re.findall(r"^(?:python|cgan) .+", page.read_text(), re.M)]
     written = [name for line in lines for name in re.findall(r" out=([\w.]+)", line)]
-    assert {"my_generator", "digits.onnx", "site", "signs"} <= {*written}
+    assert {"my_generator", "digits.onnx", "my_page", "signs"} <= {*written}
     command = ["git", "check-ignore", "--no-index", "--stdin"]
     ignored = subprocess.run(
         command, cwd=ROOT, input="\n".join(f"{name}/x" for name in written), capture_output=True, text=True

@@ -68,6 +68,8 @@ def test_weights_and_statistics_that_were_moved_are_followed_anew():
     [
         (["schedule.lr.start=1"], "schedule.lr.start=1: expected a share from 0 and below 1"),
         (["schedule.lr.start=abc"], "schedule.lr.start=abc: expected a share from 0 and below 1"),
+        (["schedule.penalty.end=-3"], "schedule.penalty.end=-3: expected a number from 0"),
+        (["schedule.penalty.end=abc"], "schedule.penalty.end=abc: expected a number from 0"),
         (["schedule.penalty.until=0"], "schedule.penalty.until=0: expected a share above 0 and up to 1"),
     ],
 )

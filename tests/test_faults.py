@@ -16,7 +16,7 @@ from processes import TINY, error_line, start, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan.archive import check_archive
-from cgan.callbacks.collapse import behind, spread, warning
+from cgan.callbacks.collapse import behind, guesses, spread, warning
 from cgan.callbacks.quality import Quality
 from cgan.callbacks.status import _cause
 from cgan.data.sources import Mnist5k
@@ -169,6 +169,17 @@ def test_collapse_is_warned_of(tmp_path: Path) -> None:
     board.Reload()
     assert [event.value for event in board.Scalars("warnings/collapse")] == [0.0, 2.0, 2.0]
     assert "warnings/text_summary" in board.Tags()["tensors"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "real", "guessing", "learning"),
+    [(10, 0.99, 0.14, 0.16), (2, 0.72, 0.51, 0.53), (1000, 0.97, 0.0014, 0.0016)],
+)
+def test_agreement_near_chance_is_that_of_guessing(classes: int, real: float, guessing: float, learning: float) -> None:
+    """Of two classes half are right by chance, and where real images are misread a perfect generator is, too."""
+    for value, expected in ((guessing, True), (learning, False), (real, False)):
+        found = {"label_agreement": torch.tensor(value), "real/label_agreement": torch.tensor(real)}
+        assert guesses(found, 1 / classes) is expected
 
 
 def test_a_lost_and_a_starved_class_are_warned_of() -> None:

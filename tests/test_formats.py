@@ -65,6 +65,23 @@ def test_long_names_fit_into_a_file_name(drawn, tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_names_that_differ_by_capitals_alone_and_images_without_a_seed_have_files_of_their_own(drawn):
+    """A disk that takes `A` for `a` would keep one of them."""
+    seeds = torch.tensor([2, 2, 2, formats.NO_SEED])
+    found = formats.file_names(drawn._replace(seeds=seeds), [*"012", "a", *"456", "A"])
+    assert found == ["a_2_00000.png", "a_2_00001.png", "A_2_00002.png", "a_00000.png"]
+
+
+def test_pictures_that_no_seed_draws_are_stored_without_one(composed, tmp_path):
+    sample.run(composed("sample", "classes=3", "interpolate=[3,8]", "n=2", f"out={tmp_path / 'x.npz'}"))
+    assert np.load(tmp_path / "x.npz")["seeds"].tolist() == [-1, -1]
+
+
+def test_a_gif_wider_than_the_format_counts_is_refused():
+    with pytest.raises(CganError, match=r"a GIF of 65,568 pixels: expected at most 65,535 in a row"):
+        formats.gif(torch.zeros(2, 1, 28, 10928, dtype=torch.uint8))
+
+
 def test_a_folder_of_pictures_is_listed_once_however_many_they_are(drawn, tmp_path):
     listed = []
     sys.addaudithook(lambda event, values: listed.append(str(values[0])) if event == "os.scandir" else None)

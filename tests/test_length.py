@@ -1,6 +1,7 @@
 """The length of a run in images, typed or fixed by a time."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from omegaconf import open_dict
 
 from cgan.callbacks.quality import Quality
 from cgan.errors import CganError
-from cgan.records.run import read_run
+from cgan.records.run import read_run, write_run
 from cgan.tasks.build import build_data
 from cgan.tasks.length import Pace, Stopwatch, seconds_of
 from cgan.tasks.resume import resumed_arguments
@@ -73,6 +74,24 @@ def test_a_run_by_images_stops_there_in_equal_epochs(composed, tmp_path):
     run(composed("train", *resumed, "max_images=1100"))  # alone: three epochs of 12
     record = read_run(tmp_path)
     assert (record.epochs, record.images_total, record.images_seen) == (5, 35 * 32, 35 * 32), "its epochs stay of 7"
+
+
+def test_a_run_that_is_to_end_before_its_checkpoint_is_refused(composed, tmp_path):
+    run(composed("train", *TINY, "max_images=400"))  # 448 in two epochs
+    write_run(tmp_path, replace(read_run(tmp_path), state="stopped", images_total=4000))
+    resumed = [*TINY, f"ckpt={tmp_path / 'checkpoints/last.ckpt'}"]
+    for words, end in (
+        ("trainer.max_epochs=1", "raise trainer.max_epochs, which ends at 224"),
+        ("max_images=40", "raise max_images, which ends at 40"),
+    ):
+        with pytest.raises(CganError, match=rf"last\.ckpt: it has seen 448 images; {end}$"):
+            run(composed("train", *resumed, words))
+    assert read_run(tmp_path).state == "stopped"
+
+
+def test_a_share_of_the_batches_is_refused(composed):
+    with pytest.raises(CganError, match=r"trainer.limit_train_batches=0.5: expected a whole number of training steps"):
+        run(composed("train", *TINY, "+trainer.limit_train_batches=0.5"))
 
 
 def test_a_run_by_images_that_is_resumed_by_epochs_keeps_their_length(composed, tmp_path):

@@ -183,6 +183,21 @@ def test_copies_are_found_among_test_images(real):
     assert metric.compute(test, train)["memorised"] == pytest.approx(0.01, abs=0.001)
 
 
+def test_copies_are_found_where_the_data_hold_copies_themselves(real):
+    """Of the test images 3 % are training images, and 3 % are twins: the nearest hundredth is at a distance of 0."""
+    train, test, _ = real
+    images = test.images.clone()
+    images[:30], images[30:60] = train.images[::100][:30], test.images[[999] * 30]
+    some = RealImages(train, test._replace(images=images), 1000)
+    memorised, twins = Memorised(), NearDuplicates()
+    memorised.prepare(some)
+    assert memorised.compute(train.spread(1000), train) == {"memorised": 1}
+    assert memorised.of_real(some) == {"memorised": 0.03}
+    twins.prepare(RealImages(some.test, train, 1000))
+    assert twins.compute(test._replace(images=test.images[[5] * 1000]), train) == {"near_duplicates": 1}
+    assert twins.compute(some.test, train)["near_duplicates"] == pytest.approx(0.031)
+
+
 def test_copies_are_of_training_images_whichever_split_is_the_reference(real):
     train, test, _ = real
     memorising = train.spread(1000)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cgan.callbacks.checkpoints import keep
 from cgan.errors import CganError
 from cgan.files import write_file
-from cgan.records.run import read_run
+from cgan.records.run import read_run, write_run
 from cgan.tasks.resume import newest_good, resumed_arguments
 
 SAVED_OFTEN = [*TINY, "checkpoint.every_n_batches=4"]
@@ -210,6 +212,21 @@ def test_ckpt_last_falls_back_to_the_newest_good_one(
     damaged(folder / "previous.ckpt", how)
     with pytest.raises(CganError, match=r"last\.ckpt: not a readable checkpoint"):
         newest_good(tmp_path / "runs" / "a")
+
+
+def test_a_damaged_checkpoint_takes_the_place_of_no_sound_one(uninterrupted: Path, tmp_path: Path) -> None:
+    """A run that goes on from previous.ckpt writes last.ckpt once: until then previous.ckpt is all there is."""
+    folder = tmp_path / "run" / "checkpoints"
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    sound = (folder / "previous.ckpt").read_bytes()
+    damaged(folder / "last.ckpt", "cut")
+    seen = torch.load(folder / "previous.ckpt", weights_only=True)["cgan"]["images_seen"]
+    record = read_run(tmp_path / "run")
+    assert record is not None
+    write_run(tmp_path / "run", replace(record, state="stopped"))
+    train(f"ckpt={tmp_path / 'run'}", cwd=tmp_path)
+    assert (folder / "previous.ckpt").read_bytes() == sound
+    assert checkpoint(tmp_path / "run")["cgan"]["images_seen"] > seen
 
 
 def resumed_arguments_of_file(path: Path) -> None:

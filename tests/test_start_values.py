@@ -10,7 +10,7 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.records.run import read_run
 from cgan.runs import train
-from cgan.tasks.start_values import choose_start_values, starts
+from cgan.tasks.start_values import choose_for_length, choose_start_values, starts
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def photos(tmp_path):
     [
         (["data=folder", "data.root=x"], "experiment=folder"),
         (["data=cifar10"], "experiment=cifar10"),
+        (["data=cifar10", "debug=one_batch"], "experiment=cifar10"),
         (["data=mnist"], None),
         (["seed=3"], None),
         (["data=folder", "model=mlp"], None),
@@ -115,6 +116,25 @@ def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
 def test_a_length_that_is_none_is_refused_before_it_is_counted_with(photos, tmp_path):
     with pytest.raises(CganError, match="max_images=abc: expected a whole number from 1"):
         train("data=folder", f"data.root={photos}", "max_images=abc", folder=tmp_path / "run")
+
+
+def test_what_depends_on_the_length_waits_for_that_of_a_budget(composed, photos):
+    """`max_images=` with the number that a budget has become is the same run."""
+    words = ["experiment=folder", "data=folder", f"data.root={photos}", "data.cache=none"]
+    of_budget, of_images = composed("train", *words, "budget=10min"), composed("train", *words, "max_images=400000")
+    chosen, same = choose_start_values(of_budget), choose_start_values(of_images)
+    assert "penalty.gamma" in chosen.lines
+    assert "schedule.penalty.until" not in chosen.lines
+    assert "schedule.penalty.until=0.05" in same.lines
+    lines = choose_for_length(of_budget, chosen, 400_000)
+    assert lines.splitlines()[1:] == [
+        "  schedule.penalty.until=0.05: the penalty falls within 20,000 images, or a fifth of the run",
+        "  gan.ema_half_life_images=20000: a twentieth of 400,000 images",
+    ]
+    assert of_budget.callbacks.sample_grid.every_n_epochs == 625
+    of_budget.budget, of_images.max_images = None, None
+    of_images.trainer.max_epochs = of_budget.trainer.max_epochs
+    assert of_budget == of_images
 
 
 def test_a_run_that_fails_on_its_data_leaves_a_record_of_it(photos, tmp_path):

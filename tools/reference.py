@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 
 from cgan.cli import TASKS
 from cgan.cli.commands import COMMANDS
-from cgan.cli.help import FLAGS, groups, header, keys, prefix_of
+from cgan.cli.help import FLAGS, Key, groups, header, keys, prefix_of
 from cgan.config import CONF, compose, summary
 from cgan.files import write_file
 from cgan.metrics.metric import Metric
@@ -23,6 +23,7 @@ from cgan.metrics.values import Description
 
 FIXED = [f"data.source.{name}" for name in ("dataset", "img_shape", "class_names", "files", "transposed")]
 """What describes a known data set and is not meant to be changed."""
+ONCE = "A key is explained once; *here* stands what differs in a later option."
 METRICS = """# Metrics
 
 What does a number mean, and is it good? `metrics=` chooses what is computed; *name* is what records and curves call a
@@ -80,7 +81,7 @@ def _task(name: str) -> Iterator[str]:
     sentence, examples = header(path)
     yield f"## cgan {name}\n\n{sentence}\n"
     yield "\n".join(["```bash", *examples, "```\n"])
-    yield "\n".join(_keys(path, "")) + "\n"
+    yield "\n".join(_lines(_told(path, ""))) + "\n"
     chosen = groups(path)
     if name != "train":
         same = [f"[`{group}={option}`](#{group.replace('/', '')})" for group, option in chosen.items()]
@@ -95,19 +96,26 @@ def _task(name: str) -> Iterator[str]:
 
 def _group(group: str, default: str) -> Iterator[str]:
     """Yield the options of a group, the default first, each with the keys that none before it has."""
-    yield f"### {group}\n\nDefault: `{group}={default}`. A key stands at the first option that has it.\n"
+    yield f"### {group}\n\nDefault: `{group}={default}`. {ONCE}\n"
     files = sorted((CONF / group).glob("*.yaml"), key=lambda file: (file.stem != default, file.stem))
-    shown: set[str] = set()
+    explained: set[tuple[str, str]] = set()
+    defaults: dict[str, str] = {}
     for file in files:
-        own = [line for line in _keys(file, prefix_of(group, file), "    ") if line not in shown]
-        shown.update(own)
-        yield "\n".join([f"- `{group}={file.stem}`: {_prose(summary(file))}", *own])
+        own = _told(file, prefix_of(group, file))
+        new = [key for key in own if (key.name, key.meaning) not in explained]
+        defaults = {key.name: key.default for key in new} | defaults
+        other = [key for key in own if key not in new and key.default != defaults[key.name]]
+        changed = [f"    - *here* {', '.join(f'`{key.name}={key.default}`' for key in other)}"] if other else []
+        explained |= {(key.name, key.meaning) for key in new}
+        yield "\n".join([f"- `{group}={file.stem}`: {_prose(summary(file))}", *_lines(new, "    "), *changed])
     yield ""
 
 
-def _keys(path: Path, prefix: str, indent: str = "") -> list[str]:
-    own = keys(path, prefix)
-    told = [key for key in own if key.meaning and key.name not in FIXED]
+def _told(path: Path, prefix: str) -> list[Key]:
+    return [key for key in keys(path, prefix) if key.meaning and key.name not in FIXED]
+
+
+def _lines(told: list[Key], indent: str = "") -> list[str]:
     return [f"{indent}- `{key.name}={key.default}`: {_prose(key.meaning)}" for key in told]
 
 

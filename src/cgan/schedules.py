@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from cgan.errors import check_share
+from cgan.errors import check_number, check_share
 
 Schedule = Callable[[float], float]
 """Progress in [0, 1] -> a factor on the configured value."""
@@ -29,8 +29,9 @@ def burn_in(progress: float, end: float, until: float) -> float:
     """Move from the configured value to ``end`` times it along a half cosine, then stay; ``until`` is in (0, 1].
 
     Raises:
-        CganError: ``until`` is out of range.
+        CganError: A value is out of range.
     """
+    check_number("schedule.penalty.end", end, 0)
     check_share("schedule.penalty.until", until, above=True)
     share = (1 - math.cos(math.pi * min(progress / until, 1.0))) / 2
     return 1 + (end - 1) * share

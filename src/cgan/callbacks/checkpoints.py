@@ -40,14 +40,16 @@ class LastCheckpoint(Checkpoint):
     Args:
         folder: The folder of checkpoints.
         every_n_batches: Distance in training steps within an epoch; None writes at epoch ends only.
+        resumed_from: The checkpoint from which the run goes on.
     """
 
-    def __init__(self, folder: Path, every_n_batches: int | None) -> None:
+    def __init__(self, folder: Path, every_n_batches: int | None, resumed_from: str | Path | None = None) -> None:
         if every_n_batches is not None:
             check_whole("checkpoint.every_n_batches", every_n_batches, 1)
         self.path = folder / LAST
         self.every_n_batches = every_n_batches
         self._saved_at = 0
+        self._sound = resumed_from is not None and Path(resumed_from).name == LAST
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count from here on, and clear what a killed process left half-written."""
@@ -68,15 +70,17 @@ class LastCheckpoint(Checkpoint):
         self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write ``last.ckpt``; every rank calls this.
+        """Write ``last.ckpt``; every rank calls this. The one before it is kept, if this process wrote or read it.
+
+        One that was found damaged must not take the place of the sound one from which the run went on.
 
         Raises:
             CganError: It cannot be written; the one before is untouched.
         """
-        if trainer.is_global_zero and self.path.exists():
+        if trainer.is_global_zero and self._sound and self.path.exists():
             keep(self.path, self.path.with_name(PREVIOUS))
         trainer.save_checkpoint(self.path, weights_only=False)
-        self._saved_at = gan(module).steps
+        self._saved_at, self._sound = gan(module).steps, True
 
 
 def ends_epoch(trainer: pl.Trainer) -> bool:

@@ -19,6 +19,7 @@ from cgan.tracking import log_text, log_values
 log = logging.getLogger(__name__)
 LEARNT = 0.5
 """Classes are compared when their mean is at least this share of the value of real images: before, all are bad."""
+NEAR_CHANCE = 0.1
 MOST = 1000
 """Images of a class from which its spread is estimated."""
 PER_CLASS = ("class_agreement", "class_recall")
@@ -28,7 +29,7 @@ ADVICE = {
     "variety": "the images of a class are nearly all the same, for {n} evaluations; lower optimizer.lr, or resume an "
     "earlier checkpoint",
     "class_agreement": "class {name} is lost: {value:.0%} of its images are read as it (real images {real:.0%}), for "
-    "{n} evaluations; train on more pictures of it, or with gan.fake_labels=uniform",
+    "{n} evaluations; train on more pictures of it, or with data.balance=true",
     "class_recall": "class {name} is starved: its images resemble {value:.0%} of the real ones (real images "
     "{real:.0%}), for {n} evaluations; train on more pictures of it, or with regulariser=mode_seeking",
 }
@@ -67,7 +68,7 @@ class Collapse(pl.Callback):
         variety = self._variety(trainer, module)
         log_values(pl_module, {"quality/variety": variety, "real/variety": 1.0})
         bad = ["variety"] if variety < self.min_variety else []
-        if "label_agreement" in metrics and metrics["label_agreement"] < 1.5 / module.spec.num_classes:
+        if "label_agreement" in metrics and guesses(metrics, 1 / module.spec.num_classes):
             bad.append("label_agreement")
         classes = [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_mean)]
         self.in_a_row = {sign: self.in_a_row.get(sign, 0) + 1 for sign in bad + classes}
@@ -76,10 +77,12 @@ class Collapse(pl.Callback):
         log_values(
             pl_module, {"warnings/collapse": float(len(found) - len(lost)), "warnings/classes": float(len(lost))}
         )
-        for sign in (sign for sign in found if self.in_a_row[sign] == self.evaluations):  # once, not at every epoch
-            message = warning(sign, self.in_a_row[sign], metrics, module.spec.class_names)
+        new = [sign for sign in found if self.in_a_row[sign] == self.evaluations]  # once, not at every epoch
+        messages = [warning(sign, self.evaluations, metrics, module.spec.class_names) for sign in new]
+        for message in messages:
             log.warning("Warning: %s", message)
-            log_text(pl_module, "warnings", message)
+        if messages:  # loggers of files keep one text of a name
+            log_text(pl_module, "warnings", "\n\n".join(messages))
 
     def _variety(self, trainer: pl.Trainer, module: GAN) -> float:
         shown = module.spec.shown_labels()
@@ -95,6 +98,12 @@ class Collapse(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.in_a_row = dict(state_dict["in_a_row"])
+
+
+def guesses(metrics: Mapping[str, Tensor], chance: float) -> bool:
+    """Whether the label agreement is hardly above chance: by half of it, or a tenth of the way to real images."""
+    real = float(metrics["real/label_agreement"])
+    return float(metrics["label_agreement"]) < min(1.5 * chance, chance + NEAR_CHANCE * (real - chance))
 
 
 def behind(name: str, metrics: Mapping[str, Tensor], min_of_mean: float) -> list[str]:

@@ -53,12 +53,12 @@ class Progress(pl.callbacks.ProgressBar):
         """Move the bar; losses are read only when it is redrawn, since reading waits for the device."""
         self._outputs.append({name: outputs[name] for name in LOSSES if name in outputs})
         if self.bar.update(gan(pl_module).images_seen - self.bar.n):
-            self.bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
+            self.bar.set_description(f"epoch {_epoch(trainer)}", refresh=False)
             losses = [f"{LOSSES[name]} {float(outputs[name]):.2f}" for name in LOSSES if name in outputs]
             self.bar.set_postfix_str(" ".join(losses), refresh=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        parts = [f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", self._seconds(), *self._losses()]
+        parts = [f"Epoch {_epoch(trainer)}", self._seconds(), *self._losses()]
         metrics = trainer.callback_metrics
         if metrics.get(EVALUATED) == trainer.current_epoch + 1:
             names = [name for name in metrics if f"real/{name}" in metrics]
@@ -82,3 +82,8 @@ class Progress(pl.callbacks.ProgressBar):
     def _losses(self) -> list[str]:
         columns = {name: [row[name] for row in self._outputs if name in row] for name in LOSSES}
         return [f"{LOSSES[name]} loss {float(torch.stack(rows).mean()):.3f}" for name, rows in columns.items() if rows]
+
+
+def _epoch(trainer: pl.Trainer) -> str:
+    """Say which epoch it is, of how many if the run ends."""
+    return f"{trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if trainer.max_epochs != -1 else "")

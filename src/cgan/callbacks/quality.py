@@ -254,7 +254,10 @@ class Quality(pl.Callback):
         if not trainer.strategy.reduce_boolean_decision(found is not None, all=True):
             share, count = share_of_rank(len(split.labels), trainer), len(split.labels)
             log.info("Extracting features of %s real images, once: they are kept for the next run", f"{count:,}")
-            found = gathered(extract(self.extractor, split.images[share], split.labels[share]), count, trainer)
+            part = extract(self.extractor, split.images[share], split.labels[share])
+            # Every rank has the images: they can be many gigabytes, and need not be sent.
+            own = gathered(part._replace(images=part.labels), count, trainer)
+            found = own._replace(labels=split.labels, images=split.images)
             if trainer.is_global_zero:
                 keep_features(path, found)
         assert found is not None

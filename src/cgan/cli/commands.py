@@ -72,7 +72,7 @@ def search(arguments: list[str]) -> None:
     searched. Examples:
       cgan search first 30 data=mnist5k trainer.max_epochs=10 'loss=choice(bce,hinge)'
       cgan search rates 30 'optimizer.lr=tag(log, interval(1e-4, 1e-2))' 'gan.d_steps=range(1,4)'
-      cgan search both 60 'loss=choice(bce,hinge)' 'penalty=choice(none,r1)' --workers 2
+      cgan search both 60 model=light 'loss=choice(bce,hinge)' 'penalty=choice(none,r1)' --workers 2
 
     Every trial is a process of its own, so one that fails or is killed stops no other. Unpromising
     trials are pruned by their Fréchet distance. The study lies in `logs/studies/NAME/study.db`: the

@@ -111,7 +111,7 @@ def with_preset(overrides: list[str]) -> list[str]:
     """
     typed = dict(override.split("=", 1) for override in overrides if "=" in override)
     preset = typed.get("data", "")
-    if {"experiment", "model", "loss", "penalty", "optimizer", "debug"} & set(typed):
+    if {"experiment", "model", "loss", "penalty", "optimizer"} & set(typed):
         return overrides
     return [f"experiment={preset}", *overrides] if (CONF / "experiment" / f"{preset}.yaml").is_file() else overrides
 

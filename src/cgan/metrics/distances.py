@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from statistics import fmean
 
 import torch
@@ -94,11 +95,12 @@ class Frechet:
     def __init__(self, reference: Iterable[Tensor]) -> None:
         from torchmetrics.image.fid import FrechetInceptionDistance  # a second of imports that few need
 
-        parts = list(reference)
+        parts = iter(reference)  # never all at once: pixel patches are many
+        first = next(parts)
         self.metric = FrechetInceptionDistance(
-            feature=_GivenFeatures(parts[0].shape[1]), reset_real_features=False, sync_on_compute=False
+            feature=_GivenFeatures(first.shape[1]), reset_real_features=False, sync_on_compute=False
         )
-        for part in parts:
+        for part in chain([first], parts):
             self.metric.update(part.double(), real=True)
 
     def __call__(self, samples: Iterable[Tensor]) -> float:

@@ -13,6 +13,9 @@ from cgan.metrics.values import described
 
 TAIL = 0.01
 """Distances below this quantile of real images' distances count as suspiciously near, so real images have about 1 %."""
+COPY = 0.5 / 255
+"""Root mean square of the differences below which images are copies of each other, whatever the quantile: that of a
+data set which holds copies itself is 0. Rounding alone is below a tenth of it."""
 
 
 class VarianceRatio(Metric):
@@ -43,7 +46,7 @@ class NearDuplicates(Metric):
 
     def prepare(self, real: RealImages) -> None:
         twins = real.kept("twins", lambda: _to_twin(real.equal))
-        self.count, self.limit = len(twins), twins.quantile(TAIL)
+        self.count, self.limit = len(twins), _limit(twins, real.equal)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         few = samples.spread(min(len(samples.labels), self.count))  # of more images more have a twin
@@ -59,7 +62,7 @@ class Memorised(Metric):
         """Keep the splits by name, whichever is the reference."""
         self.train, few = real.train, real.test.spread(min(real.n, len(real.test.labels)))
         self.test = real.kept("nearest_training", lambda: _to_nearest(few, real.train))
-        self.limit = self.test.quantile(TAIL)
+        self.limit = _limit(self.test, real.train)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         return {"memorised": share(_to_nearest(samples, self.train) < self.limit)}
@@ -84,6 +87,10 @@ class ExactCopies(Metric):
     def of_real(self, real: RealImages) -> Computed:
         """Return the share of the test images."""
         return self.compute(real.test.spread(min(real.n, len(real.test.labels))), real.reference)
+
+
+def _limit(distances: Tensor, images: Features) -> float:
+    return max(float(distances.quantile(TAIL)), COPY * images.images[0].numel() ** 0.5)
 
 
 def _variances(images: Features, labels: list[int]) -> Tensor:

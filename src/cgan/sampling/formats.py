@@ -18,6 +18,10 @@ from cgan.errors import CganError
 from cgan.sampling.grids import laid_on_white, to_pil
 
 FRAMES_PER_SECOND = 12
+NO_SEED = -1
+"""Of images that follow from more than their class and one seed."""
+MAX_GIF = 65535
+"""Pixels that the format can count in either direction."""
 _SCALE = 6
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a ZIP: equal images give equal bytes
 
@@ -67,13 +71,15 @@ def safe_name(text: str) -> str:
 def file_names(samples: LabelledImages, class_names: Sequence[str]) -> list[str]:
     """Name each image ``CLASS_SEED_NUMBER.png``; the number counts the images that share class and seed.
 
-    The number keeps names unique where two classes agree in :func:`safe_name`.
+    Images without a seed are called ``CLASS_NUMBER.png``. The number keeps names unique where two classes agree in
+    :func:`safe_name`, also where the file system takes capital letters for small ones.
     """
     counts: dict[str, int] = {}
     names = []
     for label, seed in zip(samples.labels.tolist(), samples.seeds.tolist(), strict=True):
-        stem = f"{safe_name(class_names[label])}_{seed}"
-        number = counts[stem] = counts.get(stem, -1) + 1
+        stem = safe_name(class_names[label]) + (f"_{seed}" if seed != NO_SEED else "")
+        same = stem.casefold()
+        number = counts[same] = counts.get(same, -1) + 1
         names.append(f"{stem}_{number:05d}.png")
     return names
 
@@ -98,7 +104,15 @@ def zip_archive(samples: LabelledImages, class_names: Sequence[str]) -> bytes:
 
 
 def gif(frames: Tensor) -> bytes:
-    """Encode a looping animation, forwards and backwards: (N, 1 or 3, H, W) uint8, enlarged 6 times."""
+    """Encode a looping animation, forwards and backwards: (N, 1 or 3, H, W) uint8, enlarged 6 times.
+
+    Raises:
+        CganError: It is too wide for the format.
+    """
+    if max(frames.shape[2:]) * _SCALE > MAX_GIF:
+        raise CganError(
+            f"a GIF of {frames.shape[3] * _SCALE:,} pixels: expected at most {MAX_GIF:,} in a row; draw fewer classes"
+        )
     first, *others = [to_pil(frame) for frame in _enlarged(frames)]
     content = io.BytesIO()
     back_and_forth = [*others, *others[-2::-1]]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cgan.errors import CganError
 from cgan.sampling.decode import MAX_BYTES, decode_image
-from cgan.sampling.formats import LabelledImages
+from cgan.sampling.formats import NO_SEED, LabelledImages
 from cgan.serving import responses
 from cgan.serving.batching import DrawRequest
 from cgan.serving.limits import within
@@ -52,7 +52,6 @@ DRAWN: dict[str, Any] = {
 }
 MAX_LAYERS = 100
 FEW = 4  # at most this many pictures are encoded faster than a thread starts
-NO_SEED = -1
 
 
 def known_parameters(request: Request) -> None:

@@ -45,6 +45,7 @@ class Service:
         self.catalog = Catalog(Path(logs))
         self.device = device
         self._lock = threading.Lock()
+        self._measuring = threading.Lock()
 
     def models(self) -> list[Model]:
         """List every generator, the pretrained first, then the newest; unreadable ones carry their error."""
@@ -163,7 +164,7 @@ class Service:
         Adding ``a`` times a vector to a latent raises the property; useful ``a`` lie within -3 to 3.
         """
         generator = self.generator(model)
-        with self._lock:
+        with self._measuring:  # takes seconds, and others draw meanwhile
             return _directions(generator)
 
     def invert(

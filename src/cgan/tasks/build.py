@@ -23,6 +23,7 @@ from cgan.hardware import compile_mode
 from cgan.module import ConditionalGAN, OptimizerFactory
 from cgan.records.layout import CHECKPOINTS
 from cgan.spec import DataSpec
+from cgan.strategy import AveragedGradients
 from cgan.tracking import JsonLines, resume
 
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
@@ -50,6 +51,11 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
         use_distributed_sampler=False,
         _convert_="all",
     )
+    if trainer.world_size > 1 and not isinstance(trainer.strategy, AveragedGradients):
+        raise CganError(
+            f"{trainer.world_size} devices: two networks that learn in turns need trainer=ddp (GPUs) or "
+            "trainer=ddp_cpu; type it as well"
+        )
     if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise CganError(
             f"a sweep trains each run on one device, found {trainer.world_size}: every process of a run would start "
@@ -67,6 +73,8 @@ def build_data(cfg: DictConfig, source: Source | None = None) -> ImageData:
     served = {key: cfg.data[key] for key in BATCHES if key in cfg.data}
     data = ImageData(source or build_source(cfg.data), seed=cfg.seed, **served)
     limit = cfg.trainer.get("limit_train_batches")
+    if isinstance(limit, float) and limit != 1:  # schedules and checkpoints count whole steps
+        raise CganError(f"trainer.limit_train_batches={limit}: expected a whole number of training steps")
     data.steps_per_epoch = limit if type(limit) is int else None
     return data
 

@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -73,7 +74,7 @@ def duplicates(train: Tensor, test: Tensor, files: Sequence[str] | None = None) 
     """
     first: dict[bytes, int] = {}
     pairs: dict[str, list[tuple[int, int]]] = {"within the training split": [], "in both splits": []}
-    for place, image in enumerate(torch.cat([train, test]) if len(test) else train):
+    for place, image in enumerate(chain(train, test)):
         known = first.setdefault(hashlib.sha256(image.numpy().tobytes()).digest(), place)
         if known != place and known < len(train):
             pairs["within the training split" if place < len(train) else "in both splits"].append((known, place))

@@ -22,8 +22,8 @@ def clear_errors(cfg: DictConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if _is_lack_of_memory(error):
             raise CganError(
-                f"not enough memory with data.batch_size={cfg.data.batch_size} and "
-                f"data.steps_per_batch={cfg.data.steps_per_batch}: lower these, or choose a smaller model"
+                f"not enough memory with data.batch_size={cfg.data.get('batch_size')} and "
+                f"data.steps_per_batch={cfg.data.get('steps_per_batch')}: lower these, or choose a smaller model"
             ) from error
         if isinstance(error, DistNetworkError):
             raise CganError(

@@ -77,7 +77,8 @@ def run(cfg: DictConfig) -> Samples:
         frames = images.permute(1, 2, 3, 0, 4).flatten(3)  # the classes side by side
         write_file(out, formats.gif(frames) if kind == "gif" else formats.mp4(frames))
     elif kind:
-        save(images.flatten(0, 1), labels.flatten(), cfg.seed, spec, kind, out)
+        plain = cfg.interpolate is None and cfg.style is None and cfg.mix is None
+        save(images.flatten(0, 1), labels.flatten(), cfg.seed if plain else formats.NO_SEED, spec, kind, out)
     if kind:
         log.info("Saved: %s", out)
     return Samples(images.flatten(0, 1), labels.flatten(), cfg.seed, grid, out if kind else None)

@@ -23,6 +23,7 @@ from cgan.records.run import read_run
 from cgan.tasks.sweep import Row, report
 
 STUDIES = Path("logs/studies")
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 log = logging.getLogger(__name__)
 
 
@@ -67,10 +68,11 @@ def run(
             trial.set_user_attr("error", str(error))
             raise
 
-    missing = trials - sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
+    missing = trials - sum(trial.state in DONE for trial in study.trials)
     if missing > 0:
         with _signals(stop):
-            study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,))
+            enough = optuna.study.MaxTrialsCallback(trials, states=DONE)  # other processes work at it, too
+            study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,), callbacks=[enough])
     rows = report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()], flags)
     if failed := [row for row in rows if row.error]:
         log.warning("%d of %d trials failed; %s: %s", len(failed), len(rows), failed[0].name, failed[0].error)

@@ -22,8 +22,11 @@ LONGEST_BURN_IN = 0.2
 """As a share of the run."""
 MATCHING = 0.1
 """Of images with wrong classes: many and few photographs show their own class better with them, and sooner."""
+GRID = "callbacks.sample_grid.every_n_epochs"
 GRIDS = 40
 """Sample grids of a run."""
+OF_LENGTH = ("schedule.penalty.until", "gan.ema_half_life_images")
+"""What depends on the length of the run, which for ``budget`` is measured after all else is chosen."""
 FEW = 20_000
 """Below so many images: batches of 64 instead of 128, and half the length."""
 
@@ -35,12 +38,24 @@ class Start(NamedTuple):
     value: Any
     reason: str
 
+    def __str__(self) -> str:
+        return f"  {self.key}={self.value}: {self.reason}"
+
 
 class Chosen(NamedTuple):
-    """What was chosen, in lines that say why, and the data set that was read for it."""
+    """What was chosen, and from what.
+
+    Attributes:
+        lines: What was chosen, and why.
+        source: The data set that was read for it.
+        open_keys: The keys that were left open.
+        facts: Number of images, numbers per image, number of classes.
+    """
 
     lines: str
     source: Source
+    open_keys: frozenset[str]
+    facts: tuple[int, int, int]
 
 
 def choose_start_values(cfg: DictConfig) -> Chosen | None:
@@ -50,36 +65,59 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
         What was chosen; None where nothing was left open.
     """
     limited = cfg.augment is not None and "below" in cfg.augment
-    open_keys = {start.key for start in starts(1, 1, 1) if OmegaConf.select(cfg, start.key) == AUTO}
-    if not open_keys and not limited:
+    keys = [start.key for start in starts(1, 1, 1)]
+    open_keys = frozenset(key for key in [*keys, GRID] if OmegaConf.select(cfg, key) == AUTO)
+    if not open_keys.intersection(keys) and not limited:
         return None
     source = build_source(cfg.data)
     source.prepare()
     count = len(source.load("train").labels)
-    values = math.prod(source.spec.img_shape)
+    facts = (count, math.prod(source.spec.img_shape), source.spec.num_classes)
     epochs = cfg.trainer.max_epochs
     images = cfg.max_images or (count * epochs if type(epochs) is int and epochs > 0 else None)  # -1: without end
-    batch = cfg.data.batch_size if type(cfg.data.batch_size) is int and cfg.data.batch_size > 0 else None
-    values_of_data = starts(count, values, source.spec.num_classes, images, batch)
-    chosen = [start for start in values_of_data if start.key in open_keys]
-    with open_dict(cfg):
-        for start in chosen:
-            OmegaConf.update(cfg, start.key, start.value)
-        if cfg.budget is not None or cfg.max_images is not None:  # which say the length
-            chosen = [start for start in chosen if start.key != "trainer.max_epochs"]
-        grid = cfg.callbacks.get("sample_grid") if cfg.callbacks else None
-        if grid and grid.every_n_epochs == AUTO:
-            epochs = math.ceil(cfg.max_images / count) if cfg.max_images else cfg.trainer.max_epochs
-            grid.every_n_epochs = max(1, epochs // GRIDS)
-        if limited:
+    batch = cfg.data.get("batch_size")
+    typed_batch = batch if type(batch) is int and batch > 0 else None
+    chosen = _set(cfg, [start for start in starts(*facts, images, typed_batch) if start.key in open_keys])
+    if cfg.budget is not None or cfg.max_images is not None:  # which say the length
+        later = () if cfg.max_images is not None else OF_LENGTH
+        chosen = [start for start in chosen if start.key not in ("trainer.max_epochs", *later)]
+    if GRID in open_keys:
+        epochs = math.ceil(cfg.max_images / count) if cfg.max_images else cfg.trainer.max_epochs
+        _set(cfg, [_grids(epochs)])
+    if limited:
+        with open_dict(cfg):
             below = cfg.augment.pop("below")
             cfg.augment = cfg.augment if count < below else None
-            name, side = ("ada", "fewer than") if cfg.augment else ("none", "not fewer than")
-            chosen.append(Start("augment", name, f"{side} {below:,} images"))
+        name, side = ("ada", "fewer than") if cfg.augment else ("none", "not fewer than")
+        chosen.append(Start("augment", name, f"{side} {below:,} images"))
     shape = "x".join(map(str, source.spec.img_shape))
-    lines = [f"  {start.key}={start.value}: {start.reason}" for start in chosen]
     head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
-    return Chosen("\n".join([head, *lines]), source)
+    return Chosen("\n".join([head, *map(str, chosen)]), source, open_keys, facts)
+
+
+def choose_for_length(cfg: DictConfig, chosen: Chosen, images: int) -> str:
+    """Replace what was left open and depends on the length of the run, now that ``budget`` has become ``images``.
+
+    Returns:
+        What was chosen, in lines that say why.
+    """
+    late = [start for start in starts(*chosen.facts, images) if start.key in OF_LENGTH]
+    found = _set(cfg, [start for start in late if start.key in chosen.open_keys])
+    if GRID in chosen.open_keys:
+        _set(cfg, [_grids(math.ceil(images / chosen.facts[0]))])
+    return "\n".join(["Chosen for this length:", *map(str, found)])
+
+
+def _grids(epochs: int) -> Start:
+    return Start(GRID, max(1, epochs // GRIDS), f"{GRIDS} grids in all")
+
+
+def _set(cfg: DictConfig, values: list[Start]) -> list[Start]:
+    """Set values in a configuration, and return them."""
+    with open_dict(cfg):
+        for start in values:
+            OmegaConf.update(cfg, start.key, start.value)
+    return values
 
 
 def starts(count: int, values: int, classes: int, images: int | None = None, batch: int | None = None) -> list[Start]:

@@ -42,7 +42,7 @@ from cgan.tasks.build import build_data, build_loggers, build_module, build_trai
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
 from cgan.tasks.resume import newest_good
-from cgan.tasks.start_values import AUTO, choose_start_values
+from cgan.tasks.start_values import AUTO, Chosen, choose_for_length, choose_start_values
 from cgan.tracking import JsonLines, log_result, written_into
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,7 @@ def run(cfg: DictConfig) -> Run:
     if checkpoint and (before := read_run(trained := run_of(Path(checkpoint)))):
         choices = choose_start_values(cfg)
         _refuse_finished(trained, before, Path(checkpoint), cfg)
+        _refuse_shorter(Path(checkpoint), cfg)
         if trained.resolve() == folder.resolve():
             record = replace(record, loggers=before.loggers)
     with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
@@ -118,27 +119,29 @@ def run(cfg: DictConfig) -> Run:
             log.info("Preset: experiment=%s", preset)
         if choices:
             log.info(choices.lines)
-        result = _run(cfg, build_data(cfg, choices and choices.source), checkpoint, status)
+        result = _run(cfg, choices, checkpoint, status)
         status.write(score=result.score)
     return result
 
 
-def _run(cfg: DictConfig, data: ImageData, checkpoint: str | Path | None, status: Status) -> Run:
-    folder = status.folder
+def _run(cfg: DictConfig, choices: Chosen | None, checkpoint: str | Path | None, status: Status) -> Run:
+    folder, data = status.folder, build_data(cfg, choices and choices.source)
     before = read_description(Path(checkpoint)) if checkpoint else {}
     resumed_at = before.get("images_seen", 0)
     images = length_in_images(cfg, data, checkpoint, measured_pace)
+    if images is not None and cfg.max_images is None and choices:
+        log.info(choose_for_length(cfg, choices, images))
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     module = build_module(cfg, data.spec)
     if resumed_at:
         log.info("Continuing from %s, after %s images", checkpoint, f"{resumed_at:,}")
     quality = optional(cfg.quality)
-    last = LastCheckpoint(folder / CHECKPOINTS, cfg.checkpoint.every_n_batches)
+    last = LastCheckpoint(folder / CHECKPOINTS, cfg.checkpoint.every_n_batches, checkpoint)
     with Signals(last, typed_plugins(cfg.plugins)) as signals:
         loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
         set_length(trainer, data, images, before.get("images_per_epoch"))
-        log.info(opening_message(module, folder, cfg.data.batch_size, trainer.world_size))
+        log.info(opening_message(module, folder, data.batch_size, trainer.world_size))
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except BaseException as error:
@@ -165,6 +168,17 @@ def _refuse_finished(folder: Path, before: RunRecord, checkpoint: Path, cfg: Dic
         done = f"{before.epochs} of {cfg.trainer.max_epochs} epochs; raise trainer.max_epochs"
     if not goes_on and read_description(checkpoint)["images_seen"] == before.images_total:
         raise CganError(f"{folder}: already trained for {done}")
+
+
+def _refuse_shorter(checkpoint: Path, cfg: DictConfig) -> None:
+    """Refuse to resume a run that is to end before the checkpoint was written; a budget counts from the run's start."""
+    stored, key = read_description(checkpoint), "trainer.max_epochs" if cfg.max_images is None else "max_images"
+    of_epochs = cfg.trainer.max_epochs * (stored.get("images_per_epoch") or 0) if cfg.budget is None else -1
+    end = of_epochs if cfg.max_images is None else cfg.max_images
+    if 0 < end < stored.get("images_seen", 0):
+        raise CganError(
+            f"{checkpoint}: it has seen {stored['images_seen']:,} images; raise {key}, which ends at {end:,}"
+        )
 
 
 def measured_pace(cfg: DictConfig, data: ImageData, seconds: float) -> Pace:
