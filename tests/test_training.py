@@ -85,6 +85,15 @@ def test_a_run_leaves_its_pictures_numbers_and_checkpoints(finished):
     assert not (fixed["z"][9] == fixed["z"][10]).any()
 
 
+def test_checkpoints_hold_the_values_of_each_class_for_the_best_epoch_and_the_last(finished):
+    """Of thousands of classes those of every epoch would fill them."""
+    history = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]["Quality"]["history"]
+    distances = [one["point"]["values"]["fid"] for one in history]
+    shown = {distances.index(min(distances)), 2}
+    assert 0 not in shown
+    assert [len(one["class_values"]) for one in history] == [2 if place in shown else 0 for place in range(3)]
+
+
 def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finished):
     rows = read_lines(finished / "metrics.jsonl")
     quality = [row for row in rows if "quality/fid_digits_500" in row]

@@ -134,6 +134,7 @@ class Quality(pl.Callback):
         self.history.append(evaluated)
         if self._is_best(point):
             self.best = evaluated
+        self._forget_classes()
         self._log(pl_module, measured, epoch, seconds)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
@@ -222,6 +223,14 @@ class Quality(pl.Callback):
         """Whether an epoch has the smallest Fréchet distance so far; without distances the last one is the best."""
         best = self.best.point.values.get(SCORE) if self.best else None
         return best is None or point.values.get(SCORE, math.inf) < best
+
+    def _forget_classes(self) -> None:
+        """Keep the values of each class for the best epoch and the last alone: every checkpoint holds the history."""
+        assert self.best is not None
+        shown = (self.best.point.images_seen, self.history[-1].point.images_seen)
+        self.history = [
+            one if one.point.images_seen in shown else one._replace(class_values={}) for one in self.history
+        ]
 
     def _card(self) -> str:
         """Say in Markdown what each value means: for a logger's page of texts."""
