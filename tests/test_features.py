@@ -1,4 +1,5 @@
 import logging
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from cgan.data.sources import Mnist5k, Split
 from cgan.errors import CganError
 from cgan.metrics import own
 from cgan.metrics.auto import AutoExtractor
+from cgan.metrics.cache import cache_path, cached_features
 from cgan.metrics.classifier import mirror, shift
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.distances import FrechetDistance
@@ -165,6 +167,20 @@ def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path, monkeypatch):
     path.write_bytes(b"cut off")
     found = chosen.fitted(SHAPES, TRAIN, TEST, "cpu")
     assert read_classifier(path).weights_hash() == found.weights_hash()
+
+
+def test_features_that_were_used_longest_ago_make_room(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    labels, extractor = torch.zeros(3, dtype=torch.int64), DigitExtractor()
+    sets = [torch.full((3, 1, 28, 28), level, dtype=torch.uint8) for level in (0, 40, 80, 120)]
+    paths = [cache_path(extractor, images) for images in sets]
+    for hour, (images, path) in enumerate(zip(sets[:3], paths, strict=False)):
+        cached_features(extractor, images, labels)
+        os.utime(path, (3600 * hour, 3600 * hour))
+    cached_features(extractor, sets[0], labels)  # the oldest is used again
+    monkeypatch.setattr("cgan.metrics.cache.MAX_BYTES", 2.5 * paths[0].stat().st_size)
+    cached_features(extractor, sets[3], labels)
+    assert [path.exists() for path in paths] == [True, False, False, True]
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch, caplog):

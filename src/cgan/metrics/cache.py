@@ -3,7 +3,10 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -18,6 +21,8 @@ from cgan.metrics.features import Extractor, Features, extract, hash_of
 log = logging.getLogger(__name__)
 DAMAGE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
 """What reading a file of the cache raises where there is none, or none that is whole."""
+MAX_BYTES = 10 * 10**9
+"""Of all features together; those used longest ago make room."""
 _SEAL = "sha256"
 
 
@@ -52,6 +57,8 @@ def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None
     """Return the features in a file; None where there is no file or it is damaged."""
     try:
         stored, _ = unsealed(path)
+        with suppress(OSError):  # of another user, or on a read-only disk
+            os.utime(path)  # it was used just now
         features, logits = stored["features"], stored["logits"]
     except DAMAGE:
         return None
@@ -60,8 +67,13 @@ def read_features(path: Path, images: Tensor, labels: Tensor) -> Features | None
 
 
 def keep_features(path: Path, found: Features) -> None:
-    """Write features; see :func:`keep`."""
+    """Write features; see :func:`keep`. Beyond 10 GB those of other images that were used longest ago are removed."""
     keep(path, sealed({"features": found.features, "logits": found.logits}))
+    with suppress(OSError):  # another process removes them, too
+        kept = sorted(path.parent.glob("features_*.safetensors"), key=lambda one: one.stat().st_mtime, reverse=True)
+        sizes = accumulate(one.stat().st_size for one in kept)
+        for old in (one for one, taken in zip(kept, sizes, strict=True) if taken > MAX_BYTES and one != path):
+            old.unlink()
 
 
 def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> bytes:

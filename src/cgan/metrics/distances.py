@@ -10,12 +10,14 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
-from cgan.metrics.features import Features
+from cgan.metrics.features import Features, evenly
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 
 PART = 5000
 KID_SUBSET = 1000
+KID_MOST = 100 * KID_SUBSET
+"""More images than all subsets together have would only be copied."""
 IS_SPLITS = 10
 
 
@@ -48,8 +50,9 @@ class KernelDistance(Metric):
             metric = KernelInceptionDistance(
                 feature=_GivenFeatures(samples.features.shape[1]), subset_size=KID_SUBSET, sync_on_compute=False
             )
-            metric.update(reference.features.double(), real=True)
-            metric.update(samples.features.double(), real=False)
+            for images, real in ((reference, True), (samples, False)):
+                count = len(images.features)
+                metric.update(images.features[evenly(count, min(count, KID_MOST))].double(), real=real)
             mean, deviation = metric.compute()
         return {"kid": float(mean), "kid_deviation": float(deviation)}
 
