@@ -150,7 +150,7 @@ def _run(cfg: DictConfig, choices: Chosen | None, checkpoint: str | Path | None,
                 trainer.strategy.launcher.kill(signal.SIGKILL)
             raise
     result = summarise(folder, quality)
-    log_final_values(cfg, trainer, result)
+    log_final_values(cfg, trainer, data.batch_size, result)
     if trainer.is_global_zero:
         log.info(closing_message(result, typed_plugins(cfg.plugins)))
     return result
@@ -253,12 +253,12 @@ def summarise(folder: Path, quality: Quality | None) -> Run:
     return Run(folder, point.values, quality.suite.real.values, quality.share, point.epoch)
 
 
-def log_final_values(cfg: DictConfig, trainer: pl.Trainer, result: Run) -> None:
+def log_final_values(cfg: DictConfig, trainer: pl.Trainer, batch_size: int, result: Run) -> None:
     """Send the choices of this run and its best values to the loggers: TensorBoard shows them in its HParams tab."""
     chosen = HydraConfig.get().runtime.choices
     names = {group: str(option) for group, option in chosen.items() if not group.startswith("hydra/")}
     numbers = {key: value for section in SECTIONS for key, value in _flat(cfg[section], section).items()}
-    choices = {**names, **numbers, "epochs": trainer.max_epochs, "batch_size": cfg.data.batch_size}
+    choices = {**names, **numbers, "epochs": trainer.max_epochs, "batch_size": batch_size}
     log_result(trainer.lightning_module, choices, result.values)
 
 
