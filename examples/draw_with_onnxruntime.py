@@ -29,6 +29,8 @@ def main() -> None:
     if not options.model.is_file():
         parser.error(f"{options.model}: no such file")
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])
+    if options.truncation != 1 and "w" in [output.name for output in session.get_outputs()]:
+        parser.error("--truncation: this generator has styles, which are truncated, not latents; see docs/style.md")
     described = session.get_modelmeta().custom_metadata_map
     names = json.loads(described["class_names"])
     if unknown := [name for name in options.classes if name not in names]:

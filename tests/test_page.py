@@ -5,6 +5,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from cgan.serving.service import Service
 from cgan.serving.share import own_address
 from cgan.serving.training import Trainings
 from cgan.serving.ui import PAGE
+from cgan.serving.ui.parts import plain
 from cgan.spec import DataSpec
 
 pytestmark = pytest.mark.xdist_group("page")
@@ -547,3 +549,28 @@ def on_canvas(page: Page, points: list[tuple[float, float]]) -> list[tuple[float
 
 def _refuse_other_hosts(url: str, address: str) -> None:
     assert url.startswith((address, "data:", "blob:")), f"the page asks another host: {url}"
+
+
+def test_words_of_foreign_files_are_shown_as_they_are() -> None:
+    """A picture of Markdown would be fetched from its address by every visitor's browser."""
+    assert plain("![x](https://evil/p.png) _a_") == r"\!\[x\]\(https\://evil/p\.png\) \_a\_"
+
+
+def test_a_preset_of_a_data_set_asks_for_what_its_data_need(tmp_path: Path) -> None:
+    here = Trainings(tmp_path)
+    with pytest.raises(CganError, match=r"^data=folder needs data\.root: enter a value$"):
+        here.overrides("folder")
+    assert here.overrides("folder", needed={"data.root": "a b"}) == [
+        "experiment=folder",
+        "data=folder",
+        "data.root='a b'",
+    ]
+    assert here.overrides("light") == ["experiment=light"]
+
+
+def test_the_run_that_began_last_is_the_newest_whatever_its_name(tmp_path: Path) -> None:
+    here = Trainings(tmp_path)
+    for hour, name in enumerate(["zebra", "2026-11-28_10-00-00_10", "2026-11-28_10-00-00_2", "a"], start=1):
+        (here.runs / name / ".hydra").mkdir(parents=True)
+        os.utime(here.runs / name / ".hydra", (3600 * hour, 3600 * hour))
+    assert [path.name for path in here.all()] == ["a", "2026-11-28_10-00-00_2", "2026-11-28_10-00-00_10", "zebra"]

@@ -1,6 +1,8 @@
 """The exported page in Chromium: it draws what Python draws, without any other address, whatever is typed."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,10 +13,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 from servers import PATIENCE, serving
 
 from cgan.checkpoint import load_generator, save_generator
+from cgan.cli.overrides import plain_words
+from cgan.config import listed
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.sampling.draw import draw
@@ -26,6 +32,7 @@ from cgan.tasks import export, web
 
 pytestmark = pytest.mark.xdist_group("page")
 NODE = shutil.which("node")
+SITE = Path(web.__file__).parent / "site"
 TRUNCATION = 0.7  # the page's default
 Open = Callable[..., Page]
 
@@ -335,3 +342,18 @@ def drawn(site: Path, z: torch.Tensor, shares: torch.Tensor, truncation: float =
 
 def one_hot(labels: list[int], classes: int) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(labels), classes).float()
+
+
+@pytest.mark.parametrize("name", ["7", "red cat", "tench, Tinca tinca", "[a]", "${x}", "it's", "a\\", "null", "קט"])
+def test_the_command_below_the_pictures_names_the_class_whatever_it_is_called(name: str) -> None:
+    if NODE is None:
+        pytest.skip("needs Node.js")
+    (function,) = re.findall(r"^function command\(\) \{.*?^\}", (SITE / "page.js").read_text(), re.M | re.S)
+    state = json.dumps({"class": name, "seed": 3, "truncation": 1})
+    program = f"const state = {state}, about = {{ckpt: 'pretrained'}};\n{function}\nconsole.log(command());"
+    said = subprocess.run([NODE, "-e", program], capture_output=True, text=True, check=True).stdout
+    words = shlex.split(said)[2:]
+    (classes,) = [
+        one for one in OverridesParser.create().parse_overrides(plain_words(words)) if one.key_or_group == "classes"
+    ]
+    assert listed(OmegaConf.create({"classes": classes.value()}).classes) == [name]

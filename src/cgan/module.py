@@ -114,7 +114,7 @@ class ConditionalGAN(pl.LightningModule):
         self.steps = self.images_seen = 0
         self._refuse_wrong_numbers()
         self._refuse_misfits()
-        refuse_misshapen(generator, discriminator, self.loss, spec)
+        refuse_misshapen(generator, discriminator, self.loss, self.regulariser, spec)
 
     # The algorithm
 
@@ -324,7 +324,9 @@ class ConditionalGAN(pl.LightningModule):
         check_number("gan.ema_ramp", self.ema.ramp, 0)
         if self.gradient_clip is not None:
             check_number("gan.gradient_clip", self.gradient_clip, 0, above=True)  # at 0 nothing would be learned
-        self.lr_schedule(0.0), self.penalty_schedule(0.0)  # they refuse wrong values themselves
+        for key, schedule in (("schedule.lr", self.lr_schedule), ("schedule.penalty", self.penalty_schedule)):
+            for progress in (0.0, 1.0):  # they refuse wrong values themselves
+                check_number(f"{key} at progress {progress}", schedule(progress), 0)
 
     def _refuse_misfits(self) -> None:
         check_choice("gan.fake_labels", self.fake_labels, ("batch", "uniform"))

@@ -104,6 +104,24 @@ def refuse_unregistered(generator: object) -> None:
         raise CganError(f"{problem}: {_path(known)} is registered under its name; rename it")
 
 
+def refuse_unnamed(generator: Generator, known: frozenset[str]) -> None:
+    """Refuse a generator that was registered by its configuration alone: other commands could not load it.
+
+    Args:
+        generator: Just built.
+        known: The names that were registered before it was.
+
+    Raises:
+        CganError: With the modules that plugins=[...] could name.
+    """
+    if (cls := type(generator)).__name__ not in known and (module := plugin_of(cls)):
+        package = module.partition(".")[0]
+        raise CganError(
+            f"{_path(cls)} could not be loaded from a checkpoint: plugins=[...] names no module that imports it; add "
+            f"plugins=[{module}], or `import {module}` to {package}/__init__.py and plugins=[{package}]"
+        )
+
+
 def _import(name: Any) -> None:
     if not _is_module(name):
         raise CganError(f"plugins: expected modules such as [my_gan.networks], found {reprlib.repr(name)}")

@@ -25,3 +25,25 @@ class NearestClass(Metric):
         """Return ``nearest_class``."""
         nearest = torch.cdist(samples.features, reference.features).argmin(1)
         return {"nearest_class": float((reference.labels[nearest] == samples.labels).double().mean())}
+
+
+class Brightness(Metric):
+    """Mean brightness of the samples of each class."""
+
+    values = (
+        Description(
+            "brightness",
+            title="Brightness",
+            sentence="Mean of the pixels, from 0 (black) to 1 (white).",
+            direction="none",
+            low=0,
+            high=1,
+            per_class=True,
+        ),
+    )
+    min_per_class = 1
+
+    def compute(self, samples: Features, reference: Features) -> Computed:
+        """Return ``brightness``: a list in the order of the classes."""
+        classes = range(int(reference.labels.max()) + 1)
+        return {"brightness": [float(samples.of_class(label).images.float().mean() / 255) for label in classes]}

@@ -61,7 +61,7 @@ class Progress(pl.callbacks.ProgressBar):
         parts = [f"Epoch {_epoch(trainer)}", self._seconds(), *self._losses()]
         metrics = trainer.callback_metrics
         if metrics.get(EVALUATED) == trainer.current_epoch + 1:
-            names = [name for name in metrics if f"real/{name}" in metrics]
+            names = [name for name in metrics if f"real/{name}" in metrics and "/" not in name]  # "/": of one class
             # What is logged by name alone is for other callbacks; the first values say enough on one line.
             parts += [beside_real(name, float(metrics[name]), float(metrics[f"real/{name}"])) for name in names[:2]]
         with self.bar.external_write_mode():

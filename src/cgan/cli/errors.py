@@ -129,7 +129,8 @@ def _argument_message(error: TypeError, key: str) -> str:
     where = f"{key}: " if key else ""
     found = re.search(r"(?P<name>[\w.]+)\(\) got an unexpected keyword argument '(?P<argument>\w+)'", str(error))
     if found is None:
-        return f"{where}{error}"
+        later = "; what is called later needs `_partial_: true` beside `_target_`" * ("'progress'" in str(error))
+        return f"{where}{error}{later}"
     target = found["name"].removesuffix(".__init__")
     if found["argument"] in ("num_classes", "img_shape"):
         return f"{where}{target} takes no argument {found['argument']!r}: add it to the constructor, the data give it"

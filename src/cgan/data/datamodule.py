@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cgan.data.batches import Batches
 from cgan.data.report import imbalance
-from cgan.data.sources import Source, Split
-from cgan.errors import check_choice, check_whole
+from cgan.data.sources import Source, Split, SplitName
+from cgan.errors import CganError, check_choice, check_whole
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -71,12 +71,30 @@ class ImageData(pl.LightningDataModule):
     @cached_property
     def train(self) -> Split:
         """The training split, on the CPU."""
-        return self.source.load("train")
+        return self._loaded("train")
 
     @cached_property
     def test(self) -> Split:
         """The official test split, on the CPU: a reference for metrics and nothing else."""
-        return self.source.load("test")
+        return self._loaded("test")
+
+    def _loaded(self, name: SplitName) -> Split:
+        """Read a split; one of a source of the user's own may be anything.
+
+        Raises:
+            CganError: Images or labels are of another type, shape or range than those of the data set.
+        """
+        images, labels = self.source.load(name)
+        where, shape = f"{type(self.source).__name__}.load({name!r})", self.spec.img_shape
+        if images.dtype != torch.uint8 or images.shape[1:] != shape:
+            found = f"{images.dtype} {tuple(images.shape)}".removeprefix("torch.")
+            raise CganError(f"{where}: images {found}, expected uint8 (N, {', '.join(map(str, shape))})")
+        if labels.shape != images.shape[:1] or labels.is_floating_point():
+            raise CganError(f"{where}: labels of shape {tuple(labels.shape)}, expected {len(images)} whole numbers")
+        last = self.spec.num_classes - 1
+        if len(labels) and not (labels.min() >= 0 and labels.max() <= last):
+            raise CganError(f"{where}: labels {labels.min()} to {labels.max()}, expected 0 to {last}")
+        return Split(images, labels)
 
     def train_dataloader(self) -> Batches:
         """Return the batches of this rank."""

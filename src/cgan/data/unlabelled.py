@@ -56,8 +56,12 @@ def build_source(data: DictConfig) -> Source:
             raise CganError(f"data.{key}={data[key]}: expected true or false")
         if key in TEXTS and not isinstance(data[key], str):
             raise CganError(f"data.{key}={data[key]}: expected a path or a name")
+    if "_target_" not in (data.get("source") or {}):
+        raise CganError("data.source: expected a line `_target_: package.module.Class` in the data set's YAML")
     for key, (kind, words) in OF_SOURCE.items():
         if key in data.source and not isinstance(data.source[key], kind):
             raise CganError(f"data.source.{key}={data.source[key]}: expected {words}")
     source: Source = instantiate(data.source, _convert_="all")
+    if missing := [name for name in ("spec", "prepare", "load") if not hasattr(source, name)]:
+        raise CganError(f"data.source: {type(source).__name__} has no {missing[0]}; see cgan.data.sources.Source")
     return source if data.conditional else Unlabelled(source)

@@ -57,6 +57,9 @@ class Suite:
     def __init__(self, extractor: Extractor, metrics: Mapping[str, Metric], real: RealImages) -> None:
         if real.n < 2:
             raise CganError(f"quality is measured on 2 or more held-out images, found {real.n}; give more images")
+        for name, metric in metrics.items():
+            if not (isinstance(metric, Metric) and getattr(metric, "values", None)):
+                raise CganError(f"metrics.{name}: {type(metric).__name__} is no Metric with `values`")
         self.extractor = extractor
         self.real_images = real
         kind = "samples" if real.n <= len(real.held_out.labels) else "held-out images"
@@ -150,10 +153,12 @@ def checked(metric: Metric, computed: Computed) -> Computed:
     Raises:
         CganError: It is no plain number, or none of the values that the metric describes.
     """
-    described, said = {entry.name for entry in metric.values}, f"{type(metric).__name__} computed"
+    described, said = {entry.name: entry for entry in metric.values}, f"{type(metric).__name__} computed"
     for name, value in computed.items():
         if name not in described:
             raise CganError(f"{said} {name}, which its `values` do not describe; they have {', '.join(described)}")
+        if isinstance(value, list) != described[name].per_class:
+            raise CganError(f"{said} {name} as {type(value).__name__}: a list needs per_class=True in its Description")
         for number in value if isinstance(value, list) else [value]:
             if not isinstance(number, int | float):
                 kind = type(number).__name__

@@ -33,6 +33,7 @@ default (null, empty, false, ``direction`` none) is left out::
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -204,12 +205,22 @@ def _files_of(path: Path, changed: int) -> list[tuple[Path, int]]:
     return [(file, n) for file, n in files if record.protocol.weights == "ema" or file.suffix != ".ckpt"]
 
 
-@lru_cache(maxsize=2048)
+MOST_KNOWN = 2048
+_records: dict[Path, tuple[int, EvaluationRecord | None]] = {}
+"""The newest record of a file, by when it was written: one for each, since a run that trains writes its own again."""
+
+
 def _read(path: Path, changed: int) -> EvaluationRecord | None:
-    try:
-        return read_evaluation(path)
-    except CganError:
-        return None  # damaged, or of another version: as if it were not there
+    """Read a record; None where it is damaged, or of another version: as if it were not there."""
+    known = _records.get(path)
+    if known is None or known[0] != changed:
+        found = None
+        with suppress(CganError):
+            found = read_evaluation(path)
+        if len(_records) >= MOST_KNOWN:
+            _records.clear()
+        _records[path] = known = changed, found
+    return known[1]
 
 
 def _of_run(checkpoint: Path) -> FoundEvaluation | None:

@@ -51,7 +51,7 @@ DRAWN: dict[str, Any] = {
     "responses": {200: {**PICTURES, "model": responses.Pictures}, **PROBLEMS},
 }
 MAX_LAYERS = 100
-FEW = 4  # at most this many pictures are encoded faster than a thread starts
+SMALL = 50_000  # numbers: so few are encoded faster than a thread starts
 
 
 def known_parameters(request: Request) -> None:
@@ -118,7 +118,8 @@ class Call(NamedTuple):
             def encode() -> Response:
                 return responses.encode(drawn, self.spec, self.kind, model=self.model, warning=self.warning, **fields)
 
-            return encode() if len(drawn.images) <= FEW else await asyncio.wrap_future(ENCODERS.submit(encode))
+            small = self.kind != "gif" and drawn.images.numel() <= SMALL  # as fast here as in a thread
+            return encode() if small else await asyncio.wrap_future(ENCODERS.submit(encode))
 
         return await within(self.request, response(), self.request.app.state.time_limit)
 

@@ -23,7 +23,7 @@ import yaml
 from cgan.checkpoint import find_generator
 from cgan.config import CONF, quoted, summary
 from cgan.errors import CganError
-from cgan.files import read_lines
+from cgan.files import changed_at, read_lines
 from cgan.records.evaluation import FoundEvaluation, find_evaluation
 from cgan.records.layout import BEST, CHECKPOINTS
 from cgan.records.run import RunRecord, is_locked, new_folder, read_run
@@ -95,6 +95,7 @@ class Trainings:
 
         ``needed`` are the values of the keys that the data set needs; see :class:`Choice`.
         """
+        data = data or self.data_of(experiment)
         chosen = {"experiment": experiment} | ({"data": data} if data else {})
         for group, name in chosen.items():
             if name not in (known := self.choices(group)):
@@ -110,6 +111,10 @@ class Trainings:
         length = [f"{EPOCHS}={epochs}"] if epochs else [f"{BUDGET}={minutes}min"] if minutes else []
         return [*(f"{group}={name}" for group, name in chosen.items()), *values, *length]
 
+    def data_of(self, experiment: str) -> str | None:
+        """Return the data set that a preset is named after and for; None if it is for any."""
+        return experiment if experiment in self.choices("data") else None
+
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
         """Start ``cgan train OVERRIDES`` and return its run folder; ``beside`` another training, or not at all."""
         folder = self.runs / time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -124,11 +129,14 @@ class Trainings:
         if not is_locked(folder / LOCK):
             raise CganError(f"{folder.name} does not run any more, or was started in a terminal: stop it there")
         (folder / STOP).touch()
-        os.kill(json.loads((folder / LOCK).read_text()), signal.SIGTERM)
+        try:
+            os.kill(json.loads((folder / LOCK).read_text()), signal.SIGTERM)
+        except (ProcessLookupError, ValueError) as error:  # it ends just now, or has not begun
+            raise CganError(f"{folder.name} ends or begins just now: look again") from error
 
     def all(self) -> list[Path]:
-        """Return every run folder, the newest first."""
-        return sorted((path for path in self.runs.glob("*") if path.is_dir()), reverse=True)
+        """Return every run folder, the one that began last first."""
+        return sorted((path for path in self.runs.glob("*") if path.is_dir()), key=_began, reverse=True)
 
     def running(self) -> list[Path]:
         """Return the folders of the trainings that a page started and that still run, the newest first."""
@@ -191,6 +199,11 @@ class Trainings:
             )
             json.dump(process.pid, lock)
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+
+
+def _began(folder: Path) -> tuple[int, str]:
+    """Return when a run wrote its first file, and its name; one that is resumed begins again."""
+    return changed_at(folder / ".hydra") or changed_at(folder), folder.name
 
 
 def state_of(folder: Path, run: RunRecord | None) -> tuple[State, str]:

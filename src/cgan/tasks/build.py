@@ -21,15 +21,16 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import CganError, check_number
 from cgan.hardware import compile_mode
 from cgan.module import ConditionalGAN, OptimizerFactory
+from cgan.networks import GENERATORS
+from cgan.plugins import refuse_unnamed
 from cgan.records.layout import CHECKPOINTS
 from cgan.spec import DataSpec
 from cgan.strategy import AveragedGradients
+from cgan.tasks.parts import refuse_without_class
 from cgan.tracking import JsonLines, resume
 
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
 """The keys of ``data`` that say how images are served; a data set of one's own may lack some."""
-CLASSES = ("loss", "penalty", "regulariser", "model/generator", "model/discriminator")
-"""Groups whose YAMLs name a class."""
 
 
 def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], loggers: list[Any]) -> pl.Trainer:
@@ -39,7 +40,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
             f"trainer.accelerator=gpu: torch {torch.__version__} finds no GPU here; use trainer=auto or "
             "trainer=cpu, or install a torch that fits the GPU's driver"
         )
-    callbacks = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values() if entry is not None]
+    callbacks = [_callback(name, entry) for name, entry in cfg.callbacks.items() if entry is not None]
     best = [BestCheckpoint(Path(cfg.trainer.default_root_dir) / CHECKPOINTS, quality)] if quality else []
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
@@ -65,6 +66,13 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
     return trainer
 
 
+def _callback(name: str, entry: DictConfig) -> pl.Callback:
+    callback = instantiate(entry, _convert_="all")
+    if not isinstance(callback, pl.Callback):
+        raise CganError(f"callbacks.{name}: {type(callback).__name__} is no lightning.pytorch.Callback")
+    return callback
+
+
 def build_data(cfg: DictConfig, source: Source | None = None) -> ImageData:
     """Build the data set, if it is not built yet, and what serves it in batches.
 
@@ -85,7 +93,8 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     Raises:
         CganError: A choice names no class, or the module refuses it.
     """
-    _refuse_without_class(cfg)
+    known = frozenset(GENERATORS)
+    refuse_without_class(cfg)
     classes = spec.num_classes if len(spec.factors) == 1 else list(spec.factors)
     sizes: dict[str, Any] = {"num_classes": classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
     module = ConditionalGAN(
@@ -103,17 +112,10 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         seed=cfg.seed,
         **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
     )
+    refuse_unnamed(module.generator, known)
     if mode := compile_mode(cfg.compile):
         module.compile_step(mode)
     return module
-
-
-def _refuse_without_class(cfg: DictConfig) -> None:
-    """Refuse a YAML that names no class: where none is needed, the choice would do nothing."""
-    for group in CLASSES:
-        chosen, node = HydraConfig.get().runtime.choices.get(group), OmegaConf.select(cfg, group.replace("/", "."))
-        if node and chosen not in (None, "none") and "_target_" not in node:
-            raise CganError(f"{group}={chosen}: its YAML lacks a line `_target_: package.module.Class`")
 
 
 def build_optimizer(key: str, choice: DictConfig) -> OptimizerFactory:

@@ -68,8 +68,8 @@ def evaluated_arguments(arguments: list[str]) -> list[str]:
     """Complete a command line that evaluates: without ``data=`` the first generator's own data are compared with.
 
     Those of a run are chosen as in its stored overrides, and so are the features that it was measured by; those of an
-    exported generator by the name of its data set. What is not among the packaged choices, and what cannot be read, is
-    left to the evaluation.
+    exported generator by the name of its data set. What is neither among the packaged choices nor in ``--config-dir``,
+    and what cannot be read, is left to the evaluation.
 
     Raises:
         CganError: A run's stored overrides of its data or features would import code.
@@ -79,10 +79,11 @@ def evaluated_arguments(arguments: list[str]) -> list[str]:
         return arguments
     if (found := _first_evaluated(values)) is None:
         return arguments
-    own = _own_choices(found)
+    typed = get_args(arguments).config_dir
+    own = _own_choices(found, [CONF, *([Path(typed)] if typed else [])])
     if any(re.match(r"features\b", key) for key in values):
         own = [line for line in own if not line.lstrip("+~").startswith("features")]
-    return [*arguments, *own]
+    return [*own, *arguments]  # options may end the arguments, and overrides stand together
 
 
 def _first_evaluated(values: dict[str, Any]) -> Path | None:
@@ -98,28 +99,29 @@ def _first_evaluated(values: dict[str, Any]) -> Path | None:
         return None
 
 
-def _own_choices(found: Path) -> list[str]:
-    """Return the choices of a generator's data set and features, as far as packaged options name them."""
+def _own_choices(found: Path, folders: list[Path]) -> list[str]:
+    """Return the choices of a generator's data set and features, as far as options in these folders name them."""
     from cgan.checkpoint import read_description
 
     folder = run_of(found)
     stored, record = folder / ".hydra" / "overrides.yaml", read_run(folder)
     if not found.is_dir() and record and stored.is_file():
         lines = [entry.input_line or "" for entry in _stored_overrides(stored)]
-        own = _of_group("data", record.data, lines)
-        own += _of_group("features", record.features, lines) if own else []
+        own = _of_group("data", record.data, lines, folders)
+        own += _of_group("features", record.features, lines, folders) if own else []
         _refuse_imports(stored, own)
         return own
     try:
         spec = read_description(found).get("spec")
     except CganError:
         return []
-    return _of_group("data", str(spec.get("name")), []) if isinstance(spec, dict) else []
+    return _of_group("data", str(spec.get("name")), [], folders) if isinstance(spec, dict) else []
 
 
-def _of_group(group: str, option: str, lines: list[str]) -> list[str]:
-    """Return the choice of a packaged option and, of a run's overrides, those of its keys; nothing for another one."""
-    if re.fullmatch(r"\w+", option) is None or not (CONF / group / f"{option}.yaml").is_file():
+def _of_group(group: str, option: str, lines: list[str], folders: list[Path]) -> list[str]:
+    """Return the choice of an option of these folders and, of a run's overrides, those of its keys; else nothing."""
+    known = re.fullmatch(r"\w+", option) and any((folder / group / f"{option}.yaml").is_file() for folder in folders)
+    if not known:
         return []
     return [f"{group}={option}", *(line for line in lines if line.lstrip("+~").startswith((f"{group}.", f"{group}@")))]
 

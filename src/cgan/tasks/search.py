@@ -132,14 +132,21 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path, stop: th
         process = subprocess.Popen(
             [sys.executable, "-m", "cgan", "train", *overrides, f"hydra.run.dir={folder}"], stdout=output, stderr=output
         )
-        pruned = _watch(trial, process, folder, stop)
+        try:
+            pruned = _watch(trial, process, folder, stop)
+        finally:  # whatever happens to the study, no training is left behind
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
     if pruned:
         raise optuna.TrialPruned
     if stop.is_set() and process.returncode != 0:
         trial.study.enqueue_trial(trial.params)
         raise KeyboardInterrupt
     if process.returncode != 0:
-        lines = (folder / "output.txt").read_text().strip().splitlines() or [f"status {process.returncode}"]
+        lines = (folder / "output.txt").read_text(errors="replace").strip().splitlines() or [
+            f"status {process.returncode}"
+        ]
         raise CganError(lines[-1].removeprefix("error: "))
     record = read_run(folder)
     if record is None or record.score is None:

@@ -59,8 +59,10 @@ class SweepReport(Callback):
         Raises:
             SystemExit: Some job failed; the others are done. Hydra makes a mere warning of any other exception.
         """
+        from cgan.plugins import typed_config_dir  # imports torch, which `--help` does without
+
         folder = Path(config.hydra.sweep.dir)
-        rows = report(folder, read_rows(folder))
+        rows = report(folder, read_rows(folder), typed_config_dir())
         if failed := [row for row in rows if row.error]:
             names = "; ".join(f"run {row.name}: {row.error:.300}" for row in failed)
             print(f"error: {len(failed)} of {len(rows)} runs failed: {names}", file=sys.stderr)

@@ -41,6 +41,7 @@ from cgan.seeding import mix
 from cgan.tasks.build import build_data, build_loggers, build_module, build_trainer, optional
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, length_in_images, set_length, short_run
+from cgan.tasks.parts import refuse_without_class
 from cgan.tasks.resume import newest_good
 from cgan.tasks.start_values import AUTO, Chosen, choose_for_length, choose_start_values
 from cgan.tracking import JsonLines, log_result, written_into
@@ -128,6 +129,7 @@ def _run(cfg: DictConfig, choices: Chosen | None, checkpoint: str | Path | None,
     folder, data = status.folder, build_data(cfg, choices and choices.source)
     before = read_description(Path(checkpoint)) if checkpoint else {}
     resumed_at = before.get("images_seen", 0)
+    refuse_without_class(cfg)
     images = length_in_images(cfg, data, checkpoint, measured_pace)
     if images is not None and cfg.max_images is None and choices:
         log.info(choose_for_length(cfg, choices, images))

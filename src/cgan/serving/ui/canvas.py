@@ -52,20 +52,21 @@ export default function ({ parentElement, setStateValue }) {
   canvas.ontouchstart = (event) => event.preventDefault();
   canvas.onpointerdown = (event) => {
     event.preventDefault();
+    if (parentElement.pointer != null || event.button) return;  // a second finger, or the palm
     canvas.setPointerCapture(event.pointerId);
     strokes.push([place(event)]);
-    parentElement.drawing = true;
+    parentElement.pointer = event.pointerId;
     draw();
   };
   canvas.onpointermove = (event) => {
-    if (!parentElement.drawing) return;
+    if (event.pointerId !== parentElement.pointer) return;
     const passed = event.getCoalescedEvents?.() ?? [];
     strokes.at(-1).push(...(passed.length ? passed : [event]).map(place));
     draw();
   };
-  canvas.onpointerup = canvas.onpointercancel = () => {
-    if (!parentElement.drawing) return;
-    parentElement.drawing = false;
+  canvas.onpointerup = canvas.onpointercancel = (event) => {
+    if (event.pointerId !== parentElement.pointer) return;
+    parentElement.pointer = null;
     send();
   };
   parentElement.querySelector(".undo").onclick = () => { strokes.pop(); draw(); send(); };

@@ -5,7 +5,16 @@ import streamlit as st
 from cgan.errors import CganError
 from cgan.serving.catalog import Model
 from cgan.serving.ui.gallery import Shown, gallery
-from cgan.serving.ui.parts import chosen_model, class_field, fragment, seed_field, service, spec_of, values_table
+from cgan.serving.ui.parts import (
+    chosen_model,
+    class_field,
+    fragment,
+    plain,
+    seed_field,
+    service,
+    spec_of,
+    values_table,
+)
 
 COUNT = 10
 CHOSEN = "compare.models"
@@ -34,20 +43,22 @@ def show() -> None:
         st.info("Choose two or more models.")
         return
     models = [usable[name] for name in names]
-    label = class_field(spec_of(models[0]), "Class", "compare.class", 4)
+    first = spec_of(models[0])
+    name = first.class_names[class_field(first, "Class", "compare.class", 4)]
     seed = seed_field("First seed", "compare.seed", 0, dice=True)
     for model in models:
         try:
-            _row(model, label, [seed + index for index in range(COUNT)])
-        except CganError as error:  # fewer classes than the first one, or gone since
-            st.warning(f"{model.label}: {error}")
+            _row(model, name, [seed + index for index in range(COUNT)])
+        except CganError as error:  # without this class, or gone since
+            st.warning(plain(f"{model.label}: {error}"))
     values_table(models)
 
 
-def _row(model: Model, label: int, seeds: list[int]) -> None:
-    st.markdown(f"**{model.label}**")
-    images = service().draw(model.name, [label] * len(seeds), seeds)
-    name = spec_of(model).class_names[label]  # drawn, so it has this class
+def _row(model: Model, name: str, seeds: list[int]) -> None:
+    if name not in (names := spec_of(model).class_names):
+        raise CganError(f"it has no class {name}")
+    st.markdown(f"**{plain(model.label)}**")
+    images = service().draw(model.name, [names.index(name)] * len(seeds), seeds)
     shown = [
         Shown(image, f"{name} by {model.name}, seed {seed}", str(seed))
         for image, seed in zip(images, seeds, strict=True)

@@ -1,6 +1,7 @@
 """What the tabs share: the service, the chosen model, fields, error messages."""
 
 import functools
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -89,13 +90,13 @@ def model_field() -> None:
     if broken := [model for model in models if model.error is not None]:
         with st.expander(f"{len(broken)} model{'s' * (len(broken) > 1)} cannot be read"):
             for model in broken:
-                st.warning(f"{model.name}: {model.error}")
+                st.warning(plain(f"{model.name}: {model.error}"))
 
 
 def about(model: Model) -> None:
     """Show a model's warning and its values beside those of real images, or that there are none."""
     if model.warning:
-        st.warning(model.warning)
+        st.warning(plain(model.warning))
     with st.expander("How good is this model?") if model.values else st.container():
         values_table([model])
 
@@ -106,13 +107,21 @@ def values_table(models: Sequence[Model]) -> None:
     if not described:
         st.caption("Not evaluated: `cgan evaluate ckpt=...` measures it.")
         return
-    texts = {model.label: {(value.name, value.protocol): value.text for value in model.values} for model in models}
+    texts = {
+        plain(model.label): {(value.name, value.protocol): value.text for value in model.values} for model in models
+    }
     rows = {label: [values.get(key, "not measured") for key in described] for label, values in texts.items()}
     several = len({protocol for _, protocol in described}) > 1  # not comparable: a row for each
     titles = [f"{value.title} ({value.protocol})" if several else value.title for value in described.values()]
-    st.table(pd.DataFrame(rows, titles))
+    st.table(pd.DataFrame(rows, map(plain, titles)))
     for about in {value.name: value for value in described.values()}.values():
-        st.caption(f"**{about.title}**: {about.sentence}{f' ({about.advice})' if about.advice else ''}")
+        advice = f" ({about.advice})" if about.advice else ""
+        st.caption(f"**{plain(about.title)}**: {plain(about.sentence + advice)}")
+
+
+def plain(text: str) -> str:
+    """Escape what Streamlit takes for Markdown: a name of a foreign file could load a picture from anywhere."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!:|<>$~&])", r"\\\1", text)
 
 
 def chosen_model() -> Model:
@@ -135,7 +144,15 @@ def class_field(spec: DataSpec, label: str, key: str, default: int, bind: Bind =
     _reset_unknown(key, names, default)
     if len("".join(names)) <= MAX_LETTERS:
         name = st.segmented_control(
-            label, names, default=names[default], key=key, required=True, wrap=True, bind=bind, persist_state="session"
+            label,
+            names,
+            default=names[default],
+            format_func=plain,
+            key=key,
+            required=True,
+            wrap=True,
+            bind=bind,
+            persist_state="session",
         )
     else:
         name = st.selectbox(label, names, default, key=key, bind=bind, persist_state="session")

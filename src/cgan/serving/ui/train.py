@@ -80,7 +80,8 @@ def _choose(here: Trainings) -> list[str]:
         minutes = st.number_input("or minutes", 1, MAX_MINUTES, None, 1, key="train.minutes", placeholder=PRESET)
     with right:
         data = _choice(here, "data", "Data", PRESET)
-        needs = here.choices("data")[data].needs if data else []
+        of_preset = here.data_of(experiment) if experiment else None
+        needs = here.choices("data")[name].needs if (name := data or of_preset) else []
         needed = {need: st.text_input(need, key=f"train.{need}").strip() for need in needs}
     return here.overrides(experiment or "", data, epochs, minutes, needed)
 

@@ -90,9 +90,11 @@ function save(canvas, name) {
   make("a", { href: large.toDataURL(), download: file }).click();
 }
 
-/** The command that draws the first picture. */
+/** The command that draws the first picture: what is no plain word stands in quotes, where a comma parts no classes. */
 function command() {
-  const chosen = `classes=${state.class}`;
+  const plain = /^[\p{L}\p{N}_ .+-]+$/u.test(state.class) && !/^ | $/.test(state.class);
+  const escaped = state.class.replace(/(\\*)'/g, "$1$1\\'").replace(/\\+$/, "$&$&").replaceAll("${", "\\${");
+  const chosen = `classes=${plain ? state.class : `'${escaped}'`}`;
   const quoted = /^[\w=.-]+$/.test(chosen) ? chosen : `'${chosen.replaceAll("'", "'\\''")}'`;
   const truncation = state.truncation === 1 ? [] : [`truncation=${state.truncation}`];
   return ["cgan sample", quoted, "n=1", `seed=${state.seed}`, ...truncation, `ckpt=${about.ckpt}`].join(" ");
@@ -142,7 +144,8 @@ const parts = {
     const [from, to] = [state.from, state.to].map((name) => about.class_names.indexOf(name));
     const ends = [latent([state.seed, from]), latent([state.seed, to], Number(from === to))];
     const places = [0, state.at, 1];
-    const blend = (at) => oneClass(from).map((value, index) => (1 - at) * value + at * oneClass(to)[index]);
+    const ofClasses = [from, to].map(oneClass);
+  const blend = (at) => ofClasses[0].map((value, index) => (1 - at) * value + at * ofClasses[1][index]);
     const images = await render(places.map((at) => slerp(...ends, at)), places.map(blend));
     const percent = `${Math.round(state.at * 100)} %`;
     const names = [state.from, `${percent} from ${state.from} to ${state.to}`, state.to];
@@ -159,7 +162,7 @@ const busy = (value) => document.querySelector("main").setAttribute("aria-busy",
 
 function fail(error) {
   busy(false);
-  element("failure").textContent = `The generator cannot be started: ${error.message}`;
+  element("failure").textContent = `The generator cannot ${first ? "be started" : "draw this"}: ${error.message}`;
 }
 
 const pending = new Set();
@@ -178,6 +181,7 @@ async function draw(...names) {
     for (const name of pending) {
       pending.delete(name);
       await parts[name]();
+      element("failure").textContent = "";
       busy(pending.size > 0);
     }
   } catch (error) {
@@ -220,8 +224,12 @@ function recall() {
     if (Object.hasOwn(fields, name) && fields[name][0](text)) state[name] = fields[name][1](text);
 }
 
+let remembering;
+
+/** Write the state into the address, a moment after its last change: Safari refuses a hundred times in half a minute. */
 function remember() {
-  history.replaceState(null, "", `#${new URLSearchParams(state)}`);
+  clearTimeout(remembering);
+  remembering = setTimeout(() => history.replaceState(null, "", `#${new URLSearchParams(state)}`), 500);
 }
 
 /** Bring the controls to what the state says. */
@@ -266,17 +274,20 @@ function newPictures() {
   drawAll();
 }
 
-/** Move from one end of the morph to the other and back, once. */
+let playing;
+
+/** Move from one end of the morph to the other and back, once; anew if it is moving. */
 function play() {
+  cancelAnimationFrame(playing);
   const started = performance.now();
   const step = (now) => {
     const share = Math.min((now - started) / 3000, 1);
     state.at = Number((share < 0.5 ? 2 * share : 2 - 2 * share).toFixed(2));
     element("at").value = state.at;
     draw("morph");
-    if (share < 1) requestAnimationFrame(step);
+    if (share < 1) playing = requestAnimationFrame(step);
   };
-  requestAnimationFrame(step);
+  playing = requestAnimationFrame(step);
 }
 
 function connect() {

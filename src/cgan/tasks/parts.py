@@ -1,0 +1,41 @@
+"""Whether every part of a configuration names a class: what a YAML lacks is said before anything is built."""
+
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from cgan.errors import CganError
+
+OPTIONAL = ("loss", "penalty", "regulariser", "augment", "model/generator", "model/discriminator")
+"""Groups of one class, or of none."""
+NEEDED = ("schedule.lr", "schedule.penalty", "data.source")
+SEVERAL = ("callbacks", "logger", "metrics")
+"""Groups of classes under keys of their own."""
+LINE = "a line `_target_: package.module.Class`"
+
+
+def refuse_without_class(cfg: DictConfig) -> None:
+    """Refuse a YAML that names no class where one is needed, or where the choice would do nothing.
+
+    Raises:
+        CganError: With the key, and what its YAML lacks.
+    """
+    chosen = HydraConfig.get().runtime.choices
+    for group in OPTIONAL:
+        node = OmegaConf.select(cfg, group.replace("/", "."))
+        if node and chosen.get(group) not in (None, "none") and not _has_class(node):
+            raise CganError(f"{group}={chosen.get(group)}: its YAML lacks {LINE}")
+    for key in NEEDED:
+        group = key.partition(".")[0]
+        if group in cfg and not _has_class(OmegaConf.select(cfg, key)):
+            of = " (a schedule has lr and penalty: `defaults: [constant, _self_]` gives both)" * (group == "schedule")
+            raise CganError(f"{group}={chosen.get(group)}: its YAML lacks {key} with {LINE}{of}")
+    for group in SEVERAL:
+        for name, node in (OmegaConf.select(cfg, group) or {}).items():
+            if node is not None and not _has_class(node):
+                raise CganError(f"{group}.{name}: expected a part under a key of its own, `my_part:`, with {LINE}")
+
+
+def _has_class(node: Any) -> bool:
+    return isinstance(node, DictConfig) and "_target_" in node
