@@ -49,10 +49,10 @@ figures: .venv/installed ## Draw the documents' figures and generated pages agai
 	$(BIN)/python tools/tensorboard_picture.py
 
 test: lint-check ## Run ruff, mypy, import-linter and the tests that are not slow
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 test-all: lint-check ## The same with all tests: real clusters, kills, launchers, every piece of advice
-	$(BIN)/python -m pytest -n 4 --dist loadgroup -m ''
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m ''
 
 lint-check: .venv/installed
 	$(BIN)/ruff check .

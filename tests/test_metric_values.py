@@ -226,7 +226,11 @@ def test_a_class_of_equal_images_has_no_ratio_of_variances():
 
 
 class Undefined(Metric):
-    values = (Description("undefined", "Undefined"), Description("by_class", "By class"), Description("one", "One"))
+    values = (
+        Description("undefined", "Undefined"),
+        Description("by_class", "By class", per_class=True),
+        Description("one", "One"),
+    )
 
     def compute(self, samples: Features, reference: Features) -> dict:
         return {"undefined": math.nan, "by_class": [1.0, math.inf], "one": 1.0}
@@ -245,13 +249,14 @@ def test_a_value_that_is_no_number_is_left_out_and_named(real, caplog):
     ("computed", "message"),
     [
         ({"own": torch.tensor(0.5)}, "Fixed computed own as Tensor: expected a float, float(...) makes one"),
-        ({"own": [0.5, None]}, "Fixed computed own as NoneType: expected a float"),
-        ({"onw": 0.5}, "Fixed computed onw, which its `values` do not describe; they have own"),
+        ({"each": [0.5, None]}, "Fixed computed each as NoneType: expected a float"),
+        ({"own": [0.5, 0.7]}, "Fixed computed own as list: a list needs per_class=True in its Description"),
+        ({"onw": 0.5}, "Fixed computed onw, which its `values` do not describe; they have own, each"),
     ],
 )
 def test_what_a_metric_must_not_compute_is_named(computed, message):
     class Fixed(Metric):
-        values = (Description("own", "Own"),)
+        values = (Description("own", "Own"), Description("each", "Each", per_class=True))
 
         def compute(self, samples: Features, reference: Features) -> dict:
             return computed

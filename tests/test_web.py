@@ -139,7 +139,7 @@ def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) 
     assert np.abs(shown[0].astype(int) - original).mean() < 1, "the weights are rounded"
     page.get_by_role("button", name="New pictures").click()
     expect(page.get_by_role("button", name="7, seed 58. Save it as PNG")).to_be_visible()
-    assert "seed=51" in page.url
+    page.wait_for_url("**#*seed=51*")
 
     page.get_by_role("radio", name="3").check()
     expect(page.locator("#command")).to_have_text("cgan sample classes=3 n=1 seed=51 truncation=0.7 ckpt=pretrained")
