@@ -113,7 +113,9 @@ def check(*words: str) -> None:
     elif program.startswith("python") and not rest[0].startswith("-"):
         assert (ROOT / rest[0]).is_file(), words
     else:
-        assert program in (".", "curl", "export", "tensorboard", "pytest", "pre-commit", "python", "python3"), words
+        assert program in (".", "curl", "export", "hf", "tensorboard", "pytest", "pre-commit", "python", "python3"), (
+            words
+        )
 
 
 def page_or_slow(page: Path):

@@ -86,8 +86,9 @@ class ImageData(pl.LightningDataModule):
         """
         images, labels = self.source.load(name)
         where, shape = f"{type(self.source).__name__}.load({name!r})", self.spec.img_shape
-        if images.dtype != torch.uint8 or images.shape[1:] != shape:
-            found = f"{images.dtype} {tuple(images.shape)}".removeprefix("torch.")
+        if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.shape[1:] != shape:
+            kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else type(images).__name__
+            found = f"{kind} {tuple(images.shape)}"
             raise CganError(f"{where}: images {found}, expected uint8 (N, {', '.join(map(str, shape))})")
         if labels.shape != images.shape[:1] or labels.is_floating_point():
             raise CganError(f"{where}: labels of shape {tuple(labels.shape)}, expected {len(images)} whole numbers")

@@ -25,7 +25,6 @@ from cgan.networks import GENERATORS
 from cgan.plugins import refuse_unnamed
 from cgan.records.layout import CHECKPOINTS
 from cgan.spec import DataSpec
-from cgan.strategy import AveragedGradients
 from cgan.tasks.parts import refuse_without_class
 from cgan.tracking import JsonLines, resume
 
@@ -52,7 +51,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
         use_distributed_sampler=False,
         _convert_="all",
     )
-    if trainer.world_size > 1 and not isinstance(trainer.strategy, AveragedGradients):
+    if trainer.world_size > 1 and "strategy" not in cfg.trainer:
         raise CganError(
             f"{trainer.world_size} devices: two networks that learn in turns need trainer=ddp (GPUs) or "
             "trainer=ddp_cpu; type it as well"

@@ -43,21 +43,25 @@ def show() -> None:
         st.info("Choose two or more models.")
         return
     models = [usable[name] for name in names]
-    first = spec_of(models[0])
-    name = first.class_names[class_field(first, "Class", "compare.class", 4)]
+    specs = [spec_of(model) for model in models]
+    asked = next((spec for spec in specs if spec.num_classes > 1), specs[0])  # of one class there is no choice
+    name = asked.class_names[class_field(asked, "Class", "compare.class", 4)]
     seed = seed_field("First seed", "compare.seed", 0, dice=True)
     for model in models:
         try:
             _row(model, name, [seed + index for index in range(COUNT)])
-        except CganError as error:  # without this class, or gone since
+        except CganError as error:  # gone since
             st.warning(plain(f"{model.label}: {error}"))
     values_table(models)
 
 
 def _row(model: Model, name: str, seeds: list[int]) -> None:
-    if name not in (names := spec_of(model).class_names):
-        raise CganError(f"it has no class {name}")
+    names = spec_of(model).class_names
+    name = names[0] if len(names) == 1 else name
     st.markdown(f"**{plain(model.label)}**")
+    if name not in names:
+        st.caption(plain(f"It has no class {name}."))
+        return
     images = service().draw(model.name, [names.index(name)] * len(seeds), seeds)
     shown = [
         Shown(image, f"{name} by {model.name}, seed {seed}", str(seed))
