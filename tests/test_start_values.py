@@ -132,6 +132,9 @@ def test_what_depends_on_the_length_waits_for_that_of_a_budget(composed, photos)
         "  gan.ema_half_life_images=20000: a twentieth of 400,000 images",
     ]
     assert of_budget.callbacks.sample_grid.every_n_epochs == 625
+    assert choose_for_length(of_budget, chosen._replace(open_keys=frozenset({"penalty.gamma"})), 8) == "", (
+        "nothing to say"
+    )
     of_budget.budget, of_images.max_images = None, None
     of_images.trainer.max_epochs = of_budget.trainer.max_epochs
     assert of_budget == of_images

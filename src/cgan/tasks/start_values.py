@@ -99,13 +99,13 @@ def choose_for_length(cfg: DictConfig, chosen: Chosen, images: int) -> str:
     """Replace what was left open and depends on the length of the run, now that ``budget`` has become ``images``.
 
     Returns:
-        What was chosen, in lines that say why.
+        What was chosen, in lines that say why; empty where nothing of this was left open.
     """
     late = [start for start in starts(*chosen.facts, images) if start.key in OF_LENGTH]
     found = _set(cfg, [start for start in late if start.key in chosen.open_keys])
     if GRID in chosen.open_keys:
         _set(cfg, [_grids(math.ceil(images / chosen.facts[0]))])
-    return "\n".join(["Chosen for this length:", *map(str, found)])
+    return "\n".join(["Chosen for this length:", *map(str, found)]) if found else ""
 
 
 def _grids(epochs: int) -> Start:

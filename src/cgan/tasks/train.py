@@ -131,8 +131,8 @@ def _run(cfg: DictConfig, choices: Chosen | None, checkpoint: str | Path | None,
     resumed_at = before.get("images_seen", 0)
     refuse_without_class(cfg)
     images = length_in_images(cfg, data, checkpoint, measured_pace)
-    if images is not None and cfg.max_images is None and choices:
-        log.info(choose_for_length(cfg, choices, images))
+    if images is not None and cfg.max_images is None and choices and (lines := choose_for_length(cfg, choices, images)):
+        log.info(lines)
     pl.seed_everything(mix(cfg.seed) % 2**32, verbose=False)
     module = build_module(cfg, data.spec)
     if resumed_at:
