@@ -32,10 +32,10 @@ def refuse_misshapen(
     labels = torch.zeros(COUNT, dtype=torch.int64, device=device)
     with torch.no_grad(), torch.random.fork_rng([]), _evaluating(generator, discriminator):
         z = torch.randn(COUNT, generator.z_dim, device=device)
-        torch.manual_seed(0)  # of noise that a generator may add, here and below
+        torch.default_generator.manual_seed(0)  # of noise that a generator may add, here and below; no GPU's
         images = generator(z, labels)
         _refuse_other("draws images", generator, images, (COUNT, *spec.img_shape), "images as those of the data")
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         if not torch.allclose(images, generator.synthesize(z, generator.embed(labels)), atol=1e-3):
             raise CganError(
                 f"{type(generator).__name__}: forward(z, labels) is not synthesize(z, embed(labels)), which morphs and "
