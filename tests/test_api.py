@@ -55,6 +55,12 @@ CAPACITY = 8
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
+def completed(coroutine):
+    """What a coroutine returns. It runs in a thread of its own, as Playwright's browser keeps a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory):
     """A logs folder with a good export, a cut one and a file that would run code if it were unpickled."""
@@ -395,7 +401,7 @@ def test_styles_and_morphs_wait_in_the_queue_of_the_pictures(logs):
         assert await queue.run(divmod, 7, 2) == (3, 1)
         worker.cancel()
 
-    asyncio.run(fill(DrawQueue(Service(logs), capacity=2, on_batch=int)))
+    completed(fill(DrawQueue(Service(logs), capacity=2, on_batch=int)))
 
 
 def test_concurrent_requests_share_forward_passes_and_keep_their_own_pictures(client):
@@ -475,7 +481,7 @@ def test_the_search_of_a_disconnected_client_stops(logs):
             await asyncio.sleep(0.01)
         following.cancel()
 
-    asyncio.run(leave_early())
+    completed(leave_early())
     assert searches[0][-1] < 1, "searches run one at a time: the second waits for the end of the first"
 
 
@@ -506,7 +512,7 @@ def test_a_body_that_does_not_arrive_is_not_waited_for():
 
     limited = BodyLimit(slow, limit=10, seconds=0.01)
     with pytest.raises(HTTPException, match=r"408: the body has not arrived within 0\.01 seconds"):
-        asyncio.run(limited({"type": "http"}, never, None))
+        completed(limited({"type": "http"}, never, None))
 
 
 def test_words_that_are_no_methods_leave_no_counters(client):
@@ -573,7 +579,7 @@ def test_responses_keep_the_openapi_document(server, mode):
 
 def test_many_clients_some_of_which_are_slow_or_leave(server):
     """Some seconds of `python tests/campaign.py api`."""
-    load = asyncio.run(ask(server, requests(server, 3), clients=8, seconds=2, chance=random.Random(1)))
+    load = completed(ask(server, requests(server, 3), clients=8, seconds=2, chance=random.Random(1)))
     assert load.failures == []
     assert load.statuses[200] > 0
     assert load.statuses[422] > 0
