@@ -186,6 +186,8 @@ def test_an_interpolation_and_a_style_are_drawn(composed, tmp_path, drawn):
         (["classes=[]"], "expected a class"),
         (["interpolate=[3,12]"], "'12'"),
         (["interpolate=[3,8]", "style=a.png"], "exclude each other"),
+        (["style=a.png", "truncation=0.5"], "leave out truncation"),
+        (["crossover=2"], r"crossover=2: expected mix=\[SEED,SEED\] beside it"),
         (["style=nowhere.png"], "style=nowhere.png: cannot read it"),
         (["style=pyproject.toml"], "expected a picture as .*JPEG, .*PNG, .*found something else"),
         (["format=gif", "n=1"], "at least 2"),

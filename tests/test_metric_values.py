@@ -233,7 +233,7 @@ class Undefined(Metric):
     )
 
     def compute(self, samples: Features, reference: Features) -> dict:
-        return {"undefined": math.nan, "by_class": [1.0, math.inf], "one": 1.0}
+        return {"undefined": math.nan, "by_class": [1.0, math.inf] * 5, "one": 1.0}
 
 
 def test_a_value_that_is_no_number_is_left_out_and_named(real, caplog):
@@ -241,7 +241,7 @@ def test_a_value_that_is_no_number_is_left_out_and_named(real, caplog):
     train, test, extractor = real
     suite = Suite(extractor, {"mine": Undefined()}, RealImages(train, test, 1000))
     measured = suite.measure(test)
-    assert (measured.values, measured.class_values) == ({"one": 1.0}, {"by_class": [1.0, None]})
+    assert (measured.values, measured.class_values) == ({"one": 1.0}, {"by_class": [1.0, None] * 5})
     assert "Left out: undefined (is nan here)" in caplog.text
 
 
@@ -249,7 +249,8 @@ def test_a_value_that_is_no_number_is_left_out_and_named(real, caplog):
     ("computed", "message"),
     [
         ({"own": torch.tensor(0.5)}, "Fixed computed own as Tensor: expected a float, float(...) makes one"),
-        ({"each": [0.5, None]}, "Fixed computed each as NoneType: expected a float"),
+        ({"each": [None]}, "Fixed computed each as NoneType: expected a float"),
+        ({"each": [0.5, 0.7]}, "Fixed computed each of 2 classes: expected one number for each of 1"),
         ({"own": [0.5, 0.7]}, "Fixed computed own as list: a list needs per_class=True in its Description"),
         ({"onw": 0.5}, "Fixed computed onw, which its `values` do not describe; they have own, each"),
     ],
@@ -261,7 +262,7 @@ def test_what_a_metric_must_not_compute_is_named(computed, message):
         def compute(self, samples: Features, reference: Features) -> dict:
             return computed
 
-    assert checked(Fixed(), {"own": np.float64(0.5)}) == {"own": 0.5}
+    assert checked(Fixed(), {"own": np.float64(0.5)}, num_classes=1) == {"own": 0.5}
     some = features_of(torch.zeros(3, 1))
     with pytest.raises(CganError, match=re.escape(message)):
         Suite(DigitExtractor(), {"own": Fixed()}, RealImages(some, some, 3)).measure(some)

@@ -100,7 +100,7 @@ class Suite:
         if self.real_images.n > (held_out := len(self.real_images.held_out.labels)):
             fewer = replace(self.real_images, n=held_out)
             return Suite(self.extractor, {name: copy(metric) for name, metric in self.metrics.items()}, fewer).real
-        return _parted([checked(metric, metric.of_real(self.real_images)) for metric in self.metrics.values()])
+        return _parted([self._checked(metric, metric.of_real(self.real_images)) for metric in self.metrics.values()])
 
     def measure(self, samples: Features, on_metric: Callable[[str], None] = lambda name: None) -> Measured:
         """Compute every metric of ``n`` samples; what they are too few for is left out.
@@ -120,7 +120,7 @@ class Suite:
         computed = []
         for name, metric in self.metrics.items():
             if name not in reasons:
-                computed.append(checked(metric, metric.compute(samples, self.real_images.reference)))
+                computed.append(self._checked(metric, metric.compute(samples, self.real_images.reference)))
             on_metric(name)
         return _parted(computed)
 
@@ -128,6 +128,9 @@ class Suite:
         reference = self.real_images.reference.labels
         reasons = {name: metric.missing(self.extractor, labels, reference, kind) for name, metric in metrics.items()}
         return {name: reason for name, reason in reasons.items() if reason}
+
+    def _checked(self, metric: Metric, computed: Computed) -> Computed:
+        return checked(metric, computed, num_classes=int(self.real_images.reference.labels.max()) + 1)
 
     def _refuse_misread(self) -> None:
         """Refuse a classifier that reads the real images much worse than those of the data that it was made for."""
@@ -147,11 +150,11 @@ def say_left_out(reasons: Mapping[str, str]) -> None:
         log.info("Left out: %s", "; ".join(f"{name} ({reason})" for name, reason in reasons.items()))
 
 
-def checked(metric: Metric, computed: Computed) -> Computed:
+def checked(metric: Metric, computed: Computed, num_classes: int) -> Computed:
     """Return what a metric computed.
 
     Raises:
-        CganError: It is no plain number, or none of the values that the metric describes.
+        CganError: It is no plain number, none of the values that the metric describes, or a list of another length.
     """
     described, said = {entry.name: entry for entry in metric.values}, f"{type(metric).__name__} computed"
     for name, value in computed.items():
@@ -159,6 +162,8 @@ def checked(metric: Metric, computed: Computed) -> Computed:
             raise CganError(f"{said} {name}, which its `values` do not describe; they have {', '.join(described)}")
         if isinstance(value, list) != described[name].per_class:
             raise CganError(f"{said} {name} as {type(value).__name__}: a list needs per_class=True in its Description")
+        if isinstance(value, list) and len(value) != num_classes:
+            raise CganError(f"{said} {name} of {len(value)} classes: expected one number for each of {num_classes}")
         for number in value if isinstance(value, list) else [value]:
             if not isinstance(number, int | float):
                 kind = type(number).__name__

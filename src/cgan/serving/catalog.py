@@ -151,7 +151,7 @@ def _describe(name: str, folder: Path, evaluations: EvaluationIndex) -> Model:
         found = find_generator(folder)
     except (CganError, OSError) as error:
         return Model(name, "checkpoint", "", None, without_paths(str(error), name, folder), folder)
-    origin = "pretrained generator" if name.startswith("pretrained/") else found.origin
+    origin = "pretrained generator" if folder.is_relative_to(PRETRAINED) else found.origin
     model = _read(name, origin, found.path, changed_at(found.path))
     if model.error:
         return model

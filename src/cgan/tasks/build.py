@@ -25,7 +25,6 @@ from cgan.networks import GENERATORS
 from cgan.plugins import refuse_unnamed
 from cgan.records.layout import CHECKPOINTS
 from cgan.spec import DataSpec
-from cgan.tasks.parts import refuse_without_class
 from cgan.tracking import JsonLines, resume
 
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
@@ -90,10 +89,9 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     """Build networks, loss, optimisers and schedules; sizes that follow from the data come from ``spec``.
 
     Raises:
-        CganError: A choice names no class, or the module refuses it.
+        CganError: The module refuses a choice.
     """
     known = frozenset(GENERATORS)
-    refuse_without_class(cfg)
     classes = spec.num_classes if len(spec.factors) == 1 else list(spec.factors)
     sizes: dict[str, Any] = {"num_classes": classes, "img_shape": list(spec.img_shape), "_convert_": "all"}
     module = ConditionalGAN(

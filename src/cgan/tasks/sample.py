@@ -94,6 +94,10 @@ def check_request(cfg: DictConfig) -> None:
         check_choice("format", cfg.format, FORMATS)
     if sum(cfg[name] is not None for name in ("interpolate", "style", "mix")) > 1:
         raise CganError("interpolate, style and mix exclude each other: choose one")
+    if cfg.style is not None and cfg.truncation != 1:
+        raise CganError("style= draws each class in the style of the image: leave out truncation")
+    if cfg.crossover is not None and cfg.mix is None:
+        raise CganError(f"crossover={cfg.crossover}: expected mix=[SEED,SEED] beside it")
     if cfg.mix is not None and (len(seeds := listed(cfg.mix)) != 2 or not all(map(_is_seed, seeds))):
         raise CganError(f"mix={seeds}: expected two seeds, such as mix=[1,2]")
 
