@@ -108,7 +108,7 @@ def test_generators_and_real_images_side_by_side(composed, tmp_path, monkeypatch
         assert all(len(np.unique(np.asarray(Image.open(path).convert("L")))) > 10 for path in pictures)
     board = EventAccumulator(str(out / "tensorboard" / "a")).Reload()
     assert board.Scalars("quality/fid_digits_150")[0].value == pytest.approx(a.values["fid"])
-    assert board.Scalars("best/fid_digits_150")[0].value == pytest.approx(a.values["fid"])
+    assert board.Scalars("result/fid_digits_150")[0].value == pytest.approx(a.values["fid"])
     beside = EventAccumulator(str(out / "tensorboard" / "a" / "real")).Reload()
     assert beside.Scalars("real/fid_digits_150")[0].value == pytest.approx(real["fid"])
     assert not any("/class" in tag or tag.count("/") > 1 for tag in board.Tags()["scalars"])

@@ -40,7 +40,7 @@ def test_several_loggers_get_the_same_values_and_every_epoch_leaves_a_line(compo
         assert {tag: float(table[images_seen][tag]) for tag in row} == row
     with (in_folder / "result.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert float(row["best/fid"]) == result.values["fid"]
+    assert float(row["result/fid"]) == result.values["fid"]
     assert row["model"] == "light"
     assert list(in_folder.glob("events*"))
     assert "| Networks | LightGenerator against LightDiscriminator |" in (in_folder / "run.md").read_text()
@@ -63,7 +63,7 @@ def test_mlflow_keeps_values_images_and_results_in_a_local_store(composed, in_fo
     result = train.run(composed("train", *SHORT, "logger=mlflow"))
     client = mlflow.tracking.MlflowClient("sqlite:///logs/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("cgan").experiment_id])
-    assert run.data.metrics["best/fid"] == pytest.approx(result.values["fid"])
+    assert run.data.metrics["result/fid"] == pytest.approx(result.values["fid"])
     assert run.data.params["model"] == "light"
     history = client.get_metric_history(run.info.run_id, "quality/fid_digits_100")
     expected = [(seen, row["quality/fid_digits_100"]) for seen, row in logged(in_folder).items()]
@@ -84,7 +84,7 @@ def test_wandb_runs_offline_with_images_seen_as_its_axis(composed, in_folder, mo
     result = train.run(composed("train", *SHORT, "logger=wandb"))
     run = wandb.run
     assert run.offline
-    assert run.summary["best/fid"] == pytest.approx(result.values["fid"])
+    assert run.summary["result/fid"] == pytest.approx(result.values["fid"])
     assert run.summary["images_seen"] == 768
     assert set(run.summary.keys()) >= TAGS
     assert run.config["model"] == "light"

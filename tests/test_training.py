@@ -122,7 +122,7 @@ def test_curves_run_over_images_seen_and_stand_beside_those_of_real_images(finis
     best = min(row["quality/fid_digits_500"] for row in quality)
     assert read_run(finished).score == best
     hparams = [EventAccumulator(str(path)).Reload() for path in finished.glob("events*")]
-    final = [board.Scalars("best/fid")[0].value for board in hparams if "best/fid" in str(board.Tags())]
+    final = [board.Scalars("result/fid")[0].value for board in hparams if "result/fid" in str(board.Tags())]
     assert final == [pytest.approx(best)]
 
 

@@ -112,6 +112,11 @@ def _trackers(loggers: Iterable[object]) -> list[Tracker]:
     return [logger for logger in loggers if isinstance(logger, Tracker)]
 
 
+def _results(values: Mapping[str, float]) -> dict[str, float]:
+    """Name best values so that TensorBoard, which sorts by name, shows their single points after the curves."""
+    return {f"result/{name}": value for name, value in values.items()}
+
+
 SIDES = {"real": r"^real/|_real$", "discriminator": r"[/_]d$", "generator": r"[/_]g$"}
 """Whose a value is, by its tag: a line of its own colour in TensorBoard, which has one for each folder."""
 
@@ -169,7 +174,7 @@ class TensorBoard(Tracker, TensorBoardLogger):
     @rank_zero_only
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Add a line to the *HParams* tab."""
-        self.log_hyperparams(dict(choices), {f"best/{name}": value for name, value in values.items()})
+        self.log_hyperparams(dict(choices), _results(values))
 
 
 class Wandb(Tracker, WandbLogger):
@@ -205,7 +210,7 @@ class Wandb(Tracker, WandbLogger):
     @rank_zero_only
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
         self.log_hyperparams(dict(choices))
-        self.experiment.summary.update({f"best/{name}": value for name, value in values.items()})
+        self.experiment.summary.update(_results(values))
 
     def _send(self, values: dict[str, Any], step: int | None) -> None:
         if not self._has_axis:
@@ -233,7 +238,7 @@ class MLFlow(Tracker, MLFlowLogger):
         """Fill the run's parameters, and its best values as metrics; MLflow lets no parameter change."""
         known = self.experiment.get_run(self.run_id).data.params
         self.log_hyperparams({name: choice for name, choice in choices.items() if name not in known})
-        self.log_metrics({f"best/{name}": value for name, value in values.items()})
+        self.log_metrics(_results(values))
 
 
 class _FileLogger(Tracker, Logger):
@@ -292,7 +297,7 @@ class CSV(_FileLogger):
 
     def track_result(self, choices: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Write ``result.csv``: one row with the choices and the best values."""
-        row = {**choices, **{f"best/{name}": value for name, value in values.items()}}
+        row = {**choices, **_results(values)}
         write_file(self.folder / "result.csv", _csv([row]))
 
     @rank_zero_only
