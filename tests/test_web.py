@@ -149,6 +149,25 @@ def test_a_seed_names_the_same_pictures_as_in_python(opened: Open, sites: Path) 
     expect(page.locator("#command")).to_contain_text("truncation=0.75")
 
 
+def test_a_slider_that_moves_writes_the_address_once(opened: Open) -> None:
+    """Safari refuses a hundred writes within half a minute."""
+    page = opened()
+    page.evaluate("""() => {
+        window.writes = [];
+        const write = history.replaceState.bind(history);
+        history.replaceState = (...words) => { window.writes.push(words[2]); write(...words); };
+        const slider = document.querySelector("#truncation");
+        for (let value = 10; value < 50; value += 1) {
+            slider.value = value / 100;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+        }
+    }""")
+    page.wait_for_url("**#*truncation=0.5*")
+    settled(page)
+    (written,) = page.evaluate("window.writes")
+    assert "truncation=0.5" in written
+
+
 def test_the_first_view_is_there_before_the_runtime(opened: Open, sites: Path) -> None:
     held: list[Route] = []
     page = opened(held=held)
