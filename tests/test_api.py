@@ -150,6 +150,13 @@ def test_a_listing_without_a_finished_run_takes_the_bundled_generator_and_warns_
     assert caplog.text == ""
 
 
+def test_an_export_of_ones_own_is_not_bundled_wherever_it_lies(tmp_path):
+    save_generator(load_generator("pretrained"), tmp_path / "pretrained" / "mine")
+    origins = {model.name: model.origin for model in Catalog(tmp_path).models()}
+    assert origins["pretrained/mine"] == "exported generator"
+    assert origins["pretrained/light"] == "pretrained generator"
+
+
 def test_a_class_and_a_seed_name_the_pixels(client):
     generator = load_generator("pretrained")
     single = client.get("/v1/classes/7", params={"seed": 11})
