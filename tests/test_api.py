@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -74,6 +75,9 @@ def logs(tmp_path_factory):
         list("0123456789"),
     )
     save_generator(load_generator("pretrained"), folder / "poor", {"evaluation": to_json(found)})
+    named = load_generator("pretrained")
+    named.spec = replace(named.spec, class_names=("and/or", *"123456789"))
+    save_generator(named, folder / "slash")
     shutil.copytree(folder / "mine", folder / "cut")
     (folder / "cut" / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     evil = folder / "train" / "runs" / "evil" / "checkpoints"
@@ -128,6 +132,7 @@ def test_the_listing_names_models_and_errors(client, logs):
         *(f"pretrained/{path.name}" for path in PRETRAINED.iterdir()),
         "mine",
         "poor",
+        "slash",
         "cut",
         "train/runs/evil",
     }
@@ -169,6 +174,11 @@ def test_a_class_and_a_seed_name_the_pixels(client):
     poor = client.get("/v1/classes/7", params={"model": "poor", "format": "json"}).json()
     assert poor["warning"] == "Only 10% of its pictures were recognised as the requested class."
     assert np.abs(pixels(base64.b64decode(several["images"][2]["png"])) - expected).max() <= 1
+
+
+def test_a_class_is_named_as_the_data_name_it(client):
+    named = client.get("/v1/classes/and%2For", params={"model": "slash", "seed": 11})
+    assert named.content == client.get("/v1/classes/0", params={"seed": 11}).content
 
 
 def test_every_format_holds_the_requested_pictures(client):

@@ -36,7 +36,8 @@ FormatName = Annotated[
     Format | None, Query(alias="format", description="default: the first known type of the Accept header, or png")
 ]
 ENCODERS = ThreadPoolExecutor(2, "encode")
-"""At most two: a film of a thousand pictures takes a minute and a gigabyte, and goes on when its client has gone."""
+FILMS = ThreadPoolExecutor(1, "film")
+"""One at a time: a film of a thousand pictures takes a minute and a gigabyte, and goes on when its client has gone."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request cannot be read"},
     404: {"model": Problem, "description": "There is no such model or class"},
@@ -118,8 +119,10 @@ class Call(NamedTuple):
             def encode() -> Response:
                 return responses.encode(drawn, self.spec, self.kind, model=self.model, warning=self.warning, **fields)
 
-            small = self.kind != "gif" and drawn.images.numel() <= SMALL  # as fast here as in a thread
-            return encode() if small else await asyncio.wrap_future(ENCODERS.submit(encode))
+            film = self.kind == "gif"
+            if not film and drawn.images.numel() <= SMALL:
+                return encode()
+            return await asyncio.wrap_future((FILMS if film else ENCODERS).submit(encode))
 
         return await within(self.request, response(), self.request.app.state.time_limit)
 
@@ -161,7 +164,7 @@ def models(request: Request) -> list[ModelInfo]:
     return [ModelInfo.model_validate(model) for model in request.app.state.service.models()]
 
 
-@router.get("/classes/{name}", summary="Draw a class, n times", **DRAWN)
+@router.get("/classes/{name:path}", summary="Draw a class, n times", **DRAWN)
 async def draw_class(
     call: TheCall,
     name: InPathClass,
