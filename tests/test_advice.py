@@ -127,7 +127,7 @@ def build(cfg: DictConfig) -> None:
     """Build what a training is made of, short of training."""
     data = build_data(cfg)
     build_module(cfg, data.spec)
-    build_trainer(cfg, None, [], [])
+    build_trainer(cfg, None, [])
     length_in_images(cfg, data, None, measured_pace)
 
 
@@ -165,10 +165,10 @@ def test_a_sweep_trains_each_run_on_one_device(composed):
     cfg = composed("train", "trainer=ddp_cpu")
     with flag_override(HydraConfig.get(), ["struct", "readonly"], [False, False]):
         HydraConfig.get().mode = RunMode.MULTIRUN
-    words, launcher = re.findall(r"Use (\S+), .* with (\S+),", refused(lambda: build_trainer(cfg, None, [], [])))[0]
+    words, launcher = re.findall(r"Use (\S+), .* with (\S+),", refused(lambda: build_trainer(cfg, None, [])))[0]
     key, _, value = words.partition("=")
     OmegaConf.update(cfg, key, int(value))
-    assert build_trainer(cfg, None, [], []).world_size == 1
+    assert build_trainer(cfg, None, []).world_size == 1
     compose("train", [launcher])
 
 

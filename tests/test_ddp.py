@@ -209,7 +209,7 @@ def test_several_devices_without_averaged_gradients_are_refused(composed):
     with pytest.raises(
         CganError, match=r"^2 devices: .* need trainer=ddp \(GPUs\) or trainer=ddp_cpu; type it as well$"
     ):
-        build_trainer(composed("train", "trainer=cpu", "trainer.devices=2"), None, [], [])
+        build_trainer(composed("train", "trainer=cpu", "trainer.devices=2"), None, [])
 
 
 def test_ranks_share_weights_and_nothing_else(tmp_path: Path) -> None:

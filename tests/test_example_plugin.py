@@ -198,7 +198,8 @@ def test_every_other_part_is_replaced_by_a_class_of_the_user(tmp_path: Path, mon
     load_plugins(cfg.plugins)
     data = ImageData(instantiate(cfg.data.source, _convert_="all"), batch_size=10)
     module = build_module(cfg, data.spec)
-    trainer = build_trainer(cfg, None, [], build_loggers(cfg, tmp_path / "run", 0, {}))
+    trainer = build_trainer(cfg, None, [])
+    trainer.loggers = build_loggers(cfg, tmp_path / "run", 0, {})
     trainer.fit(module, datamodule=data)
     used = [module.penalty, module.regulariser, module.augment, trainer.optimizers[0], module.lr_schedule]
     used += [next(entry for entry in trainer.callbacks if type(entry).__name__ == "Watch"), trainer.loggers[0]]

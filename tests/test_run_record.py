@@ -149,6 +149,8 @@ def test_a_refused_command_leaves_no_folder_and_a_failed_run_its_error(tmp_path:
     refused = [*QUIET, "gan.d_steps=0"]
     assert "gan.d_steps=0" in error_line(start(*refused, cwd=tmp_path))
     assert "gan.d_steps=0" in error_line(start(*refused, "hydra.run.dir=new", cwd=tmp_path))
+    late = start(*QUIET, "trainer.devices=2", "logger=tensorboard", "hydra.run.dir=new", cwd=tmp_path)
+    assert "need trainer=ddp" in error_line(late)
     assert list((tmp_path / "logs" / "train" / "runs").iterdir()) == []
     assert not (tmp_path / "new").exists()
     (tmp_path / "mine").mkdir()

@@ -31,8 +31,11 @@ BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
 """The keys of ``data`` that say how images are served; a data set of one's own may lack some."""
 
 
-def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], loggers: list[Any]) -> pl.Trainer:
-    """Build the trainer; the quality callback goes first, so that the others see its values, ``final`` goes last."""
+def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any]) -> pl.Trainer:
+    """Build the trainer, which has no loggers yet: they open files, and the trainer may still be refused.
+
+    The quality callback goes first, so that the others see its values, ``final`` goes last.
+    """
     if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
         raise CganError(
             f"trainer.accelerator=gpu: torch {torch.__version__} finds no GPU here; use trainer=auto or "
@@ -43,7 +46,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any], lo
     trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=[*([quality] if quality else []), *callbacks, *best, *final],
-        logger=loggers,
+        logger=False,
         plugins=[CheckpointFiles()],
         num_sanity_val_steps=0,
         enable_model_summary=False,

@@ -140,8 +140,8 @@ def _run(cfg: DictConfig, choices: Chosen | None, checkpoint: str | Path | None,
     quality = optional(cfg.quality)
     last = LastCheckpoint(folder / CHECKPOINTS, cfg.checkpoint.every_n_batches, checkpoint)
     with Signals(last, typed_plugins(cfg.plugins)) as signals:
-        loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
-        trainer = build_trainer(cfg, quality, [last, status, signals], loggers)
+        trainer = build_trainer(cfg, quality, [last, status, signals])
+        trainer.loggers = build_loggers(cfg, folder, resumed_at, status.record.loggers)
         set_length(trainer, data, images, before.get("images_per_epoch"))
         log.info(opening_message(module, folder, data.batch_size, trainer.world_size))
         try:
@@ -191,8 +191,8 @@ def measured_pace(cfg: DictConfig, data: ImageData, seconds: float) -> Pace:
     """
     with short_run(cfg) as short:
         folder, quality, watch = Path(short.trainer.default_root_dir), optional(short.quality), Stopwatch(seconds)
-        final, logger = [LastCheckpoint(folder / CHECKPOINTS, None), watch], JsonLines(folder / "metrics.jsonl", 0)
-        trainer = build_trainer(short, quality, final, [logger])
+        trainer = build_trainer(short, quality, [LastCheckpoint(folder / CHECKPOINTS, None), watch])
+        trainer.loggers = [JsonLines(folder / "metrics.jsonl", 0)]
         if trainer.world_size > 1:
             raise CganError(f"budget={cfg.budget}: measured on one device, found {trainer.world_size}; set max_images")
         trainer.fit(build_module(short, data.spec), datamodule=data)
