@@ -16,6 +16,7 @@ LAYOUTS = {
     "training": r"(?P<column>\w+): (?P<row>.+)",
     "training_in_colour": r"(?P<row>[^:]+): (?P<column>.+)",
     "backbones": r"(?P<row>\w+), (?P<column>[^;]+); weights .+",
+    "variants": r"(?P<row>[^:]+): (?P<column>.+)",
     "sampling": r"mlp: (?P<column>draw[^,]*), (?P<row>batch \d+)",
     "quality_cost": r"(?P<column>\w+): (?P<row>.+)",
     "pictures": r"(?P<row>\w+, [^:]+): (?P<column>.+)",
@@ -41,6 +42,12 @@ SECTIONS = {
         "Backbones and sizes",
         "Real images per second of processor time through a whole training step (relativistic loss, R1 + R2) at batch "
         "16, without the optimisers' updates.",
+    ),
+    "variants": (
+        "bfloat16 and the compiler",
+        "Whole training steps of the presets' networks in colour (relativistic loss, R1 + R2, so gradients of "
+        "gradients) at batch 16, without the optimisers' updates, in turns in one process: `trainer=cpu_bf16` and "
+        "`compile=true` over neither.",
     ),
     "sampling": (
         "Sampling",

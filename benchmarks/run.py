@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("training", "backbones", "sampling", "startup", "quality_cost", "memory", "serve", "web", "growth", "report")
+PARTS = (
+    "training", "backbones", "variants", "sampling", "startup", "quality_cost", "memory", "serve", "web", "growth",
+    "report",
+)  # fmt: skip
 
 
 def main() -> None:
