@@ -18,6 +18,7 @@ from cgan.metrics.digits import DigitExtractor
 from cgan.records.run import read_run
 from cgan.runs import _errors_for_users
 from cgan.tasks import sample, train
+from cgan.tasks.build import build_trainer
 from cgan.tasks.candidates import origin_of
 
 
@@ -307,3 +308,13 @@ def test_a_finished_run_is_not_trained_again(composed, tmp_path):
         train.run(composed("train", *BARE, f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}", **elsewhere))
     assert not (tmp_path / "elsewhere" / "run.json").exists()
     assert (tmp_path / "run.json").read_bytes() == record
+
+
+@pytest.mark.parametrize(("multiplies", "warned"), [(False, True), (True, False)])
+def test_bfloat16_warns_where_the_processor_emulates_it(multiplies, warned, composed, monkeypatch, caplog):
+    monkeypatch.setattr("cgan.tasks.build.multiplies_bfloat16", lambda: multiplies)
+    build_trainer(composed("train", "trainer=cpu_bf16"), None, [])
+    assert ("32-true" in caplog.text) == warned
+    caplog.clear()
+    build_trainer(composed("train", "trainer=cpu"), None, [])
+    assert "32-true" not in caplog.text

@@ -55,6 +55,12 @@ def use_fast_products() -> None:
         products.fp32_precision = former
 
 
+def multiplies_bfloat16() -> bool:
+    """Tell whether this processor is known to multiply in bfloat16; others emulate it, a tenth as fast as float32."""
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def give_memory_back() -> None:
     """Let glibc give blocks of a megabyte and more back to the system as soon as they are freed; for servers.
 

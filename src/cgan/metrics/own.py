@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from cgan.errors import CganError
 from cgan.files import cache_folder, locked
+from cgan.hardware import multiplies_bfloat16
 from cgan.metrics.cache import keep, sealed, unsealed
 from cgan.metrics.classifier import accuracy, fit_classifier, fused, jitter, mirror, nesterov, shift
 from cgan.metrics.features import Extractor, Labelled, hash_of
@@ -262,9 +263,7 @@ def reading(extractor: ClassifierExtractor) -> str:
 
 def fast_precision(device: torch.device) -> torch.dtype:
     """Return bfloat16 for a CPU that multiplies in it, else float32."""
-    found = torch.cpu.get_capabilities()
-    fast = device.type == "cpu" and (found.get("avx512_bf16") or found.get("amx_bf16"))
-    return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if device.type == "cpu" and multiplies_bfloat16() else torch.float32
 
 
 def _said(spec: DataSpec) -> str:

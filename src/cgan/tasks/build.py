@@ -1,5 +1,6 @@
 """The parts of a training, built as configured."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
 from cgan.data.unlabelled import build_source
 from cgan.errors import CganError, check_number
-from cgan.hardware import compile_mode
+from cgan.hardware import compile_mode, multiplies_bfloat16, processor
 from cgan.module import ConditionalGAN, OptimizerFactory
 from cgan.networks import GENERATORS
 from cgan.plugins import refuse_unnamed
@@ -27,6 +28,7 @@ from cgan.records.layout import CHECKPOINTS
 from cgan.spec import DataSpec
 from cgan.tracking import JsonLines, resume
 
+log = logging.getLogger(__name__)
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
 """The keys of ``data`` that say how images are served; a data set of one's own may lack some."""
 
@@ -63,6 +65,12 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any]) ->
             f"a sweep trains each run on one device, found {trainer.world_size}: every process of a run would start "
             "the sweep anew. Use trainer.devices=1, several runs at once with hydra/launcher=joblib, or a shell loop "
             "over single runs"
+        )
+    if trainer.precision == "bf16-mixed" and trainer.strategy.root_device.type == "cpu" and not multiplies_bfloat16():
+        log.warning(
+            "trainer.precision=bf16-mixed: this processor (%s) is not known to multiply in bfloat16; one that emulates "
+            "it is ten times as slow as with trainer.precision=32-true",
+            processor(),
         )
     return trainer
 
