@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 SHORT = [
-    "data=mnist5k",
     "data.batch_size=32",
     "data.steps_per_batch=1",
     "quality=none",
@@ -25,6 +25,8 @@ SHORT = [
     "+trainer.limit_train_batches=3",
     "compile=false",
 ]
+RELATIVISTIC = ["loss=relativistic", "penalty=r1r2", "optimizer=adam_no_momentum"]
+COLOUR = ["data=folder", "data.root={pictures}"]
 CASES: dict[str, list[str]] = {
     **{name: [f"experiment={name}"] for name in ("quickstart", "light", "best", "best_cpu", "mlp_classic")},
     "dcgan_classic": ["experiment=dcgan_classic"],
@@ -33,6 +35,10 @@ CASES: dict[str, list[str]] = {
     "wgan_gp": ["model=light", "loss=wgan", "penalty=wgan_gp", "gan.d_steps=2"],
     "lsgan_r1": ["model=light", "loss=lsgan", "penalty=r1", "gan.fake_labels=uniform", "gan.gradient_clip=1"],
     "mismatch": ["model=light", "{matching_aware}=0.3"],
+    "style": ["model=style", *RELATIVISTIC],
+    "r3": ["model=r3", *RELATIVISTIC],
+    "colour": ["experiment=folder", *COLOUR],
+    "colour_light": ["experiment=folder", "model=light", "augment=diffaugment", *COLOUR],
 }
 RENAMED = {"matching_aware": ("gan.matching_aware", "gan.mismatch")}
 
@@ -43,14 +49,26 @@ def main(checkout: Path) -> None:
     known = (checkout / "conf" / "train.yaml").read_text()
     keys = {name: both[0] if both[0].split(".")[1] in known else both[1] for name, both in RENAMED.items()}
     with tempfile.TemporaryDirectory() as place:
+        pictures = _pictures(Path(place) / "pictures")
         for name, overrides in CASES.items():
             folder = Path(place) / name
-            chosen = [override.format(**keys) for override in overrides]
-            _run(checkout, environment, "train.py", *chosen, *SHORT, f"hydra.run.dir={folder}")
+            chosen = [override.format(**keys, pictures=pictures) for override in overrides]
+            data = [] if any(override.startswith("data=") for override in chosen) else ["data=mnist5k"]
+            _run(checkout, environment, "train.py", *chosen, *data, *SHORT, f"hydra.run.dir={folder}")
             print(name, _weights(folder), _images(checkout, environment, str(folder), Path(place) / f"{name}.npz"))
-        for name in ("pretrained/light", "pretrained/mlp"):
+        for name in ("pretrained/light", "pretrained/mlp", "pretrained/signs"):
             out = Path(place) / f"{Path(name).name}_bundled.npz"
             print(name, "-", _images(checkout, environment, name, out), flush=True)
+
+
+def _pictures(folder: Path) -> Path:
+    """Write 60 small pictures of noise in two classes, higher than wide."""
+    draws = np.random.default_rng(1)
+    for number in range(60):
+        place = folder / str(number % 2)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draws.integers(0, 256, (40, 24, 3), dtype=np.uint8)).save(place / f"{number:02}.png")
+    return folder
 
 
 def _run(checkout: Path, environment: dict[str, str], script: str, *arguments: str) -> None:
