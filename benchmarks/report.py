@@ -47,7 +47,7 @@ SECTIONS = {
         "bfloat16 and the compiler",
         "Whole training steps of the presets' networks in colour (relativistic loss, R1 + R2, so gradients of "
         "gradients) at batch 16, without the optimisers' updates, in turns in one process: `trainer=cpu_bf16` and "
-        "`compile=true` over neither.",
+        "`compile=true` over neither. A processor without AVX-512 BF16 or AMX emulates bfloat16.",
     ),
     "sampling": (
         "Sampling",
