@@ -16,8 +16,9 @@ HEAD = """# Baselines
 **Question.** How near do this project's own generators come to real images, and after how long?
 
 **Protocol.** Columns of one table share data, features and number of samples; the last one has the values of real
-images in the role of the samples. Time to train counts training alone, up to the checkpoint that was evaluated. What
-each value means: [Metrics](metrics.md). Written by `python tools/baselines.py` from the records of `evaluate.py` in
+images in the role of the samples. Time to train counts training alone, up to the checkpoint that was evaluated;
+hardware is the machine's, of which a run may have used one core. What each value means: [Metrics](metrics.md). Written
+by `python tools/baselines.py` from the records of `evaluate.py` in
 `{folder}`; do not edit by hand.
 """
 CONCLUSION = "**Conclusion.** `{}` is nearest to real images: Fréchet distance {}, theirs {}. Columns are sorted by it."
