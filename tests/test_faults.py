@@ -207,6 +207,16 @@ def test_a_lost_and_a_starved_class_are_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "lost"),
+    [([0.97, 0.0], [1]), ([0.9] * 5 + [0.0] * 5, [5, 6, 7, 8, 9]), ([0.2, 0.1, 0.0], []), ([0.9], [])],
+)
+def test_lost_classes_are_seen_however_many_there_are(values, lost) -> None:
+    found = {f"class_recall/{label}": torch.tensor(value) for label, value in enumerate(values)}
+    found |= {f"real/{name}": torch.tensor(1.0) for name in found}
+    assert behind("class_recall", found, 0.25) == [f"class_recall/{label}" for label in lost]
+
+
+@pytest.mark.parametrize(
     ("training", "evaluating", "evaluations", "due"),
     [(0, 0, 0, True), (1000, 75, 3, True), (1000, 105, 3, False), (10, 30, 1, True), (10, 31, 1, False)],
 )

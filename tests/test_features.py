@@ -16,7 +16,7 @@ from cgan.metrics.cache import cache_path, cached_features
 from cgan.metrics.classifier import mirror, shift
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.distances import FrechetDistance
-from cgan.metrics.features import extract
+from cgan.metrics.features import Extractor, extract
 from cgan.metrics.labels import LabelAgreement
 from cgan.metrics.metric import RealImages
 from cgan.metrics.own import Cifar10Extractor, OwnExtractor, read_classifier, serialised
@@ -354,3 +354,34 @@ def test_a_gpu_that_is_not_there_is_no_device_for_features_and_service(composed,
     for act in (lambda: features.run(cfg), lambda: Service(tmp_path, "cuda")):
         with pytest.raises(CganError, match=r"device=cuda: there is no such device here"):
             act()
+
+
+class Changing(Extractor):
+    """Has no weights that could tell one version of its code from another."""
+
+    name = "changing"
+    power = 1
+
+    def forward(self, images):
+        features = images.flatten(1).float() ** self.power
+        return features, features[:, :0]
+
+
+def test_features_of_former_code_are_not_read_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images, labels = torch.arange(48, dtype=torch.uint8).view(12, 1, 2, 2), torch.zeros(12, dtype=torch.long)
+    extractor = Changing()
+    assert cached_features(extractor, images, labels).features[-1, -1] == 47
+    extractor.power = 2
+    assert cached_features(extractor, images, labels).features[-1, -1] == 47**2
+
+
+def test_stacks_of_digits_are_read_channel_by_channel(caplog):
+    caplog.set_level("INFO")
+    digits = Mnist5k(100).load("test")
+    stacks = digits.images[:900].view(300, 3, 28, 28)
+    labels = (digits.labels[:900].view(300, 3) * torch.tensor([100, 10, 1])).sum(1)
+    names = tuple(map(str, range(1000)))
+    spec = DataSpec("stacks", (3, 28, 28), names, (10, 10, 10))
+    assert AutoExtractor().fitted(spec, (stacks, labels), (stacks, labels), "cpu").name == "stacked_digits"
+    assert "stacks of digits" in caplog.text

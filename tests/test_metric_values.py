@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cgan.config import compose
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
-from cgan.metrics.cas import classification_accuracy
+from cgan.metrics.cas import ClassificationAccuracy, classification_accuracy
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.distances import (
     FrechetDistance,
@@ -24,7 +24,7 @@ from cgan.metrics.distances import (
     class_distances,
     frechet_distance,
 )
-from cgan.metrics.features import Extractor, Features, evenly, extract
+from cgan.metrics.features import Extractor, Features, evenly, extract, in_class_shares
 from cgan.metrics.labels import ClassAgreement, LabelAgreement, confidence, confusion
 from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
 from cgan.metrics.metric import Metric, RealImages
@@ -327,7 +327,7 @@ def test_wrong_labels_leave_fid_and_ruin_intra_class_fid(real):
     train, test, _ = real
     shuffled = test._replace(labels=(test.labels + 1) % 10)
     assert frechet_distance(shuffled, train) == frechet_distance(test, train)
-    right, wrong = IntraClassDistance().compute(test, train), IntraClassDistance().compute(shuffled, train)
+    right, wrong = computed(IntraClassDistance(), test, train), computed(IntraClassDistance(), shuffled, train)
     assert wrong["intra_fid_mean"] > 20 * right["intra_fid_mean"]
     by_class = class_distances(test, train)
     assert len(by_class) == 10
@@ -391,16 +391,17 @@ def test_what_cannot_be_computed_is_left_out_in_one_line(real, caplog):
     caplog.set_level("INFO")
     suite = Suite(extractor, every_metric(), RealImages(train, test, 15))
     left_out = set(every_metric()) - set(suite.metrics)
-    assert left_out == {"kid", "inception_score", "intra_fid", "variance_ratio", "class_recall"}
+    assert left_out == {"kid", "inception_score", "class_recall"}
     (line,) = [record.message for record in caplog.records]
     assert "kid (needs 1,000 samples, found 15)" in line
-    assert "intra_fid (needs 2 of each class, class 1 has 1)" in line
+    assert "class_recall (needs 6 of each class, no class has so many)" in line
+    assert "intra_fid of 5 classes, such as 1 (needs 2 images of it)" in line
     assert "inception_score (needs Inception features)" in line
     assert set(suite.measure(test.spread(15)).values) == set(suite.real.values)
     caplog.clear()
     of_one_class = test.at(torch.arange(15))
     assert "label_agreement_worst" not in suite.measure(of_one_class).values
-    assert "class_agreement (needs 1 of each class, class 1 has 0)" in caplog.text
+    assert "class_agreement of 9 classes, such as 1 (needs 1 images of it)" in caplog.text
     with pytest.raises(CganError, match="none of those chosen can be computed"):
         Suite(extractor, {"kid": KernelDistance()}, RealImages(train, test, 15))
 
@@ -455,3 +456,54 @@ def test_batch_size_changes_no_value(real):
     suite = Suite(extractor, chosen, RealImages(train, test, 1000))
     odd = suite.measure(extract(extractor, images, labels, batch_size=77))
     assert odd.values == pytest.approx(suite.real.values, rel=1e-4)
+
+
+def test_one_small_class_leaves_the_numbers_of_the_others(real):
+    train, test, extractor = real
+    few = test.at((test.labels != 4) | (test.labels == 4).cumsum(0).le(5))
+    suite = Suite(extractor, {"recall": ClassRecall(), "intra": IntraClassDistance()}, RealImages(train, few, 905))
+    found = suite.measure(few)
+    assert found.class_values["class_recall"][4] is None
+    assert found.class_values["class_recall"][3] > 0.7
+    assert found.class_values["class_fid"][4] > found.class_values["class_fid"][3]
+    none = suite.measure(test.at(test.labels != 4).at(torch.arange(900).repeat(2)[:905]))
+    assert none.class_values["class_fid"][4] is None
+    assert "intra_fid_mean" not in none.values
+
+
+def test_images_are_chosen_in_class_shares_whatever_their_order():
+    cyclic, sorted_ = torch.arange(2000) % 4, torch.arange(2000) // 500
+    for labels in (cyclic, sorted_, torch.tensor([0, 1] * 160 + [1] * 1680)):
+        counts = labels.bincount(minlength=4)
+        assert labels[in_class_shares(labels, 500)].bincount(minlength=4).tolist() == (counts // 4).tolist()
+    assert in_class_shares(sorted_, 4).tolist() == evenly(2000, 4).tolist()
+
+
+def test_real_images_have_the_class_shares_of_the_reference_where_the_held_out_ones_do_not(real, caplog):
+    train, test, extractor = real
+    caplog.set_level("INFO")
+    rare = torch.cat([(train.labels == 0).nonzero()[:360, 0], (train.labels == 1).nonzero()[:40, 0]])
+    balanced = test.at(test.labels < 2)
+    pair = RealImages(train.at(rare), balanced, 100)
+    assert pair.samples.labels.bincount().tolist() == [90, 10]
+    assert "in the class shares of the reference" in caplog.text
+    assert RealImages(train.at(rare), balanced, 200).samples.labels.bincount().tolist() == [100, 20], "all there are"
+    distance = Suite(extractor, {"fid": FrechetDistance()}, pair).real.values["fid"]
+    assert distance < 0.3 * frechet_distance(balanced, train.at(rare))
+
+
+def test_whoever_knows_one_class_alone_has_no_accuracy_score(real, caplog):
+    train, test, extractor = real
+    caplog.set_level("INFO")
+    one = [some.at(some.labels == 3) for some in (train, test)]
+    with pytest.raises(CganError, match="none of those chosen"):
+        Suite(extractor, {"cas": ClassificationAccuracy()}, RealImages(*one, 100))
+    assert "cas (needs two classes)" in caplog.text
+
+
+def test_the_accuracy_of_a_classifier_is_that_on_these_images(real):
+    train, test, extractor = real
+    wrong = test._replace(labels=torch.where(torch.arange(1000) < 250, (test.labels + 1) % 10, test.labels))
+    suite = Suite(extractor, {"agreement": LabelAgreement()}, RealImages(train, wrong, 1000))
+    assert suite.accuracy == pytest.approx(0.75, abs=0.01)
+    assert "reads 7" in suite.descriptions["label_agreement"].sentence

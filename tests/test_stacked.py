@@ -102,7 +102,7 @@ def stacks(digits, *triples, labels=None):
 
 def measured(samples, reference):
     metric = Modes()
-    metric.prepare(SimpleNamespace(reference=reference))
+    metric.prepare(SimpleNamespace(reference=reference, n=26))
     return metric.compute(samples, reference)
 
 

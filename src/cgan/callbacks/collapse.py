@@ -1,7 +1,6 @@
 """Warn when the generator ignores its labels, draws one image again and again, or loses a class."""
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from cgan.tracking import log_text, log_values
 
 log = logging.getLogger(__name__)
 LEARNT = 0.5
-"""Classes are compared when their mean is at least this share of the value of real images: before, all are bad."""
+"""A class is compared with others when these have this share of the value of real images: before, all are bad."""
 NEAR_CHANCE = 0.1
 MOST = 1000
 """Images of a class from which its spread is estimated."""
@@ -46,20 +45,22 @@ class Collapse(pl.Callback):
         evaluations: How many in a row.
         per_class: Samples of each class for the variety.
         min_variety: Below this share of the real variety, all images of a class are nearly one image.
-        min_of_mean: Below this share of the mean over classes, all as shares of real images' values, a class is lost.
+        min_of_others: Below this share of what a quarter of the other classes exceed, all as shares of real images'
+            values, a class is lost.
     """
 
-    def __init__(self, evaluations: int, per_class: int, min_variety: float, min_of_mean: float) -> None:
+    def __init__(self, evaluations: int, per_class: int, min_variety: float, min_of_others: float) -> None:
         check_whole("callbacks.collapse.evaluations", evaluations, 1)
         check_whole("callbacks.collapse.per_class", per_class, 1)
         check_number("callbacks.collapse.min_variety", min_variety, 0, 1)
-        check_number("callbacks.collapse.min_of_mean", min_of_mean, 0, 1)
+        check_number("callbacks.collapse.min_of_others", min_of_others, 0, 1)
         self.evaluations = evaluations
         self.per_class = per_class
         self.min_variety = min_variety
-        self.min_of_mean = min_of_mean
+        self.min_of_others = min_of_others
         self.in_a_row: dict[str, int] = {}
         self._real_spread: float | None = None
+        self._chance: float | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics, module = trainer.callback_metrics, gan(pl_module)
@@ -68,9 +69,9 @@ class Collapse(pl.Callback):
         variety = self._variety(trainer, module)
         log_values(pl_module, {"quality/variety": variety, "real/variety": 1.0})
         bad = ["variety"] if variety < self.min_variety else []
-        if "label_agreement" in metrics and guesses(metrics, 1 / module.spec.num_classes):
+        if "label_agreement" in metrics and guesses(metrics, self._guessing(trainer)):
             bad.append("label_agreement")
-        classes = [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_mean)]
+        classes = [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_others)]
         self.in_a_row = {sign: self.in_a_row.get(sign, 0) + 1 for sign in bad + classes}
         found = [sign for sign, count in self.in_a_row.items() if count >= self.evaluations]
         lost = [sign for sign in found if "/" in sign]
@@ -92,6 +93,13 @@ class Collapse(pl.Callback):
         requested = torch.tensor(shown).repeat_interleave(self.per_class)
         return spread(draw(module.ema.generator, requested, seed=0), requested, shown) / max(self._real_spread, 1e-9)
 
+    def _guessing(self, trainer: pl.Trainer) -> float:
+        """Return the label agreement of a generator that draws the classes in their shares, but not as asked."""
+        if self._chance is None:
+            labels = trainer.datamodule.train.labels  # type: ignore[attr-defined]
+            self._chance = float((labels.bincount() / len(labels)).square().sum())
+        return self._chance
+
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run warns when the uninterrupted one would."""
         return {"in_a_row": dict(self.in_a_row)}
@@ -106,19 +114,26 @@ def guesses(metrics: Mapping[str, Tensor], chance: float) -> bool:
     return float(metrics["label_agreement"]) < min(1.5 * chance, chance + NEAR_CHANCE * (real - chance))
 
 
-def behind(name: str, metrics: Mapping[str, Tensor], min_of_mean: float) -> list[str]:
-    """Return ``NAME/LABEL`` for each class whose value, as a share of real images', is far below the mean of all.
+def behind(name: str, metrics: Mapping[str, Tensor], min_of_others: float) -> list[str]:
+    """Return ``NAME/LABEL`` for each class whose value, as a share of real images', is far below others'.
+
+    The others' is what a quarter of them exceed: however many classes are lost together, the rest shows that they are.
 
     Args:
         name: A value with one number per class, such as ``class_recall``.
         metrics: Numbers by ``NAME/LABEL`` and ``real/NAME/LABEL``.
-        min_of_mean: How far.
+        min_of_others: How far.
     """
     found = {sign: float(value) for sign, value in metrics.items() if sign.startswith(f"{name}/")}
     real = {sign: float(metrics.get(f"real/{sign}", 0)) for sign in found}
     shares = {sign: value / real[sign] for sign, value in found.items() if real[sign] > 0}
-    mean = math.fsum(shares.values()) / max(len(shares), 1)
-    return [sign for sign, share in shares.items() if mean >= LEARNT and share < min_of_mean * mean]
+    lost = []
+    for sign, share in shares.items():
+        others = sorted(value for other, value in shares.items() if other != sign)
+        good = others[len(others) * 3 // 4] if others else 0.0
+        if good >= LEARNT and share < min_of_others * good:
+            lost.append(sign)
+    return lost
 
 
 def warning(sign: str, evaluations: int, metrics: Mapping[str, Tensor], class_names: Sequence[str]) -> str:

@@ -194,7 +194,7 @@ class Quality(pl.Callback):
             self.suite.descriptions,
             list(module.spec.class_names),
             hardware=hardware,
-            features_accuracy=self.extractor.accuracy,
+            features_accuracy=self.suite.accuracy,
         )
 
     def state_dict(self) -> dict[str, Any]:

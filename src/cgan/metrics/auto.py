@@ -7,34 +7,54 @@ import torch
 
 from cgan.errors import CganError
 from cgan.metrics.cache import cached_features
-from cgan.metrics.digits import DigitExtractor
-from cgan.metrics.features import Extractor, Labelled
+from cgan.metrics.digits import DigitExtractor, StackedDigitExtractor
+from cgan.metrics.features import Extractor, Labelled, share
 from cgan.metrics.inception import InceptionExtractor, inception_file
 from cgan.metrics.labels import agreement
+from cgan.metrics.modes import read_digits, requested_digits
 from cgan.metrics.own import Cifar10Extractor, ClassifierExtractor, OwnExtractor
 from cgan.metrics.pixels import PixelExtractor
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
+STACKS, READ = 500, 0.9
+"""Of so many stacks more than this share of the channels must be read as labelled."""
 BUNDLED: tuple[Callable[[], ClassifierExtractor], ...] = (DigitExtractor, Cifar10Extractor)
 
 
 class AutoExtractor(OwnExtractor):
     """Chooses by the data, and says what and why.
 
-    1. A bundled classifier whose shape and classes are those of the data and that reads their held-out images: not so
+    0. The classifier that ``weights`` names.
+    1. Stacks of digits: the bundled digit classifier in each channel.
+    2. A bundled classifier whose shape and classes are those of the data and that reads their held-out images: not so
        inverted or transposed digits.
-    2. A classifier trained on the data, see :class:`OwnExtractor`.
-    3. Data without classes: the Inception network if its weights are there and a GPU computes, else pixels.
+    3. A classifier trained on the data, see :class:`OwnExtractor`.
+    4. Data without classes: the Inception network if its weights are there and a GPU computes, else pixels.
     """
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
+        if self.weights:
+            return super().fitted(spec, train, test, device)
         if spec.num_classes < 2:
             return _of_unlabelled(device).fitted(spec, train, test, device)
+        if _are_stacks(spec, train):
+            log.info("Features: stacked_digits, as the images are stacks of digits; metrics=modes reads them")
+            return StackedDigitExtractor().fitted(spec, train, test, device)
         for bundled in BUNDLED:
             if found := _suited(bundled, spec, test, device):
                 return found
         return super().fitted(spec, train, test, device)
+
+
+def _are_stacks(spec: DataSpec, train: Labelled) -> bool:
+    """Whether the classes are combinations of one digit per channel, and the bundled classifier reads them so."""
+    channels = spec.img_shape[0]
+    if channels < 2 or spec.img_shape[1:] != (28, 28) or spec.factors != (10,) * channels:
+        return False
+    images, labels = (column[:STACKS] for column in train)
+    requested = requested_digits(labels, channels)
+    return requested is not None and share(read_digits(DigitExtractor(), images) == requested) > READ
 
 
 def _suited(

@@ -23,6 +23,9 @@ DAMAGE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
 """What reading a file of the cache raises where there is none, or none that is whole."""
 MAX_BYTES = 10 * 10**9
 """Of all features together; those used longest ago make room."""
+PROBED = 8
+ROUNDING = 1e-2
+"""Batches of another size round otherwise; another computation differs by far more."""
 _SEAL = "sha256"
 
 
@@ -30,10 +33,18 @@ def cached_features(extractor: Extractor, images: Tensor, labels: Tensor) -> Fea
     """Return the features of real images, from the cache if they are there; see :func:`extract`."""
     path = cache_path(extractor, images)
     found = read_features(path, images, labels)
-    if found is None:
+    if found is None or not _still_made(extractor, found):
         found = extract(extractor, images, labels)
         keep_features(path, found)
     return found
+
+
+def _still_made(extractor: Extractor, found: Features) -> bool:
+    """Whether the extractor makes these features of some of the images: the code of one's own may have changed."""
+    some = found.spread(min(len(found.labels), PROBED))
+    again = extract(extractor, some.images, some.labels)
+    pairs = ((again.features, some.features), (again.logits, some.logits))
+    return all(new.shape == old.shape and torch.allclose(new, old, ROUNDING, ROUNDING) for new, old in pairs)
 
 
 def cache_path(extractor: Extractor, images: Tensor) -> Path:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cgan.metrics.classifier import accuracy, fit_classifier
-from cgan.metrics.features import Features
+from cgan.metrics.features import Extractor, Features
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 
@@ -42,6 +42,12 @@ class ClassificationAccuracy(Metric):
 
     values = described("cas", "cas_deviation")
     min_samples = BATCH_SIZE
+
+    def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor, kind: str = "samples") -> str | None:
+        """Ask for two classes, too: whoever knows one alone is always right."""
+        if len(reference.unique()) < 2:
+            return "needs two classes"
+        return super().missing(extractor, labels, reference, kind)
 
     def prepare(self, real: RealImages) -> None:
         """Keep the splits by name: whichever is the reference, students are tested on ``test``."""

@@ -10,7 +10,7 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
-from cgan.metrics.features import Features, evenly
+from cgan.metrics.features import Features, in_class_shares
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 
@@ -18,6 +18,8 @@ PART = 5000
 KID_SUBSET = 1000
 KID_MOST = 100 * KID_SUBSET
 """More images than all subsets together have would only be copied."""
+KEPT_NUMBERS = 2**24
+"""Of the covariances of all classes: 128 MB in float64, and as much again while they are compared."""
 IS_SPLITS = 10
 
 
@@ -52,7 +54,7 @@ class KernelDistance(Metric):
             )
             for images, real in ((reference, True), (samples, False)):
                 count = len(images.features)
-                metric.update(images.features[evenly(count, min(count, KID_MOST))].double(), real=real)
+                metric.update(images.features[in_class_shares(images.labels, min(count, KID_MOST))].double(), real=real)
             mean, deviation = metric.compute()
         return {"kid": float(mean), "kid_deviation": float(deviation)}
 
@@ -82,10 +84,14 @@ class IntraClassDistance(Metric):
     values = described("intra_fid_mean", "intra_fid_worst", "class_fid")
     min_per_class = 2
 
+    def prepare(self, real: RealImages) -> None:
+        self.distances = _ClassDistances(real.reference)
+
     def compute(self, samples: Features, reference: Features) -> Computed:
-        by_class = class_distances(samples, reference)
-        present = [distance for distance in by_class if not math.isnan(distance)]
-        return {"intra_fid_mean": fmean(present), "intra_fid_worst": max(present), "class_fid": by_class}
+        by_class = self.distances(samples)
+        present = [by_class[label] for label in reference.labels.unique()]  # NaN if a class has too few
+        worst = math.nan if any(map(math.isnan, present)) else max(present)
+        return {"intra_fid_mean": fmean(present), "intra_fid_worst": worst, "class_fid": by_class}
 
 
 class Frechet:
@@ -120,12 +126,31 @@ def frechet_distance(samples: Features, reference: Features) -> float:
 
 
 def class_distances(samples: Features, reference: Features) -> list[float]:
-    """Return the Fréchet distance of each class, NaN for a class without reference images."""
-    present = set(reference.labels.unique().tolist())
-    return [
-        frechet_distance(samples.of_class(label), reference.of_class(label)) if label in present else math.nan
-        for label in range(max(present) + 1)
-    ]
+    """Return the Fréchet distance of each class, NaN for a class with fewer than 2 images in either set."""
+    distances = _ClassDistances(reference)
+    return distances(samples)
+
+
+class _ClassDistances:
+    """Fréchet distances of the classes; those of the reference are fitted once, unless they would fill the memory."""
+
+    def __init__(self, reference: Features) -> None:
+        self.reference = reference
+        self.classes = int(reference.labels.max()) + 1
+        small = self.classes * reference.features.shape[1] ** 2 <= KEPT_NUMBERS
+        self.fitted = [self._fit(label) for label in range(self.classes)] if small else None
+
+    def __call__(self, samples: Features) -> list[float]:
+        found = []
+        for label in range(self.classes):
+            distance = self.fitted[label] if self.fitted else self._fit(label)
+            some = samples.features[samples.labels == label]
+            found.append(math.nan if distance is None or len(some) < 2 else distance(some.split(PART)))
+        return found
+
+    def _fit(self, label: int) -> "Frechet | None":
+        some = self.reference.features[self.reference.labels == label]
+        return None if len(some) < 2 else Frechet(some.split(PART))
 
 
 class _GivenFeatures(nn.Module):

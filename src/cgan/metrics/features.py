@@ -63,8 +63,8 @@ class Features(NamedTuple):
         return Features(*(column[index] for column in self))
 
     def spread(self, n: int) -> "Features":
-        """Keep ``n`` images at even distances: the class shares stay, also where the images are sorted by class."""
-        return self if n == len(self.labels) else self.at(evenly(len(self.labels), n))
+        """Keep ``n`` images in the same class shares, whatever the order of the images."""
+        return self if n == len(self.labels) else self.at(in_class_shares(self.labels, n))
 
     def of_class(self, label: int) -> "Features":
         """Keep one class."""
@@ -93,6 +93,14 @@ def extract(extractor: Extractor, images: Tensor, labels: Tensor, batch_size: in
 def evenly(count: int, n: int) -> Tensor:
     """Return ``n`` positions at even distances among ``count``: all of them, in order, where ``n`` is ``count``."""
     return torch.arange(n) * count // n
+
+
+def in_class_shares(labels: Tensor, n: int) -> Tensor:
+    """Return ``n`` positions of (N,) labels, in order, at even distances within each class.
+
+    Every fourth image of ``0, 1, 2, 3, 0, 1, ...`` would be of one class.
+    """
+    return labels.argsort(stable=True)[evenly(len(labels), n)].sort().values
 
 
 def share(hits: Tensor) -> float:

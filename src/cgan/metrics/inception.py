@@ -1,5 +1,6 @@
 """The Inception network of the published FID values, by torch-fidelity."""
 
+import pickle
 import urllib.error
 from pathlib import Path
 
@@ -45,6 +46,9 @@ class InceptionExtractor(Extractor):
 
         try:
             self.net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"])
+        except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__} {error}".split())
+            raise CganError(f"{inception_file()}: not the Inception network ({reason:.120}); remove it") from error
         except (urllib.error.URLError, OSError) as error:
             raise CganError(
                 f"features=inception: cannot download {WEIGHTS_FILE} ({error}); place it in {inception_file().parent} "

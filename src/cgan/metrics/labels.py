@@ -33,8 +33,9 @@ class ClassAgreement(Metric):
     def compute(self, samples: Features, reference: Features) -> Computed:
         table = confusion(samples).double()
         by_class = (table.diagonal() / table.sum(1)).tolist()[: int(reference.labels.max()) + 1]
-        present = [value for value in by_class if not math.isnan(value)]
-        return {"label_agreement_worst": min(present), "class_agreement": by_class}
+        present = [by_class[label] for label in reference.labels.unique()]
+        worst = math.nan if any(map(math.isnan, present)) else min(present)
+        return {"label_agreement_worst": worst, "class_agreement": by_class}
 
 
 def agreement(images: Features) -> float:

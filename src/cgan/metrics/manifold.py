@@ -75,7 +75,7 @@ class ClassRecall(Metric):
 def _class_recall(samples: Features, reference: Features, label: int) -> float:
     places = [(images.labels == label).nonzero().flatten() for images in (samples, reference)]
     n = min(OF_A_CLASS, *(len(some) for some in places))
-    if n == 0:
+    if n <= K:
         return math.nan
     drawn, real = (some[evenly(len(some), n)] for some in places)
     return _recall(reference.features[real], samples.features[drawn])

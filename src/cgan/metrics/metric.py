@@ -1,5 +1,6 @@
 """What every metric has: descriptions of its values, what it needs, and a function of two sets of features."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,17 @@ import torch
 from torch import Tensor
 
 from cgan.metrics.cache import cached_tensor
-from cgan.metrics.features import Extractor, Features, hash_of
+from cgan.metrics.features import Extractor, Features, evenly, hash_of, labels_like
 from cgan.metrics.values import Description, register_value
 
 Computed = dict[str, float | list[float]]
 """Numbers by value name; a list has one number per class, NaN for a class without images."""
 
+log = logging.getLogger(__name__)
+ALIKE = 0.05
+"""Of the held-out images so many may be of other classes than they should by the reference's shares: chance."""
+CHOICE = 2
+"""Raised when others are chosen of the same images, so that nothing is kept of the former ones."""
 _CLASSES = {"data": "features that read the classes of the data", "imagenet": "Inception features"}
 
 
@@ -40,8 +46,25 @@ class RealImages:
 
     @cached_property
     def samples(self) -> Features:
-        """``n`` held-out images, or all of them."""
-        return self.held_out.spread(min(self.n, len(self.held_out.labels)))
+        """``n`` held-out images, or all of them; in the class shares of the reference if their own are others."""
+        available, n = self.held_out.labels.bincount(), min(self.n, len(self.held_out.labels))
+        wanted = labels_like(self.reference.labels, n).bincount(minlength=len(available))
+        own = labels_like(self.held_out.labels, n).bincount(minlength=len(wanted))
+        if int((wanted - own).abs().sum()) <= 2 * ALIKE * n:
+            return self.held_out.spread(n)
+        found = self._in_shares(wanted)
+        log.info(
+            "Real images: %s of the %s held out, in the class shares of the reference as far as they reach",
+            f"{len(found.labels):,}",
+            f"{len(self.held_out.labels):,}",
+        )
+        return found
+
+    def _in_shares(self, wanted: Tensor) -> Features:
+        """Keep so many held-out images of each class, or all of them."""
+        places = [(self.held_out.labels == label).nonzero().flatten() for label in range(len(wanted))]
+        counts = [min(len(some), count) for some, count in zip(places, wanted.tolist(), strict=True)]
+        return self.held_out.at(torch.cat([p[evenly(len(p), c)] for p, c in zip(places, counts, strict=True) if c]))
 
     @cached_property
     def equal(self) -> Features:
@@ -54,7 +77,7 @@ class RealImages:
 
     @cached_property
     def _hash(self) -> str:
-        return hash_of([torch.tensor(self.n), *self.reference, *self.held_out])
+        return hash_of([torch.tensor([self.n, CHOICE]), *self.reference, *self.held_out])
 
 
 class Metric(ABC):
@@ -66,7 +89,7 @@ class Metric(ABC):
 
     values: ClassVar[Sequence[Description]]  # of the numbers that `compute` returns
     min_samples: ClassVar[int] = 2  # with fewer samples or reference images there is no value
-    min_per_class: ClassVar[int] = 0  # the same for each class of the reference
+    min_per_class: ClassVar[int] = 0  # the same for a class: with fewer of it there is NaN, of all no value at all
     needs_classes: ClassVar[Literal["data", "imagenet"] | None] = None  # what the extractor's logits must tell apart
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -115,9 +138,11 @@ class Metric(ABC):
         for what, found in ((kind, len(labels)), ("reference images", len(reference))):
             if found < self.min_samples:
                 return f"needs {self.min_samples:,} {what}, found {found:,}"
+        few, present = self.too_few(labels, reference), len(reference.unique())
+        return f"needs {self.min_per_class} of each class, no class has so many" if len(few) == present else None
+
+    def too_few(self, labels: Tensor, reference: Tensor) -> list[int]:
+        """Return the classes of the reference, (M,) labels, that have too few images there or among (N,) samples."""
         counts = reference.bincount()
-        for label in counts.nonzero().flatten().tolist():
-            found = min(int((labels == label).sum()), int(counts[label]))
-            if found < self.min_per_class:
-                return f"needs {self.min_per_class} of each class, class {label} has {found}"
-        return None
+        fewer = torch.minimum(counts, labels.bincount(minlength=len(counts))[: len(counts)])
+        return ((counts > 0) & (fewer < self.min_per_class)).nonzero().flatten().tolist()

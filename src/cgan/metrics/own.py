@@ -104,8 +104,8 @@ class Cifar10Extractor(ClassifierExtractor):
 class OwnExtractor(Extractor):
     """Trains a :class:`PictureNet` on the data's training split, once: it is kept in the cache.
 
-    Data, recipe and ``seed`` decide its weights on one machine. Large sets are seen a few times, each time shifted a
-    little, small ones up to 40 times, each time turned and scaled as well.
+    Data, recipe and ``seed`` decide its weights on one machine with one number of threads. Large sets are
+    seen a few times, each time shifted a little, small ones up to 40 times, each time turned and scaled as well.
 
     Args:
         images: Training images to show in all.
@@ -127,13 +127,13 @@ class OwnExtractor(Extractor):
         Raises:
             CganError: The data have one class only, or ``weights`` is not a classifier of theirs.
         """
+        if self.weights:
+            return read_classifier(Path(self.weights)).fitted(spec, train, test, device)
         if spec.num_classes < 2:
             raise CganError(
                 f"features=own: a classifier needs at least 2 classes, {spec.name} has {spec.num_classes}; leave "
                 "features= out, which chooses by the data"
             )
-        if self.weights:
-            return read_classifier(Path(self.weights)).fitted(spec, train, test, device)
         path = self.file(spec, train, test)
         with locked(path):  # another process may be training the same
             try:

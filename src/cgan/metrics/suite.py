@@ -48,6 +48,7 @@ class Suite:
 
     Attributes:
         metrics: Those that can be computed.
+        accuracy: Share of the held-out images that a classifier of their classes reads as labelled; None: it is none.
 
     Raises:
         CganError: ``n`` is below 2, none of the metrics can be computed, two of them have a value
@@ -65,13 +66,14 @@ class Suite:
         kind = "samples" if real.n <= len(real.held_out.labels) else "held-out images"
         reasons = self._missing(metrics, real.samples.labels, kind)
         self.metrics = {name: metric for name, metric in metrics.items() if name not in reasons}
-        say_left_out(reasons)
+        self._few = self._few_of_a_class(real.samples.labels)
+        say_left_out(reasons | self._few)
         if not self.metrics:
             raise CganError("metrics: none of those chosen can be computed; choose others with metrics=[...]")
         names = [entry.name for metric in self.metrics.values() for entry in metric.values]
         if twice := [name for name in names if names.count(name) > 1]:
             raise CganError(f"metrics: two of {', '.join(self.metrics)} have a value called {twice[0]}; leave one out")
-        self._refuse_misread()
+        self.accuracy = self._read_rightly()
         for metric in self.metrics.values():
             metric.prepare(real)
 
@@ -83,9 +85,9 @@ class Suite:
         }
 
     def _described(self, entry: Description, metric: Metric) -> Description:
-        if metric.needs_classes != "data" or self.extractor.accuracy is None:
+        if metric.needs_classes != "data" or self.accuracy is None:
             return entry
-        share = f"The classifier reads {self.extractor.accuracy:.1%} of held-out real images as labelled."
+        share = f"The classifier reads {self.accuracy:.1%} of held-out real images as labelled."
         return replace(entry, sentence=f"{entry.sentence} {share}".strip())
 
     def protocol(self, data: str, seed: int, weights: str = "ema", truncation: float = 1.0) -> Protocol:
@@ -116,7 +118,9 @@ class Suite:
             raise CganError(f"expected {self.real_images.n} samples, found {len(samples.labels)}")
         if not samples.features.isfinite().all():
             raise CganError("the samples' features are not finite: the generator draws NaN or infinity")
-        say_left_out(reasons := self._missing(self.metrics, samples.labels, "samples"))
+        reasons = self._missing(self.metrics, samples.labels, "samples")
+        few = {name: reason for name, reason in self._few_of_a_class(samples.labels).items() if name not in self._few}
+        say_left_out(reasons | few)
         computed = []
         for name, metric in self.metrics.items():
             if name not in reasons:
@@ -129,19 +133,33 @@ class Suite:
         reasons = {name: metric.missing(self.extractor, labels, reference, kind) for name, metric in metrics.items()}
         return {name: reason for name, reason in reasons.items() if reason}
 
+    def _few_of_a_class(self, labels: Tensor) -> dict[str, str]:
+        """Say by metric of which classes there are too few images for its value per class."""
+        reasons = {}
+        for name, metric in self.metrics.items():
+            if few := metric.too_few(labels, self.real_images.reference.labels):
+                classes = f"{len(few)} classes, such as {few[0]}" if len(few) > 1 else f"class {few[0]}"
+                reasons[f"{name} of {classes}"] = f"needs {metric.min_per_class} images of it"
+        return reasons
+
     def _checked(self, metric: Metric, computed: Computed) -> Computed:
         return checked(metric, computed, num_classes=int(self.real_images.reference.labels.max()) + 1)
 
-    def _refuse_misread(self) -> None:
-        """Refuse a classifier that reads the real images much worse than those of the data that it was made for."""
+    def _read_rightly(self) -> float | None:
+        """Return the share of held-out images that a classifier reads as labelled; None: it is no classifier of these.
+
+        Raises:
+            CganError: It reads them much worse than those of the data that it was made for.
+        """
         if self.extractor.classes != "data":
-            return
-        right, known = agreement(self.real_images.held_out), self.extractor.accuracy
+            return None
+        right, known = agreement(self.real_images.test), self.extractor.accuracy
         if right < 0.5 * (1 if known is None else known):
             raise CganError(
                 f"features={self.extractor.name}: they read only {right:.0%} of the held-out real images rightly; are "
                 "the images inverted or transposed? Leave features= out, and a classifier of these images is trained"
             )
+        return right
 
 
 def say_left_out(reasons: Mapping[str, str]) -> None:

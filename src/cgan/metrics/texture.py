@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cgan.metrics.distances import FrechetDistance
-from cgan.metrics.features import Features, evenly
+from cgan.metrics.features import Features, in_class_shares
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.values import described
 from cgan.spec import to_float
@@ -32,7 +32,7 @@ class PatchDistance(FrechetDistance):
 
     def points(self, images: Features) -> Iterator[Tensor]:
         """Yield patches, (M, C * 16); what does not fill a patch at the right and the bottom is left out."""
-        parts = _parts(images.images)
+        parts = _parts(images)
         return (F.unfold(some, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1) for some in parts)
 
 
@@ -43,7 +43,7 @@ class ThumbnailDistance(FrechetDistance):
 
     def points(self, images: Features) -> Iterator[Tensor]:
         height, width = (min(side, THUMBNAIL) for side in images.images.shape[2:])
-        return (F.adaptive_avg_pool2d(some, (height, width)).flatten(1) for some in _parts(images.images))
+        return (F.adaptive_avg_pool2d(some, (height, width)).flatten(1) for some in _parts(images))
 
 
 class Spectrum(Metric):
@@ -55,23 +55,23 @@ class Spectrum(Metric):
     values = described("spectrum_2", "spectrum_4")
 
     def prepare(self, real: RealImages) -> None:
-        self.energies = _energies(real.reference.images)
+        self.energies = _energies(real.reference)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
-        ratios = (_energies(samples.images) + ROUNDING) / (self.energies + ROUNDING)
+        ratios = (_energies(samples) + ROUNDING) / (self.energies + ROUNDING)
         return {f"spectrum_{period}": float(ratio) for period, ratio in zip(PERIODS, ratios.amax(0), strict=True)}
 
 
-def _parts(images: Tensor) -> Iterator[Tensor]:
-    """Yield evenly chosen images, (N, C, H, W) float in [-1, 1], a few at a time."""
-    chosen = evenly(len(images), min(len(images), IMAGES))
-    return (to_float(images[some]) for some in chosen.split(PART))
+def _parts(images: Features) -> Iterator[Tensor]:
+    """Yield images in the class shares of all, (N, C, H, W) float in [-1, 1], a few at a time."""
+    chosen = in_class_shares(images.labels, min(len(images.labels), IMAGES))
+    return (to_float(images.images[some]) for some in chosen.split(PART))
 
 
-def _energies(images: Tensor) -> Tensor:
+def _energies(images: Features) -> Tensor:
     """Return the mean energy of rows and of columns (first axis) at each period (second axis), (2, 2) float64."""
     found = [torch.stack([_energy(some), _energy(some.mT)]) * len(some) for some in _parts(images)]
-    return torch.stack(found).sum(0) / min(len(images), IMAGES)
+    return torch.stack(found).sum(0) / min(len(images.labels), IMAGES)
 
 
 def _energy(images: Tensor) -> Tensor:

@@ -79,6 +79,10 @@ def _from_hub(timm: Any, name: str) -> nn.Module:
         return timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # network, hub, safetensors and torch each have their own
         place = timm.get_pretrained_cfg(name).hf_hub_id
+        if place is None:
+            raise CganError(
+                f"features.model={name}: timm has no weights of it; choose one of timm.list_pretrained()"
+            ) from error
         raise CganError(
             f"features=timm: cannot download model.safetensors of {place} ({type(error).__name__}); name a copy of it "
             "by features.weights=FILE, or leave features= out, which needs no download"

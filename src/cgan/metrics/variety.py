@@ -35,6 +35,8 @@ class VarianceRatio(Metric):
     def compute(self, samples: Features, reference: Features) -> Computed:
         if not self.labels:
             return {}
+        if int(samples.labels.bincount(minlength=max(self.labels) + 1)[self.labels].min()) < self.min_per_class:
+            return {}
         ratios = _variances(samples, self.labels) / self.variances
         return {"variance_ratio": float(ratios.mean()), "variance_ratio_min": float(ratios.min())}
 

@@ -21,7 +21,7 @@ from cgan.errors import CganError, check_choice, check_whole
 from cgan.files import write_file
 from cgan.hardware import check_device, describe_hardware
 from cgan.metrics.cache import cached_features
-from cgan.metrics.features import Extractor, Features, evenly, extract, labels_like
+from cgan.metrics.features import Extractor, Features, extract, in_class_shares, labels_like
 from cgan.metrics.labels import confusion
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.suite import Measured, Suite
@@ -101,7 +101,7 @@ def run(cfg: DictConfig) -> Evaluation:
         bar.update(len(suite.metrics))
     protocol = suite.protocol(spec.name, cfg.seed, cfg.weights, float(cfg.truncation))
     software = {name: version(name) for name in SOFTWARE}
-    about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), extractor.accuracy)
+    about = (suite.descriptions, list(spec.class_names), software, describe_hardware(cfg.device), suite.accuracy)
     record = EvaluationRecord(protocol, real, [one.entry for one in examined], *about)
     with written_into(folder):
         _write(folder, record, [one.grids for one in examined])
@@ -152,7 +152,7 @@ def _examined(candidate: Candidate, suite: Suite, spec: DataSpec, cfg: DictConfi
 def _drawn(candidate: Candidate, reference: Tensor, n: int, cfg: DictConfig) -> Split:
     """Draw the ``n`` images that a generator is measured by, in the shares of the reference, or choose images."""
     if candidate.images is not None:
-        chosen = evenly(len(candidate.images.labels), n)
+        chosen = in_class_shares(candidate.images.labels, n)
         return Split(candidate.images.images[chosen], candidate.images.labels[chosen])
     assert candidate.generator is not None
     labels = labels_like(reference, n)
