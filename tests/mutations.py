@@ -323,7 +323,7 @@ def _image(kind: str) -> Callable[[Path], Subject]:
 
 def _upload(folder: Path) -> Subject:
     Image.effect_noise((48, 32), 60).save(folder / "x.png")
-    return Subject(_files(folder), lambda: decode_image((folder / "x.png").read_bytes()))
+    return Subject(_files(folder), lambda: decode_image((folder / "x.png").read_bytes(), (1, 28, 28)))
 
 
 def _idx(folder: Path) -> Subject:

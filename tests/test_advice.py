@@ -346,8 +346,8 @@ def test_classes_and_pictures_are_given_to_python_as_the_errors_say(tmp_path):
     assert len(draw(generator, [name, 9])) == 2
     noisy = np.random.default_rng(0).integers(0, 256, (1100, 1000), dtype=np.uint8)
     picture = torch.from_numpy(noisy)[None]
-    assert refused(lambda: decode_image(formats.png(picture))).endswith("make it smaller")
-    assert decode_image(formats.png(picture[:, :500, :500])).shape == (500, 500)
+    assert refused(lambda: decode_image(formats.png(picture), (1, 28, 28))).endswith("make it smaller")
+    assert decode_image(formats.png(picture[:, :500, :500]), (1, 28, 28)).shape == (500, 500)
     written = tmp_path / "seven.png"
     assert "name an image of one digit" in refused(lambda: sample._invert(written, generator, Mnist5k().spec))
     written.write_bytes(formats.png(draw(generator, 7)[0]))

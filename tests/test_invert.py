@@ -5,16 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from cgan import CganError, load_generator
+from cgan import CganError, draw, load_generator
 from cgan.data.sources import Mnist5k
 from cgan.metrics.digits import DigitExtractor
+from cgan.networks.light import LightGenerator
 from cgan.sampling import invert as inversion
+from cgan.sampling.decode import decode_image
 from cgan.sampling.directions import PROPERTIES, find_directions, measure
 from cgan.sampling.draw import render
+from cgan.sampling.formats import png
 from cgan.sampling.interpolate import blend, morph, slerp
-from cgan.sampling.invert import centre, invert
+from cgan.sampling.invert import centre, invert, target_of
 
 # The first 20 digits of MNIST's test split, which no generator of this project was trained on.
 LABELS = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4]
@@ -160,3 +164,28 @@ def test_of_many_classes_the_best_starts_of_all_go_on(generator, digits, monkeyp
 
     with pytest.raises(TimeoutError, match=r"0\.0"):
         invert(generator, target, progress=end)
+
+
+def test_a_picture_in_colour_is_cut_to_the_models_form_and_found_again():
+    """It was taken for grey ink on a ground before: a black picture with white strokes."""
+    hands = load_generator("pretrained/signs")
+    drawn = draw(hands, [3], seed=5)[0]
+    assert torch.equal(target_of(hands, decode_image(png(drawn), hands.img_shape)), drawn)
+    wide = F.pad(drawn, (32, 32), value=255)
+    assert torch.equal(target_of(hands, decode_image(png(wide), hands.img_shape)), drawn), "the middle"
+    found = invert(hands, drawn, label=3, steps=40)
+    other = draw(hands, [3], seed=6)[0]
+    assert found.error < 0.5 * float((other.float() - drawn.float()).div(255).square().mean())
+    assert found.reconstruction.float().std(0).mean() > 1, "in colour"
+
+
+def test_generators_of_another_shape_than_square_are_searched_in_colour_alone():
+    picture = torch.arange(24 * 40 * 3, dtype=torch.int32).view(3, 24, 40).remainder(251).to(torch.uint8)
+    for channels in (3, 1):
+        generator = LightGenerator(num_classes=2, img_shape=(channels, 24, 40)).eval()
+        decoded = decode_image(png(picture), generator.img_shape)
+        if channels == 3:
+            assert torch.equal(target_of(generator, decoded), picture)
+        else:
+            with pytest.raises(CganError, match="square"):
+                target_of(generator, decoded)

@@ -238,7 +238,7 @@ def test_every_tab_works_for_any_shape_and_number_of_classes(opened: Open, model
         if tab == "Train":
             expect(panel.get_by_role("button", name="Start training")).to_be_visible()
         elif tab == "Your picture" and model == "colours":
-            expect(panel.get_by_text("square grey pictures")).to_be_visible()
+            expect(panel.get_by_text("A picture of one class, at most 1 MB")).to_be_visible()
             continue
         else:
             expect(panel.locator("canvas, ul img").first).to_be_visible()

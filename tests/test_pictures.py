@@ -330,7 +330,9 @@ def test_training_and_images_read_the_same(tmp_path: Path):
     split = read_pictures(tmp_path / "x", DataSpec("x", (1, 8, 8), ("a",)))
     assert split.images[:, 0, 0, 0].tolist() == [expected[name] for name in sorted(expected)]
     assert {
-        name: int(decode_image(content)[0, 0]) for name, (content, _) in kinds().items() if "png" in name.lower()
+        name: int(decode_image(content, (1, 28, 28))[0, 0])
+        for name, (content, _) in kinds().items()
+        if "png" in name.lower()
     } == {
         "16bit.png": 100,
         "clear.png": 128,  # so that black and white ink both stand out

@@ -1,4 +1,4 @@
-"""GAN inversion: from an image of a written digit to the latent that draws it."""
+"""GAN inversion: from a picture to the latent that draws it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -70,15 +70,21 @@ def centre(image: np.ndarray, size: int = 28) -> Tensor:
 
 
 def target_of(generator: Generator, image: np.ndarray) -> Tensor:
-    """Return a written digit, see :func:`centre`, in the form that a generator draws: (C, H, W) uint8.
+    """Bring a decoded picture into the form that a generator draws: (C, H, W) uint8.
+
+    Args:
+        generator: Of any size and channels.
+        image: uint8; a written digit in grey, (H, W), see :func:`centre`, or a picture in colour, (C, H, W), as it is.
 
     Raises:
-        CganError: There is no ink, or the generator's images are not square.
+        CganError: There is no ink, or the generator's images are grey and not square.
     """
-    channels, height, width = generator.img_shape
+    if image.ndim == 3:
+        return torch.from_numpy(image)
+    _, height, width = generator.img_shape
     if height != width:
         raise CganError(f"expected a generator of square images, this one draws {height}x{width}")
-    return centre(image, height).expand(channels, -1, -1)
+    return centre(image, height).unsqueeze(0)
 
 
 def _ink(image: np.ndarray) -> np.ndarray:

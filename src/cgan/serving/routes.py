@@ -206,11 +206,11 @@ async def draw_given_style(
     picture: UploadFile,
     label: Annotated[Class | None, Query(alias="class", description=f"{CLASS}, if known")] = None,
 ) -> Response:
-    """The picture is one digit as PNG, JPEG or WebP, bright on dark or dark on bright."""
+    """A PNG, JPEG or WebP: for grey models one digit, bright on dark or dark on bright; else a picture in colour."""
     known, labels = None if label is None else call.labels([label])[0], call.labels([])
     if len(labels) > MAX_IMAGES:
         raise HTTPException(422, f"expected a model of at most {MAX_IMAGES} classes, {call.model} has {len(labels)}")
-    pixels = await asyncio.to_thread(decode_image, await picture.read())
+    pixels = await asyncio.to_thread(decode_image, await picture.read(), call.spec.img_shape)
     fields: dict[str, Any] = {}
 
     async def work() -> LabelledImages:

@@ -170,16 +170,16 @@ class Service:
     def invert(
         self, model: str, picture: np.ndarray, label: int | None = None, progress: Progress | None = None
     ) -> Inversion:
-        """Search the latent whose image is nearest to a picture, after bringing the picture into MNIST's form.
+        """Search the latent whose image is nearest to a picture, after bringing the picture into the model's form.
 
         Args:
             model: A name from :meth:`models`.
-            picture: (H, W) uint8, one digit, bright on dark or dark on bright.
+            picture: As ``decode_image`` returns it.
             label: Its class; None searches among all.
             progress: Called with the share done, 0 to 1.
 
         Raises:
-            CganError: The picture is empty, or the model lacks the class or has no square pictures.
+            CganError: The picture is empty, or the model lacks the class or has grey pictures that are not square.
         """
         generator = self.generator(model)
         if label is not None:

@@ -96,7 +96,8 @@ def length_in_images(cfg: DictConfig, data: ImageData, checkpoint: str | Path | 
             f"budget={cfg.budget}: one training step with metrics and grids takes {least:.0f} s here; "
             f"give budget={math.ceil(MARGIN * least)}s or more"
         )
-    images = steps * data.batch_size
+    epochs = -(-steps // steps_per_epoch)  # of equal length, so that some steps are left out
+    images = math.prod(equal_epochs(epochs * (steps // epochs), steps_per_epoch)) * data.batch_size
     log.info(
         "Length: %s images at %s images/s, so that training and metrics end within %s; max_images=%d is the same run "
         "on any machine", f"{images:,}", f"{data.batch_size / pace.step:,.0f}", cfg.budget, images,
@@ -132,9 +133,15 @@ def set_length(trainer: pl.Trainer, data: ImageData, images: int | None, images_
     if images is not None:
         steps = -(-images // global_batch)
         if not images_per_epoch:
-            data.steps_per_epoch = -(-steps // -(-steps // longest))
+            _, data.steps_per_epoch = equal_epochs(steps, longest)
         assert data.steps_per_epoch is not None
         trainer.fit_loop.max_epochs = -(-steps // data.steps_per_epoch)
+
+
+def equal_epochs(steps: int, longest: int) -> tuple[int, int]:
+    """Divide training steps, rounded up, into epochs of equal length: how many, and steps in each."""
+    epochs = -(-steps // longest)
+    return epochs, -(-steps // epochs)
 
 
 class Stopwatch(Checkpoint):

@@ -170,11 +170,11 @@ def _interpolate(cfg: DictConfig, generator: Generator, spec: DataSpec) -> tuple
 
 
 def _invert(path: Path, generator: Generator, spec: DataSpec) -> Inversion:
-    """Search for what draws the written digit in an image file."""
+    """Search for what draws the picture in an image file."""
     try:
-        target = target_of(generator, decode_image(path.read_bytes(), PICTURE_FORMATS))
+        target = target_of(generator, decode_image(path.read_bytes(), generator.img_shape, PICTURE_FORMATS))
     except OSError as error:
-        raise CganError(f"style={path}: cannot read it ({error.strerror}); name an image of one digit") from error
+        raise CganError(f"style={path}: cannot read it ({error.strerror}); name a picture of one class") from error
     except CganError as error:
         raise CganError(f"style={path}: {error}") from error
     found = invert(generator, target)

@@ -67,7 +67,7 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
     limited = cfg.augment is not None and "below" in cfg.augment
     keys = [start.key for start in starts(1, 1, 1)]
     open_keys = frozenset(key for key in [*keys, GRID] if OmegaConf.select(cfg, key) == AUTO)
-    if not open_keys.intersection(keys) and not limited:
+    if not open_keys and not limited:
         return None
     source = build_source(cfg.data)
     source.prepare()
@@ -83,7 +83,8 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
         chosen = [start for start in chosen if start.key not in ("trainer.max_epochs", *later)]
     if GRID in open_keys:
         epochs = math.ceil(cfg.max_images / count) if cfg.max_images else cfg.trainer.max_epochs
-        _set(cfg, [_grids(epochs)])
+        grids = _set(cfg, [_grids(epochs)])
+        chosen = chosen or grids  # they are no news beside other values
     if limited:
         with open_dict(cfg):
             below = cfg.augment.pop("below")

@@ -17,6 +17,7 @@ from cgan.serving.ui.parts import DICE, chosen_model, classes_field, fragment, s
 
 FOUND = "invert.found"
 REAL = "invert.real"
+GREY = (1, 28, 28)
 UNKNOWN = "find out"
 CLOSE = 0.88
 """A picture matched less than this does not look like a class of the model; real digits reach 0.93 and more."""
@@ -26,13 +27,13 @@ CLOSE = 0.88
 def show() -> None:
     """Show the tab."""
     model = chosen_model()
-    channels, height, width = spec_of(model).img_shape
-    if channels != 1 or height != width:
-        st.info("This tab needs a model of square grey pictures, such as digits.")
+    channels, height, width = shape = spec_of(model).img_shape
+    if channels == 1 and height != width:
+        st.info("This tab needs a model of square pictures if they are grey, such as digits.")
         return
     given, seen = st.columns(2, gap="medium")
     with given:
-        picture = _picture()
+        picture = _picture() if channels == 1 else _uploaded("A picture of one class, at most 1 MB", shape)
     with seen:
         _search(model, picture)
     name, found = st.session_state.get(FOUND, ("", None))
@@ -47,21 +48,27 @@ def real_digits() -> np.ndarray:
 
 
 def _picture() -> np.ndarray | None:
-    """Return the visitor's picture, (H, W) uint8, or None while there is none."""
+    """Return the visitor's digit, (H, W) uint8, or None while there is none."""
     ways = ["Draw", "Upload", "A real one"]
     way = st.segmented_control(
         "Your picture", ways, default="Draw", key="invert.way", required=True, persist_state="session"
     )
     if way == "A real one":
         return _real()
-    if way == "Draw":
-        drawn = canvas("invert.canvas")
-        content = base64.b64decode(drawn.partition(",")[2]) if drawn else None
-    else:
-        file = st.file_uploader("A picture of one digit, at most 1 MB", type=["png", "jpg", "jpeg", "webp"])
-        content = file.getvalue() if file else None
+    if way == "Upload":
+        return _uploaded("A picture of one digit, at most 1 MB", GREY)
+    drawn = canvas("invert.canvas")
+    return _decoded(base64.b64decode(drawn.partition(",")[2]), GREY) if drawn else None
+
+
+def _uploaded(label: str, img_shape: tuple[int, int, int]) -> np.ndarray | None:
+    file = st.file_uploader(label, type=["png", "jpg", "jpeg", "webp"])
+    return _decoded(file.getvalue(), img_shape) if file else None
+
+
+def _decoded(content: bytes, img_shape: tuple[int, int, int]) -> np.ndarray | None:
     try:
-        return decode_image(content) if content is not None else None
+        return decode_image(content, img_shape)
     except CganError as error:
         st.error(str(error))
         return None
@@ -100,12 +107,12 @@ def _search(model: Model, picture: np.ndarray | None) -> None:
         bar.empty()
     name, found = st.session_state.get(FOUND, ("", None))
     if found is None or name != model.name:
-        st.caption("Draw one digit. The latent whose image is nearest to yours then draws every class.")
+        st.caption("Give one picture. The latent whose image is nearest to yours then draws every class.")
         return
     read = spec_of(model).class_names[found.label]
     gallery(
         [
-            Shown(found.target, "your picture, centred", "yours, centred"),
+            Shown(found.target, "your picture, as the model sees it", "yours"),
             Shown(found.reconstruction, f"{read} as the generator draws it", f"the generator's {read}"),
         ],
         key="invert.found",
@@ -113,17 +120,18 @@ def _search(model: Model, picture: np.ndarray | None) -> None:
     )
     match = 1 - found.error / max(float((found.target.float() / 255).square().mean()), 1e-6)
     st.caption(f"Matched to {max(match, 0):.0%}: the share of your picture that the generator's picture explains.")
-    if match < CLOSE:
+    if match < CLOSE and len(found.target) == 1:  # in colour the ground alone matches most
         st.warning("The model draws nothing close to this: it does not look like one of its classes.")
 
 
 def _draw(model: Model, found: Inversion) -> None:
     names = spec_of(model).class_names
     st.subheader("In your style", anchor=False)
-    labels = list(range(len(names)))
+    labels = spec_of(model).shown_labels()
     images = service().like(model.name, found, labels)
-    shown = [Shown(image, f"{name} in your style", name) for image, name in zip(images, names, strict=True)]
-    files = picture_files(images.unsqueeze(1), min(10, len(names)), labels, [-1] * len(names), names, "your_style")
+    titles = [names[label] for label in labels]
+    shown = [Shown(image, f"{title} in your style", title) for image, title in zip(images, titles, strict=True)]
+    files = picture_files(images.unsqueeze(1), min(10, len(labels)), labels, [-1] * len(labels), names, "your_style")
     gallery(shown, key="invert.all", files=files)
     if several := classes_field(spec_of(model), "Several side by side", "invert.classes", "2026"):
         text = "".join(names[label] for label in several)
