@@ -364,3 +364,10 @@ def test_a_run_trains_resumes_and_keeps_the_means(composed, tmp_path):
 def test_without_a_width_larger_images_have_fewer_channels_at_full_resolution(size, expected):
     generator = StyleGenerator(num_classes=2, img_shape=(3, *size), width=None)
     assert generator.to_image[-1].weight.shape[1] == expected
+
+
+def test_a_class_that_training_never_saw_is_moved_towards_the_mean_of_the_others():
+    generator = small()
+    generator.mean_w[:] = torch.tensor([1.0, 0, 4])[:, None]
+    styles = truncate(generator, torch.randn(3, generator.z_dim), torch.tensor([0, 1, 2]), 0.0)
+    assert styles[:, 0, 0].tolist() == [1, 2.5, 4]

@@ -34,8 +34,15 @@ def truncate(generator: Generator, z: Tensor, labels: Tensor, truncation: float)
     """
     if not isinstance(generator, StyleBased):
         return z * truncation
-    mean = generator.mean_w[labels.to(generator.mean_w.device)].unsqueeze(1)
+    mean = _means(generator)[labels.to(generator.mean_w.device)].unsqueeze(1)
     return torch.lerp(mean, to_styles(generator, z, labels), truncation)
+
+
+def _means(generator: StyleBased) -> Tensor:
+    """Return the mean style of each class, (K, W); that of all classes for one of which training had no image."""
+    means = generator.mean_w
+    seen = means.any(1, keepdim=True)
+    return torch.where(seen, means, means.sum(0) / seen.sum().clamp(min=1))
 
 
 def mix(

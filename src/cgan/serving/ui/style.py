@@ -27,10 +27,11 @@ def show() -> None:
         if spec.img_shape[0] == 1:  # strokes of ink
             with st.spinner("Measuring slant, thickness and width of this model"):
                 directions = service().directions(model.name)
+            scale = 1.0 if model.style_layers else truncation  # latents are shortened: so much moves as far at any
             for name, direction in directions.items():
                 key = f"style.{name}"
                 value = st.slider(name.capitalize(), -MAX_SHIFT, MAX_SHIFT, 0.0, 0.1, key=key, persist_state="session")
-                z = z + direction * (value / truncation)  # moves as far at any truncation
+                z = z + direction * (value / scale)
             st.button("Reset", on_click=_reset, args=(list(directions),))
         mixed = _mix_fields(model.style_layers)
     labels = range(len(names))
