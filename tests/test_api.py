@@ -550,7 +550,7 @@ def test_metrics_name_routes_and_not_paths(client):
     client.get("/v1/classes/7?seed=1")
     client.get("/nowhere/at/all")
     text = client.get("/metrics").text
-    assert re.search(r'^cgan_requests_total\{.*path="/v1/classes/\{name\}",status_code="200"\} \d', text, re.M)
+    assert re.search(r'^cgan_requests_total\{.*path="/v1/classes/\{name:path\}",status_code="200"\} \d', text, re.M)
     assert "/nowhere" not in text
 
 

@@ -314,9 +314,11 @@ def test_features_of_real_images_are_cached_and_a_damaged_file_replaced(tmp_path
     extractor, split = DigitExtractor(), SOURCE.load("train")
     fresh = cache.cached_features(extractor, *split)
     (path,) = (tmp_path / "cgan").iterdir()
-    monkeypatch.setattr(cache, "extract", None)  # extracting again would fail
+    extract, seen = cache.extract, []
+    monkeypatch.setattr(cache, "extract", lambda *given: seen.append(len(given[1])) or extract(*given))
     again = cache.cached_features(extractor, *split)
     assert all(torch.equal(one, other) for one, other in zip(fresh, again, strict=True))
+    assert seen == [cache.PROBED], "a few, to see whether they are still made so"
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path.write_bytes(path.read_bytes()[:1000])

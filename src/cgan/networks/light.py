@@ -54,6 +54,7 @@ class LightGenerator(Generator):
         z_dim: Length of a latent.
         embed_dim: Length of a label embedding.
         width: Channels w at half resolution.
+        low_pass: Whether the last doubling is smoothed, against a screen of dots; None: in colour and above 32x32.
         num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
     """
@@ -66,16 +67,18 @@ class LightGenerator(Generator):
         z_dim: Size = 64,
         embed_dim: Size = 32,
         width: Size = 32,
+        low_pass: bool | None = None,
     ) -> None:
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, base_width, doublings = base_grid(img_shape)
+        smooth = doublings > 2 or img_shape[0] > 1 if low_pass is None else low_pass
         coarse, *finer = deepened([width, 2 * width], doublings)[::-1]
         self.layers = nn.Sequential(
             nn.Linear(z_dim + embed_dim, coarse * height * base_width),
             nn.LeakyReLU(0.2),
             nn.Unflatten(1, (coarse, height, base_width)),
             *(_CheapUpsample(fan_in, fan_out) for fan_in, fan_out in pairwise([coarse, *finer])),
-            *_sub_pixels(width, img_shape[0], smooth=doublings > 2 or img_shape[0] > 1),
+            *_sub_pixels(width, img_shape[0], smooth=smooth),
             nn.Tanh(),
             CentreCrop(*img_shape[1:]),
         )
