@@ -25,7 +25,7 @@ MAX_BYTES = 10 * 10**9
 """Of all features together; those used longest ago make room."""
 PROBED = 8
 ROUNDING = 1e-2
-"""Batches of another size round otherwise; another computation differs by far more."""
+"""As a share of the features: batches of another size round otherwise; another computation differs by more."""
 _SEAL = "sha256"
 
 
@@ -44,7 +44,7 @@ def _still_made(extractor: Extractor, found: Features) -> bool:
     some = found.spread(min(len(found.labels), PROBED))
     again = extract(extractor, some.images, some.labels)
     pairs = ((again.features, some.features), (again.logits, some.logits))
-    return all(new.shape == old.shape and torch.allclose(new, old, ROUNDING, ROUNDING) for new, old in pairs)
+    return all(new.shape == old.shape and (new - old).norm() <= ROUNDING * old.norm() for new, old in pairs)
 
 
 def cache_path(extractor: Extractor, images: Tensor) -> Path:
