@@ -363,7 +363,7 @@ class Changing(Extractor):
     power = 1
 
     def forward(self, images):
-        features = 1e-5 * images.flatten(1).float() ** self.power
+        features = 1e-6 * images.flatten(1).float() ** self.power
         return features, features[:, :0]
 
 
@@ -371,9 +371,9 @@ def test_features_of_former_code_are_not_read_from_the_cache(tmp_path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     images, labels = torch.arange(48, dtype=torch.uint8).view(12, 1, 2, 2), torch.zeros(12, dtype=torch.long)
     extractor = Changing()
-    assert cached_features(extractor, images, labels).features[-1, -1] == pytest.approx(47e-5)
+    assert cached_features(extractor, images, labels).features[-1, -1] == pytest.approx(47e-6)
     extractor.power = 2
-    assert cached_features(extractor, images, labels).features[-1, -1] == pytest.approx(47**2 * 1e-5)
+    assert cached_features(extractor, images, labels).features[-1, -1] == pytest.approx(47**2 * 1e-6)
 
 
 def test_stacks_of_digits_are_read_channel_by_channel(caplog):
