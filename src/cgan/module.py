@@ -27,6 +27,8 @@ from cgan.spec import DataSpec
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 LR_EXPONENTS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
+WITHOUT_GRAPHS = {"reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs"}
+"""Modes of ``torch.compile`` that record CUDA graphs, each with the one that does the same without."""
 Chunk = tuple[Tensor, Tensor]
 """``steps_per_batch`` batches: images (K, B, C, H, W) in [-1, 1] and labels (K, B) int64."""
 Statistics = dict[str, Tensor]
@@ -110,6 +112,7 @@ class ConditionalGAN(pl.LightningModule):
         self.d_steps, self.gradient_clip, self.lr_scaling = d_steps, gradient_clip, lr_scaling
         self.matching_aware, self.fake_labels = matching_aware, fake_labels
         self.seed = seed
+        self._keeps_gradients = False
         # Own counters, in the checkpoint: Lightning's global_step counts both optimisers.
         self.steps = self.images_seen = 0
         self._refuse_wrong_numbers()
@@ -136,6 +139,7 @@ class ConditionalGAN(pl.LightningModule):
         with _frozen(g_opt):
             d_loss, stats = self.d_objective(Batch(real, labels, fake.detach(), fake_labels), self._penalty_factor())
             self._minimise(d_loss, d_opt)
+        stats = _kept(stats)
         self._adapt_augment(stats, len(real))
 
         # Generator: make the discriminator take the same generated images for real ones.
@@ -143,13 +147,13 @@ class ConditionalGAN(pl.LightningModule):
             with _frozen(d_opt):
                 g_loss, g_stats = self.g_objective(Batch(real, labels, fake, fake_labels), z)
                 self._minimise(g_loss, g_opt)
-            stats |= g_stats
+            stats |= _kept(g_stats)
 
         # Average: follow the generator.
         self.steps += 1
         self.images_seen += len(real) * self.trainer.world_size
         self.ema.update(len(real) * self.trainer.world_size, self.images_seen)
-        return {name: value.detach() for name, value in stats.items()}
+        return stats
 
     def d_objective(self, batch: Batch, penalty_factor: Tensor) -> tuple[Tensor, Statistics]:
         """Return what the discriminator minimises, and its parts: a function of tensors, which can be compiled.
@@ -250,7 +254,13 @@ class ConditionalGAN(pl.LightningModule):
             mode: As in ``torch.compile``; ``reduce-overhead`` uses CUDA graphs.
         """
         torch._inductor.config.fallback_random = True  # random numbers stay those of the eager step
-        self.generator.compile(mode=mode)
+        # A CUDA graph's results live until the next one starts after a backward pass: generated images have to outlive
+        # the discriminator's, gradients both.
+        self.generator.compile(mode=WITHOUT_GRAPHS.get(mode, mode))
+        self._keeps_gradients = mode in WITHOUT_GRAPHS
+        if self._keeps_gradients:
+            for weight in (*self.generator.parameters(), *self.discriminator.parameters()):
+                weight.grad = torch.zeros_like(weight)
         self.d_objective = torch.compile(self.d_objective, mode=mode)  # type: ignore[method-assign]
         self.g_objective = torch.compile(self.g_objective, mode=mode)  # type: ignore[method-assign]
 
@@ -313,7 +323,7 @@ class ConditionalGAN(pl.LightningModule):
         return (labels + torch.randint_like(labels, 1, self.spec.num_classes)) % self.spec.num_classes
 
     def _minimise(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=not self._keeps_gradients)
         self.manual_backward(loss)
         optimizer.step()
 
@@ -355,6 +365,11 @@ def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def _kept(stats: Statistics) -> Statistics:
+    """Copy scalars out of the graph: the next CUDA graph writes over its own."""
+    return {name: value.detach().clone() for name, value in stats.items()}
 
 
 def _grad_norms(**networks: nn.Module) -> Statistics:
