@@ -167,15 +167,23 @@ def test_onnxruntime_draws_the_same_for_any_batch(onnx_file, count):
     assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize("network", ["LightGenerator", pytest.param("R3Generator", marks=pytest.mark.slow)])
-def test_a_grown_and_cropped_network_is_exported(tmp_path, network):
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ("LightGenerator", {}),
+        pytest.param("R3Generator", {}, marks=pytest.mark.slow),
+        pytest.param("StyleGenerator", {"dense": True}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_grown_and_cropped_network_is_exported(tmp_path, network, options):
     torch.manual_seed(2)
-    generator = GENERATORS[network](num_classes=3, img_shape=(3, 50, 40), width=8).eval().requires_grad_(False)
+    sizes = {"num_classes": 3, "img_shape": (3, 50, 40), "width": 8}
+    generator = GENERATORS[network](**sizes, **options).eval().requires_grad_(False)
     generator.spec = DataSpec("shapes", (3, 50, 40), ("circle", "square", "star"))
     export.export_onnx(generator, tmp_path / "grown.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "grown.onnx", providers=["CPUExecutionProvider"])
     z, labels = torch.randn(5, generator.z_dim), torch.tensor([2, 0, 1, 1, 0])
-    (images,) = session.run(None, {"z": z.numpy(), "labels": labels.numpy()})
+    (images,) = session.run(["images"], {"z": z.numpy(), "labels": labels.numpy()})
     assert images.shape == (5, 3, 50, 40)
     assert np.abs(images - generator(z, labels).numpy()).max() < 1e-4
 

@@ -210,9 +210,24 @@ def test_a_run_folder_can_be_drawn_from(finished, composed, tmp_path, caplog):
     assert (arrays["images"][4] == samples.images[4, 0].numpy()).all()
 
 
-def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path):
+STYLE_OF_FACTORS = [
+    *("data=stacked_mnist", "data@data.digits=mnist5k", "data.source.train=384", "data.source.test=64"),
+    *("data.batch_size=32", "data.steps_per_batch=2", "quality=none", "trainer=cpu"),
+    *("model=style_wide", "model.generator.width=8", "model.discriminator.channels=[4,8]"),
+    *("augment=ada", "augment.target=-0.99", "augment.ramp_images=1500", "gan.matching_aware=0.1"),
+]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(["model=mlp", *TINY_UNMEASURED], id="mlp"),
+        pytest.param(STYLE_OF_FACTORS, id="styles-factors-ada"),
+    ],
+)
+def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, recipe):
     """`mlp` has dropout and batch norm: its resumption needs random state and running statistics too."""
-    tiny = ["model=mlp", *TINY_UNMEASURED, "schedule=burn_in_cosine"]
+    tiny = [*recipe, "schedule=burn_in_cosine"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train.run(composed("train", *tiny, "trainer.max_epochs=3", folder=whole))
     interrupted = composed("train", *tiny, "trainer.max_epochs=3", folder=parts)
