@@ -4,7 +4,7 @@ import streamlit as st
 
 from cgan.sampling.formats import gif
 from cgan.serving.ui.gallery import File, Shown, gallery
-from cgan.serving.ui.parts import chosen_model, class_field, fragment, seed_field, service, spec_of
+from cgan.serving.ui.parts import chosen_model, class_field, fragment, seed_field, service, spec_of, truncation_field
 
 FRAMES = 21
 
@@ -20,7 +20,8 @@ def show() -> None:
             label = class_field(spec, name, f"morph.{name}.class", label)
             ends.append((label, seed_field(f"{name} seed", f"morph.{name}.seed", seed, dice=True)))
     (start, start_seed), (end, end_seed) = ends
-    frames = service().morph(model.name, (start, end), (start_seed, end_seed), FRAMES)
+    truncation = truncation_field("morph.truncation")
+    frames = service().morph(model.name, (start, end), (start_seed, end_seed), FRAMES, truncation)
     name = f"{spec.class_names[start]} to {spec.class_names[end]}"
     shown = [Shown(frame, f"{name}, frame {index}") for index, frame in enumerate(frames[::2], start=1)]
     film = File("GIF, there and back", f"{name.replace(' ', '_')}.gif", gif(frames))
