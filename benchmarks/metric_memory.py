@@ -1,9 +1,10 @@
-"""How much memory do the metrics of pixels take beside the images? `python benchmarks/metric_memory.py [samples]`."""
+"""How much memory do the metrics take beside the images? `python benchmarks/metric_memory.py [samples]`."""
 
 import sys
 
 import torch
 
+from cgan.metrics.distances import FrechetDistance, IntraClassDistance, KernelDistance
 from cgan.metrics.features import Features
 from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
 from cgan.metrics.metric import RealImages
@@ -11,6 +12,9 @@ from cgan.metrics.texture import PatchDistance, Spectrum, ThumbnailDistance
 from cgan.metrics.variety import ExactCopies, Memorised, NearDuplicates, VarianceRatio
 
 METRICS = (
+    FrechetDistance,
+    KernelDistance,
+    IntraClassDistance,
     ExactCopies,
     NearDuplicates,
     Memorised,
