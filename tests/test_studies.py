@@ -66,6 +66,17 @@ def test_seeds_of_one_command_become_a_median_and_a_range(page):
     assert Image.open(io.BytesIO((page.parent / "images" / "study_few.png").read_bytes())).width > 600
 
 
+def test_the_plot_has_a_panel_for_each_value_that_the_runs_have(page):
+    widths = []
+    for values in ({"fid": 2.0}, {"fid": 2.0, "modes_kl": 0.5}, {"fid": 2.0, "modes_kl": 0.5, "digit_agreement": 0.75}):
+        curve = [CurvePoint(64 * place, values, place, 60.0 * place) for place in (1, 2)]
+        store(page.parent / "study" / "few" / "a.json", Entry("0", values, command="cgan train seed=1", curve=curve))
+        run(page)
+        widths.append(Image.open(io.BytesIO((page.parent / "images" / "study_few.png").read_bytes())).width)
+    assert widths[1] > 1.2 * widths[0]
+    assert widths[2] > 1.4 * widths[1]
+
+
 def test_runs_are_called_by_the_words_that_tell_them_apart(page):
     common = "cgan train data=folder budget=60min"
     store(

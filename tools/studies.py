@@ -8,7 +8,9 @@ import re
 import shlex
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,6 +28,10 @@ SHOWN = {
     "fid": "{:.3f}",
     "label_agreement": "{:.4f}",
     "label_agreement_worst": "{:.3f}",
+    "modes": "{:.0f}",
+    "modes_kl": "{:.3f}",
+    "digit_agreement": "{:.4f}",
+    "digit_agreement_worst": "{:.3f}",
     "intra_fid_mean": "{:.3f}",
     "precision": "{:.3f}",
     "recall": "{:.3f}",
@@ -40,6 +46,13 @@ SHOWN = {
     "cas": "{:.4f}",
 }
 """Values of the table, each with the way to write it; one that no record has is left out."""
+PANELS = {
+    "fid": ("Fréchet distance", False),
+    "label_agreement": ("Not read as the requested class, percent", True),
+    "modes_kl": ("Divergence of the modes, nats", False),
+    "digit_agreement": ("Digits not read as requested, percent", True),
+}
+"""Values of the plot, where a run has them: title, and whether what is missing from 1 is shown."""
 Runs = dict[str, list[Entry]]
 """Runs by what tells them apart: their command without its seed, and without the words that all share."""
 
@@ -61,7 +74,7 @@ def run(page: Path) -> str:
         runs = by_command([entry for record in records for entry in record.entries])
         curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
         plot = Path("images") / f"study_{name}.png"
-        plots[page.parent / plot] = learning_curves(curves, records[0].real.values.get("fid"))
+        plots[page.parent / plot] = learning_curves(curves, records[0].real.values)
         return f"{begin}\n![Quality against time]({plot.as_posix()}#plot)\n\n{medians(runs, records[0])}\n\n{end}"
 
     text = MARKS.sub(measured, text)
@@ -100,31 +113,38 @@ def medians(runs: Runs, record: EvaluationRecord) -> str:
     return markdown_table(list(zip(*rows, strict=True)))
 
 
-def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: float | None) -> bytes:
-    """Draw Fréchet distance and misread share against minutes, a colour per kind of run, a line per run; as PNG.
+def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: Mapping[str, float]) -> bytes:
+    """Draw values against minutes, a panel per value, a colour per kind of run, a line per run; as PNG.
 
     Args:
         curves: The runs' curves by kind of run.
-        real: The distance of real images: a dashed line.
+        real: The values of real images by name: dashed lines.
     """
-    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for place, (kind, runs) in enumerate(curves.items()):
-        for position, run in enumerate(runs):
-            style = {"color": f"C{place % 10}", "label": None if position else kind, "linewidth": 1.2}
-            minutes = [(point.seconds or np.nan) / 60 for point in run]
-            left.plot(minutes, [point.values.get("fid", np.nan) for point in run], **style)
-            right.plot(minutes, [100 - 100 * point.values.get("label_agreement", np.nan) for point in run], **style)
-    if real is not None:
-        left.axhline(real, color="black", linestyle="--", linewidth=1)
-        left.text(0.01, real, "real images", transform=left.get_yaxis_transform(), va="bottom", fontsize=8)
-    left.set(title="Fréchet distance", xlabel="minutes", yscale="log")
-    right.set(title="Not read as the requested class, percent", xlabel="minutes", yscale="log")
-    for axes in (left, right):
+    points = [point for runs in curves.values() for run in runs for point in run]
+    shown = [name for name in PANELS if any(name in point.values for point in points)]
+    figure = Figure(figsize=(max(4.6 * len(shown), 6), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, name in zip(panels, shown, strict=True):
+        title, missing = PANELS[name]
+
+        def height(value: float, missing: bool = missing) -> float:
+            return 100 - 100 * value if missing else value
+
+        for place, (kind, runs) in enumerate(curves.items()):
+            for position, run in enumerate(runs):
+                minutes = [(point.seconds or np.nan) / 60 for point in run]
+                heights = [height(point.values.get(name, np.nan)) for point in run]
+                label = None if position else fill(kind, 40 * len(shown))
+                axes.plot(minutes, heights, color=f"C{place % 10}", label=label, linewidth=1.2)
+        if name in real and height(real[name]) > 0:  # none on a logarithmic axis
+            axes.axhline(height(real[name]), color="black", linestyle="--", linewidth=1)
+            where = axes.get_yaxis_transform()
+            axes.text(0.01, height(real[name]), "real images", transform=where, va="bottom", fontsize=8)
+        axes.set(title=title, xlabel="minutes", yscale="log")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(LogFormatter())  # within one decade; the default one writes 6x10^1
         axes.grid(alpha=0.3, which="both")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure_png(figure)
 
 
