@@ -198,6 +198,17 @@ def test_copies_are_found_where_the_data_hold_copies_themselves(real):
     assert twins.compute(some.test, train)["near_duplicates"] == pytest.approx(0.031)
 
 
+def test_copies_are_counted_in_every_evaluation_where_few_images_are_trained_on(real, composed, caplog):
+    train, test, _ = real
+    found = {name: instantiate(of) for name, of in composed("train", "experiment=folder").metrics.items()}
+    found = {name: found[name] for name in ("fid", "memorised", "near_duplicates")}
+    assert set(Suite(DigitExtractor(), found, RealImages(train, test, 1000)).real.values) == set(found)
+    twenty = Features(*(part[torch.arange(20_001) % 4000] for part in train))
+    caplog.set_level("INFO")
+    assert set(Suite(DigitExtractor(), found, RealImages(twenty, test, 1000)).real.values) == {"fid"}
+    assert "memorised (needs at most 20,000 reference images, found 20,001)" in caplog.text
+
+
 def test_copies_are_of_training_images_whichever_split_is_the_reference(real):
     train, test, _ = real
     memorising = train.spread(1000)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from cgan.metrics.features import Features, share
+from cgan.errors import check_whole
+from cgan.metrics.features import Extractor, Features, share
 from cgan.metrics.metric import Computed, Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.values import described
@@ -41,7 +42,28 @@ class VarianceRatio(Metric):
         return {"variance_ratio": float(ratios.mean()), "variance_ratio_min": float(ratios.min())}
 
 
-class NearDuplicates(Metric):
+class _OfAllPairs(Metric):
+    """Compares every image with every other.
+
+    Args:
+        most: Reference images; of more there is no value. None: however many.
+
+    Raises:
+        CganError: ``most`` is no whole number from 2.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        if most is not None:
+            check_whole("metrics.most", most, 2)
+        self.most = most
+
+    def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor, kind: str = "samples") -> str | None:
+        if self.most is not None and len(reference) > self.most:
+            return f"needs at most {self.most:,} reference images, found {len(reference):,}"
+        return super().missing(extractor, labels, reference, kind)
+
+
+class NearDuplicates(_OfAllPairs):
     """Share of samples with another sample nearer than 99 % of equally many reference images have one, in pixels."""
 
     values = described("near_duplicates")
@@ -55,7 +77,7 @@ class NearDuplicates(Metric):
         return {"near_duplicates": share(_to_twin(few) < self.limit)}
 
 
-class Memorised(Metric):
+class Memorised(_OfAllPairs):
     """Share of samples nearer to a training image than 99 % of the test images are, in pixels."""
 
     values = described("memorised")
