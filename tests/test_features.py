@@ -343,9 +343,17 @@ def test_a_model_of_timm_that_cannot_be_downloaded_is_one_line_and_read_from_a_c
     with pytest.raises(CganError, match=r"model\.safetensors of timm/test_vit.*features\.weights=FILE") as caught:
         TimmExtractor("test_vit")
     assert "\n" not in str(caught.value)
+    assert pytest.importorskip("huggingface_hub.constants").HF_HUB_CACHE in str(caught.value)
     (key,) = re.findall(r"by features\.(\w+)=FILE", str(caught.value))
     torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), tmp_path / "copy.pth")
     assert TimmExtractor("test_vit", **{key: str(tmp_path / "copy.pth")}).name == "test_vit"
+
+
+def test_a_model_of_timm_without_weights_is_named_with_its_key():
+    timm = pytest.importorskip("timm")
+    bare = next(name for name in timm.list_models() if timm.get_pretrained_cfg(name).tag == "untrained")
+    with pytest.raises(CganError, match=rf"features\.name={bare}: timm has no weights of it"):
+        TimmExtractor(bare)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

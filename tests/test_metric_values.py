@@ -203,6 +203,9 @@ def test_copies_are_counted_in_every_evaluation_where_few_images_are_trained_on(
     found = {name: instantiate(of) for name, of in composed("train", "experiment=folder").metrics.items()}
     found = {name: found[name] for name in ("fid", "memorised", "near_duplicates")}
     assert set(Suite(DigitExtractor(), found, RealImages(train, test, 1000)).real.values) == set(found)
+    with pytest.raises(CganError, match=r"metrics\.near_duplicates\.most=1: expected"):
+        NearDuplicates(most=1)
+    assert Memorised(most=4000).missing(DigitExtractor(), test.labels, train.labels) is None
     twenty = Features(*(part[torch.arange(20_001) % 4000] for part in train))
     caplog.set_level("INFO")
     assert set(Suite(DigitExtractor(), found, RealImages(twenty, test, 1000)).real.values) == {"fid"}

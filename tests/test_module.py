@@ -87,6 +87,26 @@ def test_a_network_that_has_not_learned_has_no_gradient_norm(composed, split, mo
     assert all("d_grad_norm" in values for values in seen)
 
 
+def test_kept_gradients_stay_where_they_are_also_after_one_was_taken_away(composed, split, monkeypatch):
+    """As `compile=reduce-overhead` needs and `guard=skip` does; where there is none, a backward pass leaves its own."""
+    places, minimise = [], ConditionalGAN._minimise
+
+    def watched(self, loss, optimizer):
+        self._keeps_gradients = True
+        weight = optimizer.param_groups[0]["params"][0]
+        if len(places) == 2:
+            weight.grad = None
+        minimise(self, loss, optimizer)
+        places.append((id(weight), weight.grad.data_ptr()))
+
+    monkeypatch.setattr(ConditionalGAN, "_minimise", watched)
+    kept = trained(composed, split)
+    monkeypatch.undo()
+    assert same_weights(kept, trained(composed, split))
+    assert len(places) == 12
+    assert len(set(places[2:])) == 2, "one place for each network"
+
+
 def test_progress_counts_images_so_that_another_batch_size_ends_in_time(composed, split):
     module = trained(composed, split)
     trainer = module.trainer
@@ -153,6 +173,7 @@ def test_compiled_steps_agree_with_eager_ones(composed, split, choices, mode):
     eager, compiled = (
         trained(composed, few, f"compile={choice}", *choices, *PLAIN_DESCENT) for choice in ("false", mode)
     )
+    trained(composed, few, f"compile={mode}", *choices, *PLAIN_DESCENT, batch_size=12)  # a second size is compiled, too
     start = trained(composed, few, *choices, epochs=0)
     assert compiled.steps == 3
     for before, ours, theirs in zip(start.parameters(), compiled.parameters(), eager.parameters(), strict=True):

@@ -110,7 +110,7 @@ def test_modes_of_a_counted_example(digits):
     reference = stacks(digits, (0, 0, 0), (9, 9, 9))
     samples = stacks(digits, (3, 1, 4), (3, 1, 4), (0, 0, 0), (9, 9, 9))
     expected = {"modes": 3, "modes_kl": 0.5 * math.log(500) + 0.5 * math.log(250)}
-    agreements = {"digit_agreement": 1, "digit_agreement_worst": 1}
+    agreements = {"digit_agreement": 1, "digit_agreement_worst": 1, "stack_agreement": 1}
     assert measured(samples, reference) == pytest.approx({**expected, **agreements})
 
 
@@ -121,6 +121,7 @@ def test_a_shuffled_label_and_swapped_channels_are_seen(digits):
     found = measured(shuffled, reference)
     assert found["digit_agreement"] == pytest.approx(6 / 12)  # 3, 1, 4 as asked, then 0 for 3, 1 for 0, ...
     assert found["digit_agreement_worst"] == 0  # no 0 that was asked for is one
+    assert found["stack_agreement"] == pytest.approx(2 / 4)
     right = stacks(digits, *triples)
     swapped = right._replace(images=right.images.flip(1))  # blue, green, red
     assert measured(swapped, reference)["digit_agreement"] == pytest.approx(8 / 12)

@@ -92,6 +92,10 @@ def test_a_page_without_marks_and_a_folder_without_records_are_refused(page):
     with pytest.raises(CganError, match=r"expected evaluation\.json files"):
         run(page)
     assert page.read_text() == before
+    store(page.parent / "study" / "few" / "a.json", Entry("0", {"modes": 3}, command="cgan train seed=1"))
+    with pytest.raises(CganError, match=r"study.few: expected a Fréchet distance and a curve in every record"):
+        run(page)
+    assert page.read_text() == before
     page.write_text("mine alone")
     with pytest.raises(CganError, match="expected the marks"):
         run(page)

@@ -32,6 +32,7 @@ SHOWN = {
     "modes_kl": "{:.3f}",
     "digit_agreement": "{:.4f}",
     "digit_agreement_worst": "{:.3f}",
+    "stack_agreement": "{:.4f}",
     "intra_fid_mean": "{:.3f}",
     "precision": "{:.3f}",
     "recall": "{:.3f}",
@@ -71,7 +72,10 @@ def run(page: Path) -> str:
     def measured(found: re.Match[str]) -> str:
         begin, name, end = found.groups()
         records = read_all(page.parent / "study" / name)
-        runs = by_command([entry for record in records for entry in record.entries])
+        entries = [entry for record in records for entry in record.entries]
+        if not all("fid" in entry.values and entry.curve for entry in entries):
+            raise CganError(f"{page.parent / 'study' / name}: expected a Fréchet distance and a curve in every record")
+        runs = by_command(entries)
         curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
         plot = Path("images") / f"study_{name}.png"
         plots[page.parent / plot] = learning_curves(curves, records[0].real.values)
@@ -125,27 +129,27 @@ def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: Mapping[str
     figure = Figure(figsize=(max(4.6 * len(shown), 6), 4.2), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, name in zip(panels, shown, strict=True):
-        title, missing = PANELS[name]
-
-        def height(value: float, missing: bool = missing) -> float:
-            return 100 - 100 * value if missing else value
-
         for place, (kind, runs) in enumerate(curves.items()):
             for position, run in enumerate(runs):
-                minutes = [(point.seconds or np.nan) / 60 for point in run]
-                heights = [height(point.values.get(name, np.nan)) for point in run]
                 label = None if position else fill(kind, 40 * len(shown))
+                minutes = [(point.seconds or np.nan) / 60 for point in run]
+                heights = [_height(name, point.values) for point in run]
                 axes.plot(minutes, heights, color=f"C{place % 10}", label=label, linewidth=1.2)
-        if name in real and height(real[name]) > 0:  # none on a logarithmic axis
-            axes.axhline(height(real[name]), color="black", linestyle="--", linewidth=1)
-            where = axes.get_yaxis_transform()
-            axes.text(0.01, height(real[name]), "real images", transform=where, va="bottom", fontsize=8)
-        axes.set(title=title, xlabel="minutes", yscale="log")
+        if (level := _height(name, real)) > 0:  # none on a logarithmic axis
+            axes.axhline(level, color="black", linestyle="--", linewidth=1)
+            axes.text(0.01, level, "real images", transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
+        axes.set(title=PANELS[name][0], xlabel="minutes", yscale="log")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(LogFormatter())  # within one decade; the default one writes 6x10^1
         axes.grid(alpha=0.3, which="both")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure_png(figure)
+
+
+def _height(name: str, values: Mapping[str, float]) -> float:
+    """Return what a panel shows of a value, NaN where it is missing."""
+    value, missing_share = values.get(name, np.nan), PANELS[name][1]
+    return 100 - 100 * value if missing_share else value
 
 
 def _values(entries: list[Entry], name: str) -> list[float]:

@@ -251,18 +251,16 @@ class ConditionalGAN(pl.LightningModule):
         """Compile the generator and both objectives; results stay, up to float rounding and dropout's choices.
 
         Args:
-            mode: As in ``torch.compile``; ``reduce-overhead`` uses CUDA graphs.
+            mode: As in ``torch.compile``; ``reduce-overhead`` and ``max-autotune`` use CUDA graphs.
         """
         torch._inductor.config.fallback_random = True  # random numbers stay those of the eager step
-        # A CUDA graph's results live until the next one starts after a backward pass: generated images have to outlive
-        # the discriminator's, gradients both.
-        self.generator.compile(mode=WITHOUT_GRAPHS.get(mode, mode))
+        # `dynamic=False`: a second batch size in one process, as in a sweep, is compiled for itself.
+        # The first CUDA graph after a backward pass writes over the results of those before. Generated images are used
+        # after the discriminator's backward pass, gradients after the generator's: neither may lie in a graph.
+        self.generator.compile(mode=WITHOUT_GRAPHS.get(mode, mode), dynamic=False)
         self._keeps_gradients = mode in WITHOUT_GRAPHS
-        if self._keeps_gradients:
-            for weight in (*self.generator.parameters(), *self.discriminator.parameters()):
-                weight.grad = torch.zeros_like(weight)
-        self.d_objective = torch.compile(self.d_objective, mode=mode)  # type: ignore[method-assign]
-        self.g_objective = torch.compile(self.g_objective, mode=mode)  # type: ignore[method-assign]
+        self.d_objective = torch.compile(self.d_objective, mode=mode, dynamic=False)  # type: ignore[method-assign]
+        self.g_objective = torch.compile(self.g_objective, mode=mode, dynamic=False)  # type: ignore[method-assign]
 
     def progress(self) -> float:
         """The share of the run's images that was seen, 0 to 1."""
@@ -314,7 +312,7 @@ class ConditionalGAN(pl.LightningModule):
     def _adapt_augment(self, stats: Statistics, count: int) -> None:
         """Let an adaptive augmentation follow the discriminator's overfitting, the same on every device."""
         if isinstance(self.augment, AdaptiveAugment):
-            overfitting = self.trainer.strategy.reduce(stats["d_overfitting"].detach(), reduce_op="mean")
+            overfitting = self.trainer.strategy.reduce(stats["d_overfitting"], reduce_op="mean")
             self.augment.adapt(overfitting, count * self.trainer.world_size)
             stats["augment_strength"] = self.augment.strength.clone()
 
@@ -324,6 +322,8 @@ class ConditionalGAN(pl.LightningModule):
 
     def _minimise(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
         optimizer.zero_grad(set_to_none=not self._keeps_gradients)
+        if self._keeps_gradients:
+            _allocate_missing(optimizer)
         self.manual_backward(loss)
         optimizer.step()
 
@@ -367,8 +367,15 @@ def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
+def _allocate_missing(optimizer: LightningOptimizer) -> None:
+    """Give each weight a gradient of its own, 0, where it has none: a backward pass adds to it."""
+    for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+
+
 def _kept(stats: Statistics) -> Statistics:
-    """Copy scalars out of the graph: the next CUDA graph writes over its own."""
+    """Copy scalars: the next CUDA graph writes over these."""
     return {name: value.detach().clone() for name, value in stats.items()}
 
 

@@ -25,10 +25,11 @@ class Modes(Metric):
     perfect ones have a divergence of 0.023, not 0, and fewer have more.
 
     Where the classes are such combinations, as the classifier reads real images, ``digit_agreement`` is the share of
-    channels that show the requested digit, ``digit_agreement_worst`` that of the digit where it is lowest.
+    channels that show the requested digit, ``digit_agreement_worst`` that of the digit where it is lowest, and
+    ``stack_agreement`` the share of images all of whose channels do.
     """
 
-    values = described("modes", "modes_kl", "digit_agreement", "digit_agreement_worst")
+    values = described("modes", "modes_kl", "digit_agreement", "digit_agreement_worst", "stack_agreement")
 
     def prepare(self, real: RealImages) -> None:
         """Load the classifier.
@@ -57,6 +58,7 @@ class Modes(Metric):
         if requested is not None:
             right = (digits == requested).double()
             found["digit_agreement"] = float(right.mean())
+            found["stack_agreement"] = float(right.prod(1).mean())
             found["digit_agreement_worst"] = min(
                 float(right[requested == digit].mean()) for digit in requested.unique()
             )

@@ -81,9 +81,16 @@ def _from_hub(timm: Any, name: str) -> nn.Module:
         place = timm.get_pretrained_cfg(name).hf_hub_id
         if place is None:
             raise CganError(
-                f"features.model={name}: timm has no weights of it; choose one of timm.list_pretrained()"
+                f"features.name={name}: timm has no weights of it; choose one of timm.list_pretrained()"
             ) from error
         raise CganError(
-            f"features=timm: cannot download model.safetensors of {place} ({type(error).__name__}); name a copy of it "
-            "by features.weights=FILE, or leave features= out, which needs no download"
+            f"features=timm: model.safetensors of {place} is not in {_hub_cache()} and cannot be downloaded "
+            f"({type(error).__name__}); name a copy of it by features.weights=FILE, or leave features= out, which "
+            "needs no download"
         ) from error
+
+
+def _hub_cache() -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return HF_HUB_CACHE

@@ -42,19 +42,12 @@ class VarianceRatio(Metric):
         return {"variance_ratio": float(ratios.mean()), "variance_ratio_min": float(ratios.min())}
 
 
-class _OfAllPairs(Metric):
-    """Compares every image with every other.
-
-    Args:
-        most: Reference images; of more there is no value. None: however many.
-
-    Raises:
-        CganError: ``most`` is no whole number from 2.
-    """
+class _OfPixels(Metric):
+    """Compares images by their pixels, which takes long where there are many."""
 
     def __init__(self, most: int | None = None) -> None:
         if most is not None:
-            check_whole("metrics.most", most, 2)
+            check_whole(f"metrics.{self.values[0].name}.most", most, 2)
         self.most = most
 
     def missing(self, extractor: Extractor, labels: Tensor, reference: Tensor, kind: str = "samples") -> str | None:
@@ -63,8 +56,15 @@ class _OfAllPairs(Metric):
         return super().missing(extractor, labels, reference, kind)
 
 
-class NearDuplicates(_OfAllPairs):
-    """Share of samples with another sample nearer than 99 % of equally many reference images have one, in pixels."""
+class NearDuplicates(_OfPixels):
+    """Share of samples with another sample nearer than 99 % of equally many reference images have one, in pixels.
+
+    Args:
+        most: Reference images; with more there is no value. None: however many.
+
+    Raises:
+        CganError: ``most`` is no whole number from 2.
+    """
 
     values = described("near_duplicates")
 
@@ -77,8 +77,15 @@ class NearDuplicates(_OfAllPairs):
         return {"near_duplicates": share(_to_twin(few) < self.limit)}
 
 
-class Memorised(_OfAllPairs):
-    """Share of samples nearer to a training image than 99 % of the test images are, in pixels."""
+class Memorised(_OfPixels):
+    """Share of samples nearer to a training image than 99 % of the test images are, in pixels.
+
+    Args:
+        most: Reference images; with more there is no value. None: however many.
+
+    Raises:
+        CganError: ``most`` is no whole number from 2.
+    """
 
     values = described("memorised")
 
