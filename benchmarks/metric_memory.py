@@ -1,4 +1,4 @@
-"""How much memory do the metrics take beside the images? `python benchmarks/metric_memory.py [samples]`."""
+"""How much memory do metrics take beside the images? `python benchmarks/metric_memory.py [samples]`."""
 
 import sys
 

@@ -316,6 +316,15 @@ def test_scores_of_different_features_are_not_ranked_against_each_other(tmp_path
     assert ("own_bbbbbb features" in table) == (not comparable)
 
 
+def test_scores_of_one_model_with_other_weights_are_not_ranked_either(tmp_path, caplog):
+    for name, weights in {"0": "aaaaaaaaaaaaaaaa", "1": "bbbbbbbbbbbbbbbb"}.items():
+        protocol = Protocol("shapes", "resnet50", weights, "none", 60, 0)
+        write_evaluation(tmp_path / name / FILE, EvaluationRecord(protocol, Entry(REAL), [Entry(name)], {}, ["bar"]))
+    report(tmp_path, [Row("0", {"seed": "0"}, 9.0, None), Row("1", {"seed": "1"}, 2.0, None)])
+    assert "No run is the best" in caplog.text
+    assert "resnet50 features, 60 samples, train split, weights bbbbbb" in (tmp_path / "sweep.txt").read_text()
+
+
 def test_a_model_of_timm_reads_its_own_size_from_a_file(tmp_path):
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)

@@ -7,6 +7,7 @@ from PIL import Image
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.metrics import digits
+from cgan.metrics.auto import _of_unlabelled
 from cgan.metrics.classifier import accuracy, jitter
 from cgan.metrics.digits import DigitExtractor, DigitNet, fused
 from cgan.metrics.distances import FrechetDistance, frechet_distance
@@ -14,7 +15,9 @@ from cgan.metrics.features import Features, extract, labels_like
 from cgan.metrics.inception import InceptionExtractor, clean_resize
 from cgan.metrics.labels import LabelAgreement
 from cgan.metrics.metric import RealImages
+from cgan.metrics.pixels import PixelExtractor
 from cgan.metrics.suite import Suite
+from cgan.metrics.values import Protocol
 from cgan.spec import DataSpec
 
 SPEC = Mnist5k().spec
@@ -160,3 +163,42 @@ def test_the_clean_resize_is_that_of_pillow(size):
 def test_an_unknown_resize_is_refused_before_any_download():
     with pytest.raises(CganError, match=r"features\.resize=nearest: expected one of tf1, clean"):
         InceptionExtractor("nearest")
+
+
+class _InceptionShaped(torch.nn.Module):
+    """In place of the network, whose weights need a download: of its shapes, and it tells what it was given."""
+
+    def __init__(self, name: str, features: list[str]) -> None:
+        super().__init__()
+        assert features == ["2048", "logits_unbiased"]
+        self.given: list[tuple[int, ...]] = []
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.given.append(tuple(images.shape))
+        return torch.zeros(len(images), 2048), torch.zeros(len(images), 1008)
+
+
+@pytest.mark.parametrize(("resize", "side"), [("tf1", 32), ("clean", 299)])
+def test_both_resize_rules_of_published_values_stand_in_the_tag(monkeypatch, resize, side):
+    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3", _InceptionShaped)
+    extractor = InceptionExtractor(resize)
+    features, logits = extractor(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
+    assert (features.shape, logits.shape) == ((2, 2048), (2, 1008))
+    assert extractor.net.given == [(2, 3, side, side)], "the graph itself resizes for tf1"
+    tags = [
+        Protocol("cifar10", extractor.name, "", extractor.resize, n, 0, split).tag("fid")
+        for n, split in ((50_000, "train"), (10_000, "test"))
+    ]
+    assert tags == [f"fid_inception_{resize}_50k", f"fid_inception_{resize}_10k_test"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_data_without_classes_are_read_by_inception_where_it_is_at_hand(monkeypatch, tmp_path, there, device):
+    weights = tmp_path / "weights.pth"
+    if there:
+        weights.touch()
+    monkeypatch.setattr("cgan.metrics.auto.inception_file", lambda: weights)
+    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3", _InceptionShaped)
+    found = _of_unlabelled(device)
+    assert isinstance(found, InceptionExtractor if there and device == "cuda" else PixelExtractor)

@@ -226,7 +226,7 @@ STYLE_OF_FACTORS = [
     ],
 )
 def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, recipe):
-    """`mlp` has dropout and batch norm: its resumption needs random state and running statistics too."""
+    """`mlp` has dropout and batch norm, so random state and running statistics; ada has its strength."""
     tiny = [*recipe, "schedule=burn_in_cosine"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train.run(composed("train", *tiny, "trainer.max_epochs=3", folder=whole))
@@ -245,6 +245,7 @@ def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, r
     assert a["cgan"]["steps"] == 36
     for name, tensor in a["state_dict"].items():
         assert torch.equal(tensor, b["state_dict"][name]), name
+    assert float(a["state_dict"].get("augment.strength", 0.5)) > 0.2
     for ours, theirs in zip(a["optimizer_states"], b["optimizer_states"], strict=True):
         for key, state in ours["state"].items():
             assert all(torch.equal(state[part], theirs["state"][key][part]) for part in state)

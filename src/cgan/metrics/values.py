@@ -78,6 +78,11 @@ class Protocol:
         words = f"{self.data}, {self.features} features, {self.n:,} samples, {self.reference} split"
         return words if self.truncation == 1 else f"{words}, truncation {self.truncation:g}"
 
+    @property
+    def told_apart(self) -> str:
+        """The protocol in words, another for features of other weights: a model of timm may be read from two files."""
+        return f"{self}, weights {self.features_hash[:6]}" if self.features_hash else str(self)
+
     def tag(self, name: str) -> str:
         """Compose a name for loggers: ``fid`` -> ``fid_digits_10k``, ``a/3`` -> ``a_digits_10k/3``; never parsed."""
         count = f"{self.n // 1000}k" if self.n % 1000 == 0 else str(self.n)

@@ -195,7 +195,7 @@ def _with_records(model: Model, found: FoundEvaluation | None, run: RunRecord | 
 
 
 def _values(found: FoundEvaluation) -> tuple[Value, ...]:
-    values, protocol = [], str(found.record.protocol)
+    values, protocol = [], found.record.protocol.told_apart
     for name, value in found.entry.values.items():
         about, real = found.record.describe(name), found.record.real.values.get(name)
         values.append(Value(name, about.title, about.sentence, about.advice, value, real, protocol))

@@ -133,7 +133,7 @@ def _measured(run: Path) -> _Measured:
     except CganError:
         return _Measured("", "-")
     real = record.real.values.get(SCORE)
-    return _Measured(str(record.protocol), "-" if real is None else short(real, 4))
+    return _Measured(record.protocol.told_apart, "-" if real is None else short(real, 4))
 
 
 def _table(rows: list[Row], measured: dict[str, _Measured], varied: list[str], several: bool) -> str:
