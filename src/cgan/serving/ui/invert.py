@@ -92,7 +92,8 @@ def _real() -> np.ndarray:
 def _search(model: Model, picture: np.ndarray | None) -> None:
     """Search the latent on request, and keep the result for this visitor."""
     names = [UNKNOWN, *spec_of(model).class_names]
-    known = names.index(st.selectbox("Its class", names, key="invert.label"))
+    advice = "Choose it where you know it: in a photograph the ground decides much of what is found"
+    known = names.index(st.selectbox("Its class", names, key="invert.label", help=advice))
     if st.button("Find this style", type="primary", disabled=picture is None) and picture is not None:
         bar = st.progress(0.0)
 
