@@ -209,6 +209,8 @@ def test_what_is_evaluated_brings_its_own_data(run, tmp_path):
     for words in (*typed, ["ckpt=nowhere"], ["runs=nowhere"], ["ckpt=pretrained/signs"]):
         assert evaluated_arguments(words) == words
     assert evaluated_arguments([f"ckpt={run.folder}", "features=pixels"])[:-2] == own[:-1]
+    moved = evaluated_arguments([f"ckpt={run.folder}", "data.batch_size=7", "data.root=elsewhere"])[:-3]
+    assert moved == [word for word in own if not word.startswith("data.batch_size=")] != own
     shutil.copytree(run.folder, tmp_path / "run")
     record = read_run(run.folder)
     write_run(tmp_path / "run", replace(record, features="own"))

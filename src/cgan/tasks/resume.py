@@ -68,14 +68,15 @@ def evaluated_arguments(arguments: list[str]) -> list[str]:
     """Complete a command line that evaluates: without ``data=`` the first generator's own data are compared with.
 
     Those of a run are chosen as in its stored overrides, and so are the features that it was measured by; those of an
-    exported generator by the name of its data set. What is neither among the packaged choices nor in ``--config-dir``,
-    and what cannot be read, is left to the evaluation.
+    exported generator by the name of its data set. A single key that is typed, such as ``data.root=``, counts instead
+    of the stored one. What is neither among the packaged choices nor in ``--config-dir``, and what cannot be read, is
+    left to the evaluation.
 
     Raises:
         CganError: A run's stored overrides of its data or features would import code.
     """
     values = _values(get_args(arguments).overrides)
-    if any(re.match(r"data\b|images2$", key) for key in values) or ("images" in values and not values.get("ckpt")):
+    if {"data", "images2"} & values.keys() or ("images" in values and not values.get("ckpt")):
         return arguments
     if (found := _first_evaluated(values)) is None:
         return arguments
@@ -83,6 +84,7 @@ def evaluated_arguments(arguments: list[str]) -> list[str]:
     own = _own_choices(found, [CONF, *([Path(typed)] if typed else [])])
     if any(re.match(r"features\b", key) for key in values):
         own = [line for line in own if not line.lstrip("+~").startswith("features")]
+    own = [line for line in own if line.lstrip("+~").partition("=")[0] not in values]  # what is typed counts
     return [*own, *arguments]  # options may end the arguments, and overrides stand together
 
 
