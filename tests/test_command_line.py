@@ -101,7 +101,7 @@ def test_help_shows_the_groups_within_the_chosen_model(tmp_path):
 
 def test_help_names_the_keys_of_a_preset_as_they_are_typed(tmp_path):
     words = typed("train", "experiment=stacked_mnist", "--help", cwd=tmp_path).output()
-    assert re.search(r"^  trainer.max_epochs=10 +after 1.3 million images", words, re.MULTILINE)
+    assert re.search(r"^  penalty.share=0.25 +faster with this discriminator", words, re.MULTILINE)
     assert "experiment.trainer" not in words
 
 
