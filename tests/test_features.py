@@ -359,7 +359,7 @@ def test_a_model_of_timm_that_cannot_be_downloaded_is_one_line_and_read_from_a_c
 
 
 def test_a_model_of_timm_without_weights_is_named_with_its_key():
-    timm = pytest.importorskip("timm")
+    pytest.importorskip("timm")
     with pytest.raises(CganError, match=r"features\.name=botnet50ts_256: timm has no weights of it"):
         TimmExtractor("botnet50ts_256")
 
