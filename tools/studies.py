@@ -14,7 +14,7 @@ from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, StrMethodFormatter
 
 from baselines import read_all
 from cgan.errors import CganError
@@ -54,6 +54,8 @@ PANELS = {
     "digit_agreement": ("Digits not read as requested, percent", True),
 }
 """Values of the plot, where a run has them: title, and whether what is missing from 1 is shown."""
+WIDE = 30
+"""Axes whose top is more than so many times the bottom are labelled at powers of ten alone."""
 Runs = dict[str, list[Entry]]
 """Runs by what tells them apart: their command without its seed, and without the words that all share."""
 
@@ -140,10 +142,16 @@ def learning_curves(curves: dict[str, list[list[CurvePoint]]], real: Mapping[str
             axes.text(0.01, level, "real images", transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
         axes.set(title=PANELS[name][0], xlabel="minutes", yscale="log")
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(LogFormatter())  # within one decade; the default one writes 6x10^1
+        bottom, top = axes.get_ylim()
+        axes.yaxis.set_minor_formatter(FuncFormatter(_minor_label) if top < WIDE * bottom else NullFormatter())
         axes.grid(alpha=0.3, which="both")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure_png(figure)
+
+
+def _minor_label(value: float, position: int | None = None) -> str:
+    """Write a number between powers of ten, some of them: all would touch one another."""
+    return f"{value:g}" if f"{value:e}"[0] in "235" else ""
 
 
 def _height(name: str, values: Mapping[str, float]) -> float:
