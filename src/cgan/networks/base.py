@@ -26,7 +26,7 @@ class _Described(nn.Module):
         num_classes: Number of classes K, all combinations counted.
 
     Raises:
-        CganError: A :data:`Size` is no whole number from 1.
+        CganError: A :data:`Size` is no whole number from 1, or a switch neither true nor false.
     """
 
     config: dict[str, Any]
@@ -42,8 +42,11 @@ class _Described(nn.Module):
         }
         module.__dict__["config"] = {name: _plain(value) for name, value in {**defaults, **config}.items()}
         for name, value in module.config.items():
-            if name in parameters and _is_size(annotation := parameters[name].annotation):
+            annotation = parameters[name].annotation if name in parameters else None
+            if _is_size(annotation):
                 _check_size(f"{cls.key}.{name}", value, annotation)
+            elif bool in (annotation, *get_args(annotation)):
+                _check_bool(f"{cls.key}.{name}", value, annotation)
         return module
 
     def __init__(self, *, num_classes: Classes, img_shape: tuple[int, int, int]) -> None:
@@ -194,6 +197,12 @@ def _check_size(key: str, value: Any, annotation: Any) -> None:
             check_whole(key, number, 1)
     elif value is not None or type(None) not in get_args(annotation):
         check_whole(key, value, 1)
+
+
+def _check_bool(key: str, value: Any, annotation: Any) -> None:
+    """Raise a CganError unless a value is true or false, or None where its annotation has that."""
+    if not isinstance(value, bool) and (value is not None or type(None) not in get_args(annotation)):
+        raise CganError(f"{key}={value}: expected true or false")
 
 
 def _plain(value: Any) -> Any:
