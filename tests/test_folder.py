@@ -454,7 +454,7 @@ def test_a_size_may_be_one_number_or_two(tmp_path):
         ({"fit": "squash"}, r"data\.fit=squash: expected one of crop, pad, stretch, random_crop"),
         ({"background": "blanc"}, r"data\.background=blanc: expected white, black, mean or .*#rrggbb"),
         ({"test_share": 1}, r"data\.test_share=1"),
-        ({"root": "/nowhere"}, r"data\.root=/nowhere: no such folder or zip"),
+        ({"root": "/dev/null/x"}, r"data\.root=/dev/null/x: no such folder or zip"),
     ],
 )
 def test_an_option_with_another_value_is_refused(tmp_path, option, message):

@@ -455,7 +455,7 @@ def no_network(closed_address, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("name", ["/nowhere/nothing", "me/nothing"])
+@pytest.mark.parametrize("name", ["/dev/null/nothing", "me/nothing"])
 def test_a_data_set_that_is_not_there_is_one_clear_line(composed, caplog, name):
     caplog.set_level("INFO")
     with pytest.raises(CganError, match=rf"^data.name={name}: cannot load it .*127.0.0.1.* reached.*USER/NAME"):
