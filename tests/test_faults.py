@@ -16,7 +16,7 @@ from processes import TINY, error_line, start, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan.archive import check_archive
-from cgan.callbacks.collapse import behind, guesses, spread, warning
+from cgan.callbacks.collapse import Collapse, behind, guesses, spread, warning
 from cgan.callbacks.quality import Quality
 from cgan.callbacks.status import _cause
 from cgan.data.sources import Mnist5k
@@ -204,6 +204,19 @@ def test_a_lost_and_a_starved_class_are_warned_of() -> None:
         r"class 3 is lost: [0-5]% of its images are read as it \(real images (9\d|100)%\), for 4 eval", lost
     )
     assert "class 7 is starved" in warning("class_recall/7", 3, found, list("0123456789"))
+
+
+def test_lost_modes_are_seen_by_what_the_run_had() -> None:
+    """Of 1,000 modes 960 are left, which may be chance, then 926; a resumed run remembers the 1,000."""
+    collapse = Collapse(evaluations=3, per_class=20, min_variety=0.1, min_of_others=0.25)
+    seen = [collapse.signs({"modes": torch.tensor(modes)}, 0.9, 0.1) for modes in (400.0, 1000.0, 960.0, 926.0)]
+    assert seen == [[], [], [], ["modes"]]
+    resumed = Collapse(evaluations=3, per_class=20, min_variety=0.1, min_of_others=0.25)
+    resumed.load_state_dict(collapse.state_dict())
+    found = {"modes": torch.tensor(926.0)}
+    assert resumed.signs(found, 0.9, 0.1) == ["modes"]
+    assert warning("modes", 3, found, []).startswith("modes are lost: 926 are left, for 3 evaluations; lower optimizer")
+    assert resumed.signs({}, 0.05, 0.1) == ["variety"]
 
 
 @pytest.mark.parametrize(

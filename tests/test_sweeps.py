@@ -19,8 +19,8 @@ from processes import ROOT, TINY, error_line, start, train
 
 from cgan.errors import CganError
 from cgan.metrics.values import Protocol
-from cgan.records.evaluation import FILE, Entry, EvaluationRecord, write_evaluation
-from cgan.tasks.search import _distribution, open_study
+from cgan.records.evaluation import FILE, CurvePoint, Entry, EvaluationRecord, write_evaluation
+from cgan.tasks.search import _distribution, _scores, open_study
 from cgan.tasks.search import run as search
 
 DROPPED = ("callbacks.", "data.batch_size", "trainer.max_epochs")
@@ -193,6 +193,20 @@ def test_a_pruned_trial_stands_below_those_that_were_measured_to_the_end(tmp_pat
         ["trial_0000", "0.5", "0.25", "0"],
         ["trial_0001", "pruned", "0.25", "1"],
     ]
+
+
+def test_a_study_ranks_and_prunes_by_distances_of_the_same_features_alone(tmp_path: Path) -> None:
+    """A model of timm by one name may be read from two files: the second trial is measured in other weights."""
+    study = open_study(tmp_path / "s", heartbeat=60)
+    entry = Entry("x", curve=[CurvePoint(64, {"fid": 0.5}), CurvePoint(128, {"fid": 0.25})])
+    paths = [tmp_path / name / FILE for name in ("a", "b", "c")]
+    for path, weights in zip(paths, ("aaaaaaaa", "bbbbbbbb", "aaaaaaaa"), strict=True):
+        about = Protocol("shapes", "vit", weights, "none", 60, 0)
+        write_evaluation(path, EvaluationRecord(about, Entry("real images"), [entry], {}, ["bar"]))
+    assert _scores(study, paths[0]) == [0.5, 0.25]
+    with pytest.raises(CganError, match=r"measured in .*weights bbbbbb, .* first trial in .*weights aaaaaa: such dist"):
+        _scores(study, paths[1])
+    assert _scores(study, paths[2]) == [0.5, 0.25]
 
 
 def test_a_sweep_without_failures_ends_well(tmp_path: Path) -> None:

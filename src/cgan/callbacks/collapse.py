@@ -1,6 +1,7 @@
-"""Warn when the generator ignores its labels, draws one image again and again, or loses a class."""
+"""Warn when the generator ignores its labels, draws one image again and again, or loses a class or modes."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,12 +22,16 @@ LEARNT = 0.5
 NEAR_CHANCE = 0.1
 MOST = 1000
 """Images of a class from which its spread is estimated."""
+LEFT = 0.95
+"""Modes are lost when fewer than this share of the most that a run has had is left: chance moves them less."""
 PER_CLASS = ("class_agreement", "class_recall")
 ADVICE = {
     "label_agreement": "the label agreement is that of guessing: the generator ignores its labels, for {n} "
     "evaluations; lower optimizer.lr, or resume an earlier checkpoint",
     "variety": "the images of a class are nearly all the same, for {n} evaluations; lower optimizer.lr, or resume an "
     "earlier checkpoint",
+    "modes": "modes are lost: {value:.0f} are left, for {n} evaluations; lower optimizer.lr, or resume an earlier "
+    "checkpoint",
     "class_agreement": "class {name} is lost: {value:.0%} of its images are read as it (real images {real:.0%}), for "
     "{n} evaluations; train on more pictures of it, or with data.balance=true",
     "class_recall": "class {name} is starved: its images resemble {value:.0%} of the real ones (real images "
@@ -38,8 +43,8 @@ class Collapse(pl.Callback):
     """Warn, in the log and in TensorBoard, once after several evaluations in a row that look like a collapse.
 
     Watched wherever quality is evaluated: label agreement no better than guessing; variety, the mean standard deviation
-    of a pixel within a class as a share of that of the training images, near 0; and classes whose label agreement
-    (lost) or recall (starved) is far below that of the other classes.
+    of a pixel within a class as a share of that of the training images, near 0; fewer modes than the run has had; and
+    classes whose label agreement (lost) or recall (starved) is far below that of the other classes.
 
     Args:
         evaluations: How many in a row.
@@ -59,6 +64,7 @@ class Collapse(pl.Callback):
         self.min_variety = min_variety
         self.min_of_others = min_of_others
         self.in_a_row: dict[str, int] = {}
+        self.most_modes = 0.0
         self._real_spread: float | None = None
         self._chance: float | None = None
 
@@ -68,11 +74,8 @@ class Collapse(pl.Callback):
             return
         variety = self._variety(trainer, module)
         log_values(pl_module, {"quality/variety": variety, "real/variety": 1.0})
-        bad = ["variety"] if variety < self.min_variety else []
-        if "label_agreement" in metrics and guesses(metrics, self._guessing(trainer)):
-            bad.append("label_agreement")
-        classes = [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_others)]
-        self.in_a_row = {sign: self.in_a_row.get(sign, 0) + 1 for sign in bad + classes}
+        signs = self.signs(metrics, variety, self._guessing(trainer))
+        self.in_a_row = {sign: self.in_a_row.get(sign, 0) + 1 for sign in signs}
         found = [sign for sign, count in self.in_a_row.items() if count >= self.evaluations]
         lost = [sign for sign in found if "/" in sign]
         log_values(
@@ -84,6 +87,23 @@ class Collapse(pl.Callback):
             log.warning("Warning: %s", message)
         if messages:  # loggers of files keep one text of a name
             log_text(pl_module, "warnings", "\n\n".join(messages))
+
+    def signs(self, metrics: Mapping[str, Tensor], variety: float, chance: float) -> list[str]:
+        """Return what is bad in one evaluation: names of values, ``NAME/LABEL`` for a class.
+
+        Args:
+            metrics: Numbers by name, those of real images as ``real/NAME``.
+            variety: As a share of that of the training images.
+            chance: The label agreement of guessing.
+        """
+        bad = ["variety"] if variety < self.min_variety else []
+        if "label_agreement" in metrics and guesses(metrics, chance):
+            bad.append("label_agreement")
+        if "modes" in metrics:
+            modes = float(metrics["modes"])
+            self.most_modes = max(self.most_modes, modes)
+            bad += ["modes"] if modes < LEFT * self.most_modes else []
+        return bad + [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_others)]
 
     def _variety(self, trainer: pl.Trainer, module: GAN) -> float:
         shown = module.spec.shown_labels()
@@ -102,10 +122,11 @@ class Collapse(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run warns when the uninterrupted one would."""
-        return {"in_a_row": dict(self.in_a_row)}
+        return {"in_a_row": dict(self.in_a_row), "most_modes": self.most_modes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.in_a_row = dict(state_dict["in_a_row"])
+        self.most_modes = state_dict["most_modes"]
 
 
 def guesses(metrics: Mapping[str, Tensor], chance: float) -> bool:
@@ -139,10 +160,9 @@ def behind(name: str, metrics: Mapping[str, Tensor], min_of_others: float) -> li
 def warning(sign: str, evaluations: int, metrics: Mapping[str, Tensor], class_names: Sequence[str]) -> str:
     """Say what is wrong, for how many evaluations, and what to do; ``sign`` is ``NAME`` or ``NAME/LABEL``."""
     kind, _, label = sign.partition("/")
-    about: dict[str, Any] = {"n": evaluations}
+    about: dict[str, Any] = {"n": evaluations, "value": float(metrics.get(sign, math.nan))}
     if label:
-        value, real = float(metrics[sign]), float(metrics[f"real/{sign}"])
-        about |= {"name": class_names[int(label)], "value": value, "real": real}
+        about |= {"name": class_names[int(label)], "real": float(metrics[f"real/{sign}"])}
     return ADVICE[kind].format(**about)
 
 

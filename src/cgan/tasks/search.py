@@ -151,19 +151,23 @@ def train_once(trial: optuna.Trial, overrides: list[str], folder: Path, stop: th
     record = read_run(folder)
     if record is None or record.score is None:
         raise CganError("a study needs the Fréchet distance: leave out quality=none, and keep fid among metrics=[...]")
+    _scores(trial.study, folder / FILE)  # a short run may have ended unwatched
     return record.score
 
 
 def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path, stop: threading.Event) -> bool:
-    """Report every Fréchet distance that the run logs; end the run, in good order, if the study gives it up."""
+    """Report every Fréchet distance that the run logs; end the run, in good order, if the study gives it up.
+
+    Raises:
+        CganError: The distances are of other data or features than those of the study's earlier trials.
+    """
     reported = 0
     while process.poll() is None:
         if stop.wait(0.5):
             process.terminate()
             process.wait()
             break
-        curve = read_evaluation(folder / FILE).entries[0].curve if (folder / FILE).is_file() else []
-        scores = [point.values["fid"] for point in curve if "fid" in point.values]
+        scores = _scores(trial.study, folder / FILE) if (folder / FILE).is_file() else []
         for step, score in enumerate(scores[reported:], start=reported + 1):
             trial.report(score, step)
         if len(scores) > reported and trial.should_prune():
@@ -172,6 +176,16 @@ def _watch(trial: optuna.Trial, process: subprocess.Popen, folder: Path, stop: t
             return True
         reported = len(scores)
     return False
+
+
+def _scores(study: optuna.Study, path: Path) -> list[float]:
+    """Read the Fréchet distances of a trial, epoch by epoch; refuse those that the study's others cannot meet."""
+    record = read_evaluation(path)
+    found = record.protocol.told_apart
+    if (known := study.user_attrs.get("protocol", found)) != found:
+        raise CganError(f"measured in {found}, the study's first trial in {known}: such distances cannot be compared")
+    study.set_user_attr("protocol", found)
+    return [point.values["fid"] for point in record.entries[0].curve if "fid" in point.values]
 
 
 def _distribution(override: Override) -> BaseDistribution:
