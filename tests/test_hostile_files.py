@@ -296,6 +296,7 @@ def test_pictures(tmp_path: Path) -> None:
         "+hydra.callbacks.x=1",
         "experiment=../../../runs/evil/z",
         "+data@_global_='/runs/evil/z'",
+        "+run_name@_global_='/runs/evil/z'",
         "callbacks=[default,runs/evil/z]",
     ],
 )
@@ -310,8 +311,9 @@ def test_an_untrusted_run_folder_brings_no_code(override: str, good: Path, tmp_p
     stored.write_text(json.dumps(["model=light", override]))
     with pytest.raises(CganError, match="could run code"):
         resumed_arguments([f"ckpt={folder}"])
-    stored.write_text(json.dumps(["data.root=/any/../place", "data@data.digits=mnist5k"]))
-    assert resumed_arguments([f"ckpt={folder}"])[:2] == ["data.root=/any/../place", "data@data.digits=mnist5k"]
+    harmless = ["data.root=/any/../place", "data@data.digits=mnist5k", "run_name=lr/2e-3"]
+    stored.write_text(json.dumps(harmless))
+    assert resumed_arguments([f"ckpt={folder}"])[:3] == harmless
     for hostile in (json.dumps([f"x=[{'1,' * 5000}1]"]), "#" * 2**20 + "\n[]"):  # Hydra's parser would take minutes
         stored.write_text(hostile)
         with pytest.raises(CganError, match=r"more than 10,000 letters|expected a list of overrides"):

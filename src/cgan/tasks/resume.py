@@ -217,7 +217,8 @@ def _refuse_imports(stored: Path, overrides: list[str]) -> None:
         # A resolver such as ${oc.decode:...} could put a forbidden word together, or read the environment.
         imports = "_target_" in line or "${" in line or key.startswith("hydra")
         # What a group chooses is named by a word; a path would lead to a YAML that came with the file.
-        if imports or ("." not in key.partition("@")[0] and re.search(r"\.\.|[/\\]", line.partition("=")[2])):
+        chooses = "." not in key.partition("@")[0] and key != "run_name"
+        if imports or (chooses and re.search(r"\.\.|[/\\]", line.partition("=")[2])):
             raise CganError(f"{stored}: {line!r:.200} could run code that a file names; type it if you trust it")
 
 
