@@ -176,8 +176,8 @@ def rank(number: int, port: str, out: Path) -> None:
         lr_scaling="sqrt",
         seed=3,
     )
-    seen: dict[str, list[torch.Tensor]] = {"weights": [], "images": [], "noise": [], "dropout": []}
-    draw = module._draw_inputs
+    seen: dict[str, list[torch.Tensor]] = {"weights": [], "images": [], "noise": [], "dropout": [], "mixed": []}
+    draw, mix = module._draw_inputs, module.generator._mixed
 
     class Watch(pl.Callback):
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -191,6 +191,12 @@ def rank(number: int, port: str, out: Path) -> None:
         seen["noise"].append(z)
         return z, fake_labels
 
+    def mixing(w: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        mixed = mix(w, embedding)
+        seen["mixed"].append((mixed != w).any(2))
+        return mixed
+
+    module.generator._mixed = mixing
     module._draw_inputs = watched  # type: ignore[method-assign]
     trainer = pl.Trainer(
         accelerator="cpu", devices=2, strategy=AveragedGradients(), max_epochs=1, limit_train_batches=6,
@@ -231,6 +237,9 @@ def test_ranks_share_weights_and_nothing_else(tmp_path: Path) -> None:
     assert all(torch.equal(one, other) for one, other in zip(first["fixed"], second["fixed"], strict=True))
     assert all(torch.equal(first["fixed"][k], first["fixed"][k + layers]) for k in range(layers)), "raw and averaged"
     assert first["mean_w"].any(1).all(), "each class has a mean style to truncate towards"
+    assert not torch.equal(first["mixed"], second["mixed"]), "each rank mixes styles by its own chance"
+    assert not first["mixed"][:, :, 0].any(), "the coarsest layer keeps its style"
+    assert 0 < first["mixed"][:, :, -1].double().mean() < 1
     both = torch.cat([first["noise"], second["noise"]]).flatten()
     assert len(both.unique()) == len(both)
     pictures = torch.cat([first["images"], second["images"]]).flatten(0, 2).flatten(1)

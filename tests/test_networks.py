@@ -23,8 +23,10 @@ SMALL = {
     "dcgan": ["model.generator.channels=[8,8,4]", "model.discriminator.channels=[4,8]"],
     "light": LIGHT,
     "light_wide": LIGHT,
+    "light_sharp": LIGHT,
     "r3": ["model.generator.width=8", "model.discriminator.width=8"],
     "style": ["model.generator.width=4", "model.generator.max_width=8", *LIGHT[1:]],
+    "style_wide": ["model.generator.width=4", "model.generator.max_width=8", *LIGHT[1:]],
 }
 
 
