@@ -170,7 +170,7 @@ def test_onnxruntime_draws_the_same_for_any_batch(onnx_file, count):
 @pytest.mark.parametrize(
     ("network", "options"),
     [
-        ("LightGenerator", {"mapping": 2}),
+        ("LightGenerator", {}),
         pytest.param("R3Generator", {}, marks=pytest.mark.slow),
         pytest.param("StyleGenerator", {"dense": True}, marks=pytest.mark.slow),
     ],

@@ -5,7 +5,6 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from cgan.config import CONF
@@ -13,7 +12,6 @@ from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.networks.base import CentreCrop, base_grid
 from cgan.networks.dropout import Dropout
-from cgan.networks.light import LightGenerator, MappingBlock
 from cgan.networks.r3 import ResidualBlock
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -272,32 +270,6 @@ def test_a_residual_block_starts_as_the_identity_and_learns_at_once():
     assert ResidualBlock(64, 3).layers[2].groups == 8, "16 channels per group"
     spread = ResidualBlock(64, 16).layers[0].weight.std().item()
     assert spread == pytest.approx((2 / 1.04) ** 0.5 / 2 / 8, rel=0.03), "gain of LeakyReLU * 16 ** -1/4 / sqrt(64)"
-
-
-def test_a_mapping_block_starts_as_the_identity_and_learns_at_three_hundredths():
-    """Adam moves every weight by the learning rate; what the weight does moves by 0.03 times that over sqrt(fan in)."""
-    torch.manual_seed(3)
-    block = MappingBlock(6)
-    first, _, last = block.layers
-    x = torch.randn(500, 6)
-    assert torch.equal(block(x), x)
-    assert first(x).std().item() == pytest.approx(1, rel=0.05), "unit variance"
-    optimizer = torch.optim.Adam(block.parameters(), lr=0.5)
-    block(x).square().sum().backward()
-    assert last.weight.grad.abs().min() > 0
-    assert not first.weight.grad.any(), "nothing of it passes yet"
-    optimizer.step()
-    inside = F.leaky_relu(first(x), 0.2)
-    moved = 0.5 * 0.03 * (inside @ last.weight.sign().T / 256**0.5 + last.bias.sign())
-    torch.testing.assert_close(block(x) - x, moved, rtol=1e-3, atol=1e-4)
-
-
-def test_mapping_blocks_come_before_the_first_map_and_are_counted(composed):
-    chosen = composed("train", "model=light_sharp", *LIGHT, "model.generator.mapping=3")
-    generator, _ = built(chosen, (3, 28, 28))
-    assert [type(layer).__name__ for layer in generator.layers[:4]] == ["MappingBlock"] * 3 + ["Linear"]
-    with pytest.raises(CganError, match=r"model.generator.mapping=-1: expected a whole number from 0"):
-        LightGenerator(num_classes=10, img_shape=(3, 28, 28), mapping=-1)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

@@ -1,21 +1,14 @@
 """A convolutional pair for CPUs: the work sits in small matrix products and cheap upsampling."""
 
-import math
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cgan.errors import check_whole
 from cgan.networks.base import CentreCrop, Discriminator, Generator, Size, base_grid, deepened
 from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_head, normalise_weights
 from cgan.networks.embedding import Classes
-
-RATE = 0.03
-"""Of the learning rate: at all of it a mapping between latents and first map loses against the discriminator."""
-HIDDEN = 256
-"""Width of a mapping block."""
 
 
 class _CheapUpsample(nn.Sequential):
@@ -49,38 +42,6 @@ class _LowPass(nn.Module):
         return F.conv2d(x, self.kernel, padding=1, groups=len(self.kernel))
 
 
-class _SlowLinear(nn.Module):
-    """A linear map that learns at ``RATE`` times the learning rate: (N, I) -> (N, O).
-
-    Its weights are kept 1 / ``RATE`` times as large as they are used, and Adam moves them as far as all others (Karras
-    et al. 2019, appendix C).
-    """
-
-    def __init__(self, fan_in: int, fan_out: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(fan_out, fan_in) / RATE)
-        self.bias = nn.Parameter(torch.zeros(fan_out))
-        self.scale = RATE / math.sqrt(fan_in)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map: (N, I) -> (N, O)."""
-        return F.linear(x, self.weight * self.scale, self.bias * RATE)
-
-
-class MappingBlock(nn.Module):
-    """``x + linear(LeakyReLU(linear(x)))`` with slow linear maps; it starts as the identity: (N, D) -> (N, D)."""
-
-    def __init__(self, length: int) -> None:
-        super().__init__()
-        last = _SlowLinear(HIDDEN, length)
-        nn.init.zeros_(last.weight)
-        self.layers = nn.Sequential(_SlowLinear(length, HIDDEN), nn.LeakyReLU(0.2), last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Add what the layers found."""
-        return x + self.layers(x)
-
-
 class LightGenerator(Generator):
     """``[z, embedding] -> H/4 x W/4 x 2w -> H/2 x W/2 x w -> H x W x 4C -> H x W x C``, tanh at the end.
 
@@ -94,13 +55,8 @@ class LightGenerator(Generator):
         embed_dim: Length of a label embedding.
         width: Channels w at half resolution.
         low_pass: Whether the last doubling is smoothed, against a screen of dots; None: in colour and above 32x32.
-        mapping: Residual blocks between latent and first map, for kinds of image that nothing names: they bend latents
-            so that little of them lies between two kinds.
         num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
-
-    Raises:
-        CganError: ``mapping`` is no whole number from 0.
     """
 
     def __init__(
@@ -112,15 +68,12 @@ class LightGenerator(Generator):
         embed_dim: Size = 32,
         width: Size = 32,
         low_pass: bool | None = None,
-        mapping: int = 0,
     ) -> None:
-        check_whole("model.generator.mapping", mapping, 0)
         super().__init__(z_dim=z_dim, embed_dim=embed_dim, num_classes=num_classes, img_shape=img_shape)
         height, base_width, doublings = base_grid(img_shape)
         smooth = doublings > 2 or img_shape[0] > 1 if low_pass is None else low_pass
         coarse, *finer = deepened([width, 2 * width], doublings)[::-1]
         self.layers = nn.Sequential(
-            *(MappingBlock(z_dim + embed_dim) for _ in range(mapping)),
             nn.Linear(z_dim + embed_dim, coarse * height * base_width),
             nn.LeakyReLU(0.2),
             nn.Unflatten(1, (coarse, height, base_width)),
