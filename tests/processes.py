@@ -121,7 +121,7 @@ def error_line(run: Run, jobs: int = 0) -> str:
     assert run.wait() == 1, run.words()
     lines = [line for line in run.words().splitlines() if line.startswith("error: ")]
     assert len(lines) == jobs + 1, run.words()
-    assert "Traceback" not in run.words()
+    assert "Traceback" not in run.words(), run.words()
     assert "unexpected" not in lines[-1]
     return lines[-1]
 

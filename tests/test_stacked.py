@@ -161,14 +161,15 @@ def test_training_without_labels_is_unconditional_everywhere(composed, tmp_path,
     assert "on stacked_mnist5k: one class (unconditional)" in caplog.text
     record = json.loads((run / "evaluation.json").read_text())
     assert record["real"]["values"]["modes"] > 250, "of 300 stacks"
-    assert set(record["entries"][0]["values"]) == {"fid", "modes", "modes_kl"}
+    texture = {"patch_fid", "thumbnail_fid", "spectrum_2", "spectrum_4"}
+    assert set(record["entries"][0]["values"]) == {"fid", "modes", "modes_kl"} | texture
     with Image.open(run / "samples" / "epoch_0001.png") as grid:
         assert grid.size == (2 + 10 * 58, 2 + 10 * 58), "a hundred latents, no names"
     drawn = sample.run(composed("sample", f"ckpt={run}", "n=3"))
     assert drawn.images.shape == (3, 3, 28, 28)
     again = evaluate.run(
         composed("evaluate", *SHORT[1:5], "data=stacked_mnist", f"ckpt={run}",
-                 "features=stacked_digits", "metrics=[fid,modes]", "n=300")
+                 "features=stacked_digits", "metrics=[fid,modes,patch_fid,thumbnail_fid,spectrum]", "n=300")
     )  # fmt: skip
     assert again.values == pytest.approx(record["entries"][0]["values"], rel=1e-3)
 
