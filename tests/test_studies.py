@@ -50,18 +50,21 @@ def test_seeds_of_one_command_become_a_median_and_a_range(page):
         evaluated("2", "python train.py experiment=mlp_classic seed=1", 4.0, 0.5, 60),
     )
     store(study / "b.json", evaluated("0", f"{best} seed=3", 0.2, 0.5, 570))
+    bare = Entry("real images", {"fid": 0.05})
+    few = EvaluationRecord(PROTOCOL, bare, [evaluated("0", "python train.py model=light", 9.0, 0.5, 60)], {}, ["0"])
+    write_evaluation(study / "0.json", few)  # the first by name; the others know more of the real images
     text = run(page)
     assert page.read_text() == text
     assert text.startswith("# Mine\n")
     assert text.endswith("\n\nbelow\n")
     assert "old" not in text
     table = rows(text)
-    assert table[""] == ["`experiment=best_cpu`", "`experiment=mlp_classic`", "real images"]
-    assert table["Seeds"] == ["3", "1", "-"]
-    assert table["Minutes"] == ["9.5 (9.0 to 10.0)", "1.0", "-"]
-    assert table["Images"] == ["128", "128", "-"]
-    assert table["Fréchet distance"] == ["0.200 (0.100 to 0.300)", "4.000", "0.050"]
-    assert table["label_agreement_worst"] == ["0.600 (0.500 to 0.700)", "0.500", "0.990"]
+    assert table[""] == ["`experiment=best_cpu`", "`experiment=mlp_classic`", "`model=light`", "real images"]
+    assert table["Seeds"] == ["3", "1", "1", "-"]
+    assert table["Minutes"] == ["9.5 (9.0 to 10.0)", "1.0", "1.0", "-"]
+    assert table["Images"] == ["128", "128", "128", "-"]
+    assert table["Fréchet distance"] == ["0.200 (0.100 to 0.300)", "4.000", "9.000", "0.050"]
+    assert table["label_agreement_worst"] == ["0.600 (0.500 to 0.700)", "0.500", "0.500", "0.990"]
     assert "CAS" not in table  # no record has it
     assert Image.open(io.BytesIO((page.parent / "images" / "study_few.png").read_bytes())).width > 600
 

@@ -77,11 +77,12 @@ def run(page: Path) -> str:
         entries = [entry for record in records for entry in record.entries]
         if not all("fid" in entry.values and entry.curve for entry in entries):
             raise CganError(f"{page.parent / 'study' / name}: expected a Fréchet distance and a curve in every record")
+        fullest = max(records, key=lambda record: len(record.real.values))  # some runs were measured in more ways
         runs = by_command(entries)
         curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
         plot = Path("images") / f"study_{name}.png"
-        plots[page.parent / plot] = learning_curves(curves, records[0].real.values)
-        return f"{begin}\n![Quality against time]({plot.as_posix()}#plot)\n\n{medians(runs, records[0])}\n\n{end}"
+        plots[page.parent / plot] = learning_curves(curves, fullest.real.values)
+        return f"{begin}\n![Quality against time]({plot.as_posix()}#plot)\n\n{medians(runs, fullest)}\n\n{end}"
 
     text = MARKS.sub(measured, text)
     for path, content in plots.items():
