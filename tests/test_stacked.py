@@ -111,6 +111,7 @@ def test_modes_of_a_counted_example(digits):
     samples = stacks(digits, (3, 1, 4), (3, 1, 4), (0, 0, 0), (9, 9, 9))
     expected = {"modes": 3, "modes_kl": 0.5 * math.log(500) + 0.5 * math.log(250)}
     agreements = {"digit_agreement": 1, "digit_agreement_worst": 1, "stack_agreement": 1}
+    agreements |= {f"digit_agreement_{digit}": 1 for digit in (0, 1, 3, 4, 9)}
     assert measured(samples, reference) == pytest.approx({**expected, **agreements})
 
 
@@ -121,6 +122,8 @@ def test_a_shuffled_label_and_swapped_channels_are_seen(digits):
     found = measured(shuffled, reference)
     assert found["digit_agreement"] == pytest.approx(6 / 12)  # 3, 1, 4 as asked, then 0 for 3, 1 for 0, ...
     assert found["digit_agreement_worst"] == 0  # no 0 that was asked for is one
+    by_digit = {digit: found.get(f"digit_agreement_{digit}") for digit in range(10)}
+    assert by_digit == {0: 0, 1: 0.5, 3: 0.5, 4: 0.5, 9: 1, **dict.fromkeys([2, 5, 6, 7, 8])}
     right = stacks(digits, *triples)
     swapped = right._replace(images=right.images.flip(1))  # blue, green, red
     assert measured(swapped, reference)["digit_agreement"] == pytest.approx(8 / 12)

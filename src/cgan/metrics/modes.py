@@ -10,11 +10,22 @@ from cgan.errors import CganError
 from cgan.metrics.digits import DigitExtractor
 from cgan.metrics.features import Features, share
 from cgan.metrics.metric import Computed, Metric, RealImages
-from cgan.metrics.values import described
+from cgan.metrics.values import Description, described
 
 log = logging.getLogger(__name__)
 BATCH = 500
 SAMPLES = 26_000
+PER_DIGIT = tuple(
+    Description(
+        f"digit_agreement_{digit}",
+        f"Digit agreement, {digit}",
+        f"Of the channels that were to show a {digit}, the share in which the classifier reads one.",
+        direction="higher",
+        low=0,
+        high=1,
+    )
+    for digit in range(10)
+)
 
 
 class Modes(Metric):
@@ -25,11 +36,14 @@ class Modes(Metric):
     perfect ones have a divergence of 0.023, not 0, and fewer have more.
 
     Where the classes are such combinations, as the classifier reads real images, ``digit_agreement`` is the share of
-    channels that show the requested digit, ``digit_agreement_worst`` that of the digit where it is lowest, and
-    ``stack_agreement`` the share of images all of whose channels do.
+    channels that show the requested digit, ``digit_agreement_3`` that of the channels that were to show a 3,
+    ``digit_agreement_worst`` the lowest of these, and ``stack_agreement`` the share of images all of whose channels do.
     """
 
-    values = described("modes", "modes_kl", "digit_agreement", "digit_agreement_worst", "stack_agreement")
+    values = (
+        *described("modes", "modes_kl", "digit_agreement", "digit_agreement_worst", "stack_agreement"),
+        *PER_DIGIT,
+    )
 
     def prepare(self, real: RealImages) -> None:
         """Load the classifier.
@@ -59,9 +73,9 @@ class Modes(Metric):
             right = (digits == requested).double()
             found["digit_agreement"] = float(right.mean())
             found["stack_agreement"] = float(right.prod(1).mean())
-            found["digit_agreement_worst"] = min(
-                float(right[requested == digit].mean()) for digit in requested.unique()
-            )
+            by_digit = {digit: float(right[requested == digit].mean()) for digit in requested.unique().tolist()}
+            found["digit_agreement_worst"] = min(by_digit.values())
+            found |= {f"digit_agreement_{digit}": value for digit, value in by_digit.items()}
         return found
 
 
