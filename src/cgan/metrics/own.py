@@ -114,7 +114,7 @@ class OwnExtractor(Extractor):
         weights: A file with a trained classifier of the same shape and classes; None: from the cache, else trained.
     """
 
-    def __init__(self, images: int = 400_000, seed: int = 1, flip: bool = False, weights: str | None = None) -> None:
+    def __init__(self, images: int = 350_000, seed: int = 1, flip: bool = False, weights: str | None = None) -> None:
         super().__init__()
         self.weights = weights
         self.images = images
