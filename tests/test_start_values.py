@@ -10,6 +10,7 @@ from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.records.run import read_run
 from cgan.runs import train
+from cgan.tasks import start_values
 from cgan.tasks.start_values import choose_for_length, choose_start_values, starts
 
 
@@ -41,6 +42,13 @@ def test_a_data_set_takes_the_preset_of_its_name_unless_one_is_chosen(typed, pre
     assert with_preset(typed) == ([preset, *typed] if preset else typed)
 
 
+@pytest.fixture(autouse=True)
+def plain_processor(monkeypatch):
+    """A machine without GPU that does not multiply in bfloat16."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(start_values, "multiplies_bfloat16", lambda: False)
+
+
 @pytest.mark.parametrize(("below", "augment"), [(17, True), (16, False)])
 def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, augment):
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", f"augment.below={below}")
@@ -54,6 +62,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  schedule.penalty.until=0.2: the penalty falls within 20,000 images, or a fifth of the run",
         "  gan.matching_aware=0.1: 0.1 of images with wrong classes, if there are several",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
+        "  trainer.precision=32-true: this processor is not known to multiply in bfloat16",
         "  augment=ada: fewer than 17 images" if augment else "  augment=none: not fewer than 16 images",
     ]
     assert (cfg.trainer.max_epochs, cfg.callbacks.sample_grid.every_n_epochs) == (400, 10)
@@ -92,6 +101,30 @@ def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):
     choose_start_values(cfg)
     assert cfg.gan.ema_half_life_images == 80, "of 100 epochs of 16 images"
     assert starts(5000, 768, 2, batch=16)[2].value == 1e-3, "the learning rate follows the typed batch"
+
+
+@pytest.mark.parametrize(
+    ("typed", "gpu", "fast", "precision"),
+    [
+        ([], False, True, "bf16-mixed"),
+        ([], False, False, "32-true"),
+        ([], True, True, "bf16-mixed"),
+        ([], True, False, "32-true"),
+        (["trainer=auto"], False, True, "32-true"),
+        (["trainer=cpu_bf16"], False, False, "bf16-mixed"),
+        (["trainer.precision=32-true"], False, True, "32-true"),
+    ],
+)
+def test_precision_follows_from_what_the_device_multiplies_in(
+    composed, photos, monkeypatch, typed, gpu, fast, precision
+):
+    monkeypatch.setattr(start_values, "multiplies_bfloat16", lambda: fast and not gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast and gpu)
+    cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", *typed)
+    lines = choose_start_values(cfg).lines
+    assert cfg.trainer.precision == precision
+    assert ("trainer.precision" in lines) == (not typed)
 
 
 def test_a_run_without_open_choices_is_left_as_it_is(composed):

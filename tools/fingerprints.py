@@ -26,7 +26,7 @@ SHORT = [
     "compile=false",
 ]
 RELATIVISTIC = ["loss=relativistic", "penalty=r1r2", "optimizer=adam_no_momentum"]
-COLOUR = ["data=folder", "data.root={pictures}"]
+COLOUR = ["data=folder", "data.root={pictures}", "trainer.precision=32-true"]
 CASES: dict[str, list[str]] = {
     **{name: [f"experiment={name}"] for name in ("quickstart", "light", "best", "best_cpu", "mlp_classic")},
     "dcgan_classic": ["experiment=dcgan_classic"],

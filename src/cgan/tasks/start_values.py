@@ -3,10 +3,12 @@
 import math
 from typing import Any, NamedTuple
 
+import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cgan.data.sources import Source
 from cgan.data.unlabelled import build_source
+from cgan.hardware import multiplies_bfloat16
 
 AUTO = "auto"
 LARGE = 3 * 64 * 64
@@ -23,6 +25,7 @@ LONGEST_BURN_IN = 0.2
 MATCHING = 0.1
 """Of images with wrong classes: many and few photographs show their own class better with them, and sooner."""
 GRID = "callbacks.sample_grid.every_n_epochs"
+PRECISION = "trainer.precision"
 GRIDS = 40
 """Sample grids of a run."""
 OF_LENGTH = ("schedule.penalty.until", "gan.ema_half_life_images")
@@ -59,14 +62,14 @@ class Chosen(NamedTuple):
 
 
 def choose_start_values(cfg: DictConfig) -> Chosen | None:
-    """Replace in place every ``auto`` among the start values, the grids' ``every_n_epochs`` and ``augment=auto``.
+    """Replace in place every ``auto`` of a preset: start values, precision, ``every_n_epochs`` of grids, ``augment``.
 
     Returns:
         What was chosen; None where nothing was left open.
     """
     limited = cfg.augment is not None and "below" in cfg.augment
     keys = [start.key for start in starts(1, 1, 1)]
-    open_keys = frozenset(key for key in [*keys, GRID] if OmegaConf.select(cfg, key) == AUTO)
+    open_keys = frozenset(key for key in [*keys, GRID, PRECISION] if OmegaConf.select(cfg, key) == AUTO)
     if not open_keys and not limited:
         return None
     source = build_source(cfg.data)
@@ -85,6 +88,8 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
         epochs = math.ceil(cfg.max_images / count) if cfg.max_images else cfg.trainer.max_epochs
         grids = _set(cfg, [_grids(epochs)])
         chosen = chosen or grids  # they are no news beside other values
+    if PRECISION in open_keys:
+        chosen += _set(cfg, [_precision(cfg.trainer.accelerator)])
     if limited:
         with open_dict(cfg):
             below = cfg.augment.pop("below")
@@ -111,6 +116,14 @@ def choose_for_length(cfg: DictConfig, chosen: Chosen, images: int) -> str:
 
 def _grids(epochs: int) -> Start:
     return Start(GRID, max(1, epochs // GRIDS), f"{GRIDS} grids in all")
+
+
+def _precision(accelerator: str) -> Start:
+    """Return bfloat16 for what multiplies in it: 1.3 to 1.7 times as fast there, and as good (docs/colour.md)."""
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else multiplies_bfloat16()
+    device, does = "GPU" if on_gpu else "processor", "multiplies" if fast else "is not known to multiply"
+    return Start(PRECISION, "bf16-mixed" if fast else "32-true", f"this {device} {does} in bfloat16")
 
 
 def _set(cfg: DictConfig, values: list[Start]) -> list[Start]:
