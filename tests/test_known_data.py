@@ -367,6 +367,17 @@ def test_characters_put_where_the_error_says_are_read(source, closed_address, mo
     assert source("omniglot", cache="none").spec.class_names == ("background", "evaluation")
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "omniglot"])
+def test_a_failed_download_leaves_no_empty_folders(source, tmp_path, closed_address, monkeypatch, name):
+    for variable in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, closed_address)
+    (tmp_path / "mine" / "empty").mkdir(parents=True)
+    for root in (tmp_path, tmp_path / "new" / "data"):
+        with pytest.raises(CganError, match=rf"under {root}|no {root}"):
+            source(name, root=str(root)).prepare()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine"]
+
+
 @pytest.fixture
 def hub_folder(tmp_path, monkeypatch):
     """A data set in the hub's own Parquet layout."""

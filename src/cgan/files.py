@@ -22,6 +22,22 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgan"
 
 
+@contextmanager
+def no_empty_folders(folder: Path) -> Iterator[None]:
+    """Remove what a failing block leaves of new and empty folders: ``folder``, those above it, and new ones inside."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    before = set() if absent else set(folder.iterdir())
+    try:
+        yield
+    except BaseException:
+        inside = set(folder.iterdir()) - before if folder.is_dir() else set()
+        made = [*absent, *inside, *(path for new in inside for path in new.rglob("*"))]
+        for path in sorted(made, key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):  # a file, or a folder with files
+                path.rmdir()
+        raise
+
+
 def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` beside ``path``, flush it to the disk and rename it: at no time is there half a file.
 

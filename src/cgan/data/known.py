@@ -15,6 +15,7 @@ from torchvision.datasets import VisionDataset
 
 from cgan.data.sources import SPLITS, Split, SplitName
 from cgan.errors import CganError
+from cgan.files import no_empty_folders
 from cgan.spec import DataSpec
 
 
@@ -90,7 +91,8 @@ class TorchvisionSource:
         by_name = "train" not in inspect.signature(dataset).parameters and not arguments
         arguments |= {"split": split} if by_name else {"train": split == "train"}
         try:
-            return dataset(str(self.folder), download=download, **arguments)
+            with no_empty_folders(self.folder):
+                return dataset(str(self.folder), download=download, **arguments)
         except (RuntimeError, OSError, EOFError, ValueError, AssertionError, zlib.error) as error:
             raise self._unusable(str(error) or type(error).__name__) from error
 

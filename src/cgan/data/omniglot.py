@@ -11,6 +11,7 @@ from cgan.data.decoded import DecodedSource
 from cgan.data.layout import Found
 from cgan.data.trees import FolderTree, Tree
 from cgan.errors import CganError, check_choice
+from cgan.files import no_empty_folders
 
 _PARTS = ("images_background", "images_evaluation")
 
@@ -53,7 +54,8 @@ def _download(folder: Path) -> None:
     for part in _PARTS:
         if not (folder / part).is_dir():
             try:
-                torchvision.datasets.Omniglot(str(folder.parent), background=part == _PARTS[0], download=True)
+                with no_empty_folders(folder.parent):
+                    torchvision.datasets.Omniglot(str(folder.parent), background=part == _PARTS[0], download=True)
             except (RuntimeError, OSError, ValueError) as error:
                 reason = shorten(str(error), 160, placeholder=" ...")
                 raise CganError(
