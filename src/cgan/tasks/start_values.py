@@ -24,7 +24,7 @@ BURN_IN = 20_000
 LONGEST_BURN_IN = 0.2
 """As a share of the run."""
 MATCHING, MATCHING_FEW = 0.3, 0.1
-"""Of images with wrong classes: samples show their class better and sooner; of few pictures 0.3 draws more near twins."""
+"""Of images with wrong classes: samples show their class better and sooner; of few pictures 0.3 draws more twins."""
 GRID = "callbacks.sample_grid.every_n_epochs"
 PRECISION = "trainer.precision"
 GRIDS = 40
