@@ -34,6 +34,7 @@ site: .venv/installed ## Build the documents with demos that draw in any browser
 	NO_MKDOCS_2_WARNING=1 DEMO=demo/index.html $(BIN)/mkdocs build --strict --quiet --site-dir site
 	$(BIN)/python export.py format=web out=site/demo ckpt=pretrained home=../index.html
 	$(BIN)/python export.py format=web out=site/hands ckpt=pretrained/signs home=../index.html
+	$(BIN)/python export.py format=web out=site/photographs ckpt=pretrained/cifar10 home=../index.html
 	@echo "Look at it: $(BIN)/python -m http.server -d site    and open http://localhost:8000"
 
 docs: .venv/installed ## Build the documents as a site, without a dead link: build/docs/index.html

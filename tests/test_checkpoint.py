@@ -11,6 +11,7 @@ from PIL import Image
 from cgan import CganError, draw, load_generator, save_generator
 from cgan.checkpoint import PRETRAINED
 from cgan.metrics.digits import DigitExtractor
+from cgan.metrics.own import Cifar10Extractor
 from cgan.networks.mlp import MLPGenerator
 from cgan.spec import DataSpec
 
@@ -116,7 +117,7 @@ def test_other_files_are_named(tmp_path):
         load_generator("pretrained/nobody")
 
 
-@pytest.mark.parametrize(("row", "name"), [(0, "light"), (1, "mlp"), (2, "signs")])
+@pytest.mark.parametrize(("row", "name"), [(0, "light"), (1, "mlp"), (2, "signs"), (3, "cifar10")])
 def test_the_bundled_generators_draw_what_they_always_drew(row, name):
     """The stored pictures, a row for each generator, may differ by rounding: other processors sum in other orders."""
     drawn = draw(load_generator(f"pretrained/{name}"), [3, 1, 4, 1, 5], seed=2).int()
@@ -130,13 +131,20 @@ def test_the_bundled_generators_draw_what_they_always_drew(row, name):
 
 def test_the_bundled_generators_fit_into_eight_megabytes():
     bundled = sorted(PRETRAINED.iterdir())
-    assert [folder.name for folder in bundled] == ["light", "mlp", "signs"]
+    shapes = {"cifar10": (3, 32, 32), "signs": (3, 64, 64)}
+    assert [folder.name for folder in bundled] == ["cifar10", "light", "mlp", "signs"]
     assert sum((folder / "model.safetensors").stat().st_size for folder in bundled) < 8e6
     for folder in bundled:
         generator = load_generator(f"pretrained/{folder.name}")
         assert {weight.dtype for weight in generator.parameters()} == {torch.float32}
-        if generator.spec.name != "mnist":
-            assert generator.img_shape == (3, 64, 64)
+        assert generator.img_shape == shapes.get(folder.name, (1, 28, 28))
+        if folder.name in shapes:
             continue
         _, logits = DigitExtractor()(draw(generator, [0, 1, 7, 7, 3] * 20, seed=2))
         assert (logits.argmax(1) == torch.tensor([0, 1, 7, 7, 3] * 20)).double().mean() > 0.9
+
+
+def test_the_bundled_photographs_show_what_was_asked_for():
+    asked = [*range(10)] * 20
+    _, logits = Cifar10Extractor()(draw(load_generator("pretrained/cifar10"), asked, seed=2))
+    assert (logits.argmax(1) == torch.tensor(asked)).double().mean() > 0.75
