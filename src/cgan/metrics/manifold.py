@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cgan.metrics.features import Features, evenly, share
 from cgan.metrics.metric import Computed, Metric, RealImages
-from cgan.metrics.neighbours import nearest
+from cgan.metrics.neighbours import PART_BYTES, nearest
 from cgan.metrics.values import described
 
 K = 5
@@ -92,7 +92,7 @@ def _recall(real: Tensor, samples: Tensor) -> float:
 def _hits(points: Tensor, centres: Tensor, radii: Tensor, *, closed: bool) -> tuple[Tensor, Tensor]:
     """Count the balls that each point is in, and the points that each ball holds, with its surface or without."""
     inside, held = [], torch.zeros(len(centres), dtype=torch.long)
-    for some in points.split(1000):
+    for some in points.split(min(1000, max(1, PART_BYTES // (4 * len(centres))))):
         distances = torch.cdist(some, centres)
         hits = distances <= radii if closed else distances < radii
         inside.append(hits.sum(1))
