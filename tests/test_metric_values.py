@@ -26,7 +26,7 @@ from cgan.metrics.distances import (
 )
 from cgan.metrics.features import Extractor, Features, evenly, extract, in_class_shares
 from cgan.metrics.labels import ClassAgreement, LabelAgreement, confidence, confusion
-from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall
+from cgan.metrics.manifold import ClassRecall, DensityCoverage, PrecisionRecall, _hits
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.neighbours import nearest
 from cgan.metrics.suite import Suite, checked
@@ -117,6 +117,18 @@ def test_manifold_metrics_of_points_on_a_line():
         "density": pytest.approx(0.8),
         "coverage": pytest.approx(8 / 20),
     }
+
+
+def test_balls_are_counted_in_parts_that_do_not_grow_with_the_sets(monkeypatch):
+    real, samples = torch.arange(20.0)[:, None], torch.arange(0.5, 30, 2)[:, None]
+    whole = _hits(samples, real, torch.full((20,), 2.0), closed=True)
+    parts, distances = [], torch.cdist
+    monkeypatch.setattr("cgan.metrics.manifold.PART_BYTES", 4 * 20 * 4)
+    monkeypatch.setattr(torch, "cdist", lambda some, keys: parts.append(len(some)) or distances(some, keys))
+    in_parts = _hits(samples, real, torch.full((20,), 2.0), closed=True)
+    assert parts == [4, 4, 4, 3]
+    assert [counts.tolist() for counts in in_parts] == [counts.tolist() for counts in whole]
+    assert whole[0].tolist() == [3, *[4] * 8, 3, 1, 0, 0, 0, 0]
 
 
 def test_recall_per_class_of_a_lost_a_starved_and_a_whole_class():
