@@ -15,8 +15,8 @@ LARGE = 3 * 64 * 64
 """Numbers per image above which learning rates fall: hands of 3x128x128 diverged with 0.002, not with 0.001."""
 IMAGES, IMAGES_FEW = 1_000_000, 200_000
 """Images of a run of many or of few pictures: half an hour of one core with AVX-512 BF16, at whose end samples of
-CIFAR-10 showed their class nearly as often as real ones; few pictures are known by heart after a fifth. Larger images than
-3x32x32 cost more time each, and are seen half as often with each doubling of the side."""
+CIFAR-10 showed their class nearly as often as real ones; few pictures are known by heart after a fifth. Larger images
+than 3x32x32 cost more time each, and are seen half as often with each doubling of the side."""
 EPOCHS = (10, 400)
 """The least and the most."""
 BURN_IN = 20_000
