@@ -110,6 +110,20 @@ def test_a_run_whose_folder_is_moved_names_what_is_gone(tmp_path: Path) -> None:
     train("ckpt=moved", "trainer.max_epochs=2", cwd=tmp_path)
 
 
+def test_a_writer_that_fails_after_another_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each side of a run has a writer, and a thread: the first error ends the run, the others come when they come."""
+    late = TensorBoard(save_dir=tmp_path / "late", name="", version="")
+    late.log_metrics({"loss/d": 1.0}, step=0)
+    with pytest.raises(FileNotFoundError, match="the first"), written_into(tmp_path):
+        raise FileNotFoundError(2, "the first", "x")
+    (tmp_path / "late").rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match="events"):
+        for step in range(1000):
+            late.log_metrics({"loss/d": 1.0}, step)
+            late.experiment.flush()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_place_without_rights_is_one_line(disk: Disk, tmp_path: Path) -> None:
     disk.forbid_writing()
     refused = r"(Read-only file system|Permission denied); free space or choose another place"

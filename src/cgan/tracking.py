@@ -6,8 +6,9 @@ import json
 import re
 import threading
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,13 @@ def log_result(module: pl.LightningModule, choices: Mapping[str, Any], values: M
 def written_into(folder: str | Path) -> Iterator[None]:
     """Let a full disk end in one error that names ``folder``: TensorBoard's names no file, and is raised twice.
 
+    After an error, errors of TensorBoard's threads stay unprinted: each of its writers has one, which fails in its time.
+
     Raises:
         CganError: The disk is full.
     """
-    former, threading.excepthook = threading.excepthook, _from_a_thread
+    former = threading.excepthook
+    threading.excepthook = partial(_from_a_thread, former)
     try:
         yield
     except OSError as error:
@@ -98,14 +102,13 @@ def written_into(folder: str | Path) -> Iterator[None]:
                 f"cannot write into {folder}: {error.strerror}; free space or choose another place"
             ) from error
         raise
-    finally:
-        threading.excepthook = former
+    threading.excepthook = former
 
 
-def _from_a_thread(arguments: threading.ExceptHookArgs) -> None:
+def _from_a_thread(former: Callable[[threading.ExceptHookArgs], object], arguments: threading.ExceptHookArgs) -> None:
     """Print an error of a thread, but for TensorBoard's, which the next call of its writer raises again."""
     if not type(arguments.thread).__module__.startswith("tensorboard."):
-        threading.__excepthook__(arguments)
+        former(arguments)
 
 
 def _trackers(loggers: Iterable[object]) -> list[Tracker]:
