@@ -87,7 +87,7 @@ def log_result(module: pl.LightningModule, choices: Mapping[str, Any], values: M
 def written_into(folder: str | Path) -> Iterator[None]:
     """Let a full disk end in one error that names ``folder``: TensorBoard's names no file, and is raised twice.
 
-    After an error, errors of TensorBoard's threads stay unprinted: each of its writers has one, which fails in its time.
+    After an error, those of TensorBoard's threads stay unprinted: each of its writers has one, which fails later.
 
     Raises:
         CganError: The disk is full.
