@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from cgan.config import CONF, compose
+from cgan.data.build import build_source
 from cgan.data.sources import SPLITS
-from cgan.data.unlabelled import build_source
 from cgan.errors import CganError, check_choice, check_whole
 
 

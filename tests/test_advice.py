@@ -31,13 +31,13 @@ from cgan.cli.commands import COMMANDS
 from cgan.cli.folders import RunFolder
 from cgan.cli.overrides import check_additions, completed, plain_words
 from cgan.config import CONF, compose
+from cgan.data.build import build_source
 from cgan.data.hub import HubSource
 from cgan.data.known import TorchvisionSource
 from cgan.data.pictures import read_pictures
 from cgan.data.pixels import Form
 from cgan.data.reading import checked_size
 from cgan.data.sources import Mnist5k, Split
-from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.hardware import compile_mode

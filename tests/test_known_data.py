@@ -21,8 +21,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 
+from cgan.data.build import build_source
 from cgan.data.hub import HubTree
-from cgan.data.unlabelled import build_source
 from cgan.errors import CganError
 
 SPLITS = ("train", "test")

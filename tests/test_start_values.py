@@ -6,7 +6,7 @@ from hydra.errors import InstantiationException
 from PIL import Image
 
 from cgan.cli.overrides import with_preset
-from cgan.data.unlabelled import build_source
+from cgan.data.build import build_source
 from cgan.errors import CganError
 from cgan.records.run import read_run
 from cgan.runs import train

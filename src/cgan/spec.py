@@ -17,6 +17,8 @@ from cgan.errors import CganError, is_printable
 
 MAX_SHOWN = 20
 """Classes in an image grid."""
+MAX_CLASSES = 10_000
+"""Of a data set; files that name more are refused."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class DataSpec:
                 is_name(name)
                 and len(shape) == 3
                 and all(type(size) is int and 0 < size <= 4096 for size in shape)
-                and 0 < len(names) <= 10_000
+                and 0 < len(names) <= MAX_CLASSES
                 and len(factors) <= 16
                 and all(is_name(entry) for entry in names)
             )

@@ -16,9 +16,9 @@ from cgan.callbacks.checkpoints import BestCheckpoint
 from cgan.callbacks.quality import Quality
 from cgan.checkpoint_io import CheckpointFiles
 from cgan.config import listed
+from cgan.data.build import build_source
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
-from cgan.data.unlabelled import build_source
 from cgan.errors import CganError, check_number
 from cgan.hardware import compile_mode, multiplies_bfloat16, processor
 from cgan.module import ConditionalGAN, OptimizerFactory

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from cgan.commands import command
 from cgan.config import compose
+from cgan.data.build import build_source
 from cgan.data.report import imbalance, per_class
 from cgan.data.sources import Split
-from cgan.data.unlabelled import build_source
 from cgan.errors import printable
 from cgan.files import write_file
 from cgan.sampling.formats import png, safe_name

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm  # in a notebook, a notebook's bar
 
+from cgan.data.build import build_source
 from cgan.data.pictures import looks_changed
 from cgan.data.sources import Split
-from cgan.data.unlabelled import build_source
 from cgan.errors import CganError, check_choice, check_whole
 from cgan.files import write_file
 from cgan.hardware import check_device, describe_hardware

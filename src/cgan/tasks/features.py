@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from cgan.data.unlabelled import build_source
+from cgan.data.build import build_source
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.hardware import check_device

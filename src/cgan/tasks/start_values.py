@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cgan.data.build import build_source
 from cgan.data.sources import Source
-from cgan.data.unlabelled import build_source
 from cgan.hardware import multiplies_bfloat16
 
 AUTO = "auto"

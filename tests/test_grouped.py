@@ -1,0 +1,128 @@
+"""Groups of alike images in place of labels."""
+
+import json
+
+import pytest
+import torch
+from processes import TINY
+from torch import Tensor
+
+from cgan.checkpoint import load_generator
+from cgan.config import compose
+from cgan.data.build import build_source
+from cgan.data.grouped import Grouped
+from cgan.data.sources import Split
+from cgan.errors import CganError
+from cgan.spec import DataSpec
+from cgan.tasks import evaluate, sample, train
+
+HEIGHT, WIDTH = 28, 42
+
+
+def kinds(*numbers: int) -> Tensor:
+    """Noisy images of one channel: 0 dark, 1 with a bright left half, 2 with a bright right half."""
+    images = torch.randint(0, 60, (len(numbers), HEIGHT, WIDTH), generator=torch.Generator().manual_seed(7))
+    for image, number in zip(images, numbers, strict=True):
+        half = {0: slice(0), 1: slice(WIDTH // 2), 2: slice(WIDTH // 2, None)}[number]
+        image[:, half] += 180
+    return images.to(torch.uint8)
+
+
+TRAIN = ([0] * 30 + [1] * 11 + [2] * 5, [1, 2] * 23, [2] * 7 + [0] * 20 + [1] * 19)
+TEST = ([2, 2, 0, 2], [1, 1, 1, 2], [0, 1, 0, 0])
+
+
+class Pictures:
+    """Three channels, each of which is a picture of its own, and labels that say nothing of them."""
+
+    spec = DataSpec("pictures", (3, HEIGHT, WIDTH), ("a", "b"))
+    report = ("46 pictures",)
+
+    def prepare(self) -> None:
+        pass
+
+    def load(self, split: str) -> Split:
+        images = torch.stack([kinds(*channel) for channel in (TRAIN if split == "train" else TEST)], dim=1)
+        return Split(images, torch.arange(len(images)) % 2)
+
+
+class Grey(Pictures):
+    spec = DataSpec("grey", (1, HEIGHT, WIDTH), ("a", "b"))
+
+    def load(self, split: str) -> Split:
+        images, labels = super().load(split)
+        return Split(images[:, :1], labels)
+
+
+def same_partition(labels: Tensor, expected: list[int]) -> bool:
+    pairs = set(zip(labels.tolist(), expected, strict=True))
+    return len(pairs) == len(set(labels.tolist())) == len(set(expected))
+
+
+def test_groups_are_the_kinds_of_images_whatever_the_labels():
+    grouped = Grouped(Grey(), 3)
+    assert grouped.spec == DataSpec("grey", (1, HEIGHT, WIDTH), ("g0", "g1", "g2"))
+    test, train = grouped.load("test"), grouped.load("train")  # the centres are those of the training split
+    assert same_partition(torch.cat([train.labels, test.labels]), TRAIN[0] + TEST[0])
+    assert torch.equal(test.images, Grey().load("test").images)
+    assert grouped.report == ("46 pictures",)
+
+
+def test_each_channel_is_a_factor_of_its_own_the_last_one_counting_fastest():
+    grouped = Grouped(Pictures(), [3, 2, 3])
+    assert (grouped.spec.factors, grouped.spec.num_classes) == ((3, 2, 3), 18)
+    assert grouped.spec.class_names[1 * 6 + 0 * 3 + 2] == "g1+g0+g2"
+    labels = torch.cat([grouped.load(split).labels for split in ("train", "test")])
+    for channel, part in enumerate(torch.unravel_index(labels, (3, 2, 3))):
+        assert same_partition(part, TRAIN[channel] + TEST[channel]), channel
+
+
+def test_groups_are_the_same_each_time_and_others_with_another_seed():
+    first, again, other = (Grouped(Grey(), 5, seed).load("train").labels for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (1, "data.groups=1: expected a whole number from 2"),
+        ([3, 2.5, 3], "data.groups=2.5: expected a whole number from 2"),
+        ([3, 3], r"data.groups=\[3, 3\]: expected one number, or one for each of 3 channels"),
+        ([22, 22, 22], r"data.groups=\[22, 22, 22\]: 10,648 classes, expected 10,000 at most"),
+    ],
+)
+def test_impossible_groups_are_refused(groups, words):
+    with pytest.raises(CganError, match=words):
+        Grouped(Pictures(), groups)
+
+
+def test_more_groups_than_images_are_refused():
+    with pytest.raises(CganError, match=r"data.groups=47: more groups than the 46 training images"):
+        Grouped(Pictures(), 47).load("test")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data.groups=20"], "data.groups=20: they take the place of labels; add data.conditional=false"),
+        (["data.groups=many", "data.conditional=false"], "data.groups=many: expected a whole number from 2"),
+        (["data.groups=[]", "data.conditional=false"], "data.groups=[]: expected one number, or one for each of 1"),
+    ],
+)
+def test_wrong_words_are_one_line(words, message):
+    with pytest.raises(CganError) as refused:
+        build_source(compose("train", ["data=mnist5k", *words]).data)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_generator_of_groups_is_trained_measured_and_drawn_from(composed, tmp_path):
+    groups = ["data.conditional=false", "data.groups=12"]
+    run = train.run(composed("train", *TINY, *groups, "features=pixels", folder=tmp_path / "run")).folder
+    assert load_generator(run).spec.class_names == tuple(f"g{number}" for number in range(12))
+    assert sample.run(composed("sample", f"ckpt={run}", "classes=[g3,g11]", "n=2")).images.shape == (4, 1, 28, 28)
+    again = evaluate.run(
+        composed("evaluate", "data=mnist5k", *groups, f"ckpt={run}", "features=pixels", "metrics=quick", "n=100")
+    )
+    record = json.loads((run / "evaluation.json").read_text())
+    assert again.record.class_names == record["class_names"]
