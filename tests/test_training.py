@@ -223,6 +223,7 @@ STYLE_OF_FACTORS = [
     [
         pytest.param(["model=mlp", *TINY_UNMEASURED], id="mlp"),
         pytest.param(STYLE_OF_FACTORS, id="styles-factors-ada"),
+        pytest.param([*STYLE_OF_FACTORS, "trainer=cpu_bf16"], id="bfloat16"),
     ],
 )
 def test_resuming_equals_the_uninterrupted_run_bit_for_bit(composed, tmp_path, recipe):
