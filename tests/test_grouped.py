@@ -1,9 +1,11 @@
 """Groups of alike images in place of labels."""
 
 import json
+import re
 
 import pytest
 import torch
+from PIL import Image
 from processes import TINY
 from torch import Tensor
 
@@ -65,7 +67,8 @@ def test_groups_are_the_kinds_of_images_whatever_the_labels():
     test, train = grouped.load("test"), grouped.load("train")  # the centres are those of the training split
     assert same_partition(torch.cat([train.labels, test.labels]), TRAIN[0] + TEST[0])
     assert torch.equal(test.images, Grey().load("test").images)
-    assert grouped.report == ("46 pictures",)
+    assert grouped.report[0] == "46 pictures"
+    assert re.fullmatch(r"Groups:   3 classes of 5 \(g\d\) to 30 \(g\d\)", grouped.report[1])
 
 
 def test_each_channel_is_a_factor_of_its_own_the_last_one_counting_fastest():
@@ -114,6 +117,14 @@ def test_wrong_words_are_one_line(words, message):
     with pytest.raises(CganError) as refused:
         build_source(compose("train", ["data=mnist5k", *words]).data)
     assert str(refused.value).startswith(message)
+
+
+def test_pictures_of_one_class_need_no_further_word(tmp_path):
+    for number, picture in enumerate(kinds(0, 1, 2, 1, 0, 2, 2, 1, 0, 0)):
+        Image.fromarray(picture.numpy()).save(tmp_path / f"{number}.png")
+    source = build_source(compose("train", ["data=folder", f"data.root={tmp_path}", "data.groups=3"]).data)
+    assert source.spec.class_names == ("g0", "g1", "g2")
+    assert len(source.load("train").labels.unique()) == 3
 
 
 def test_a_generator_of_groups_is_trained_measured_and_drawn_from(composed, tmp_path):

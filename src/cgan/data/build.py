@@ -44,6 +44,6 @@ def build_source(data: DictConfig) -> Source:
 
 
 def _grouped(source: Source, data: DictConfig) -> Grouped:
-    if data.conditional:
+    if data.conditional and source.spec.num_classes > 1:
         raise CganError(f"data.groups={data.groups}: they take the place of labels; add data.conditional=false")
     return Grouped(source, list(data.groups) if isinstance(data.groups, ListConfig) else data.groups)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from cgan.data.report import per_class
 from cgan.data.sources import Source, Split, SplitName
 from cgan.data.unlabelled import Unlabelled
 from cgan.errors import CganError, check_whole
@@ -51,6 +52,13 @@ class Grouped(Unlabelled):
         factors = tuple(self.counts) if len(self.counts) > 1 else ()
         self.spec = DataSpec(spec.name, spec.img_shape, combine_names(*names), factors)
         self._centres: list[Any] = []
+        self._sizes = ""
+
+    @property
+    def report(self) -> list[str]:
+        """What the source reports and, once the training images are read, how large the groups are."""
+        lines = list(getattr(self.source, "report", []))
+        return [*lines, f"Groups:   {self._sizes}"] if lines and self._sizes else lines
 
     def load(self, split: SplitName) -> Split:
         """Read one split; a label is the group whose centre, of the training images, is nearest.
@@ -68,6 +76,8 @@ class Grouped(Unlabelled):
         label = torch.zeros(len(images), dtype=torch.int64)
         for count, part in zip(self.counts, parts, strict=True):
             label = label * count + part
+        if split == "train":
+            self._sizes = per_class(label.numpy(), self.spec.class_names)
         return Split(images, label)
 
     def _fit(self, images: Tensor) -> None:
