@@ -15,6 +15,7 @@ from cgan.data.build import build_source
 from cgan.data.grouped import Grouped
 from cgan.data.sources import Split
 from cgan.errors import CganError
+from cgan.metrics.auto import AutoExtractor
 from cgan.spec import DataSpec
 from cgan.tasks import evaluate, sample, train
 
@@ -63,7 +64,7 @@ def same_partition(labels: Tensor, expected: list[int]) -> bool:
 
 def test_groups_are_the_kinds_of_images_whatever_the_labels():
     grouped = Grouped(Grey(), 3)
-    assert grouped.spec == DataSpec("grey", (1, HEIGHT, WIDTH), ("g0", "g1", "g2"))
+    assert grouped.spec == DataSpec("grey", (1, HEIGHT, WIDTH), ("g0", "g1", "g2"), grouped=True)
     test, train = grouped.load("test"), grouped.load("train")  # the centres are those of the training split
     assert same_partition(torch.cat([train.labels, test.labels]), TRAIN[0] + TEST[0])
     assert torch.equal(test.images, Grey().load("test").images)
@@ -129,11 +130,25 @@ def test_pictures_of_one_class_need_no_further_word(tmp_path):
 
 def test_a_generator_of_groups_is_trained_measured_and_drawn_from(composed, tmp_path):
     groups = ["data.conditional=false", "data.groups=12"]
-    run = train.run(composed("train", *TINY, *groups, "features=pixels", folder=tmp_path / "run")).folder
+    run = train.run(composed("train", *TINY, *groups, "features=digits", folder=tmp_path / "run")).folder
     assert load_generator(run).spec.class_names == tuple(f"g{number}" for number in range(12))
     assert sample.run(composed("sample", f"ckpt={run}", "classes=[g3,g11]", "n=2")).images.shape == (4, 1, 28, 28)
     again = evaluate.run(
-        composed("evaluate", "data=mnist5k", *groups, f"ckpt={run}", "features=pixels", "metrics=quick", "n=100")
+        composed("evaluate", "data=mnist5k", *groups, f"ckpt={run}", "features=digits", "metrics=quick", "n=100")
     )
     record = json.loads((run / "evaluation.json").read_text())
     assert again.record.class_names == record["class_names"]
+    assert "fid" in again.values
+    assert "label_agreement" not in again.values, "the classifier reads digits, not groups"
+
+
+def test_a_classifier_of_the_groups_is_trained_where_none_is_named(caplog):
+    caplog.set_level("INFO")
+    grouped = Grouped(Grey(), 3)
+    splits = {split: grouped.load(split) for split in ("train", "test")}
+    extractor = AutoExtractor(images=500).fitted(grouped.spec, splits["train"], splits["test"], "cpu")
+    assert (extractor.spec, extractor.classes) == (grouped.spec, "data")
+    assert DataSpec.from_dict(grouped.spec.to_dict()) == grouped.spec
+    assert grouped.spec.classes == "3 groups of alike images, g0 to g2"
+    with pytest.raises(CganError, match="data spec: expected a name"):
+        DataSpec.from_dict(grouped.spec.to_dict() | {"grouped": "yes"})

@@ -31,6 +31,7 @@ class DataSpec:
         class_names: One name per class; the position is the label.
         factors: Lengths of the factors whose combinations are the classes, such as (10, 10, 10) for stacks of three
             digits; the last one changes fastest in a label. By default one factor: the classes themselves.
+        grouped: The classes are groups of alike images, found without labels.
 
     Raises:
         CganError: The factors have another number of combinations than there are classes.
@@ -40,6 +41,7 @@ class DataSpec:
     img_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     factors: tuple[int, ...] = ()
+    grouped: bool = False
 
     def __post_init__(self) -> None:
         factors = self.factors or (self.num_classes,)
@@ -55,7 +57,14 @@ class DataSpec:
     @property
     def classes(self) -> str:
         """What the classes are, in words: their names, or that there is only one."""
+        if self.grouped:
+            return f"{self.num_classes:,} groups of alike images, {self.class_names[0]} to {self.class_names[-1]}"
         return _listed(self.class_names) if self.num_classes > 1 else "one class (unconditional)"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are several classes that someone named."""
+        return self.num_classes > 1 and not self.grouped
 
     def shown_labels(self) -> list[int]:
         """Return the classes that figures show: all, or of very many some at random, always the same."""
@@ -75,20 +84,21 @@ class DataSpec:
         """
         try:
             name, shape, names = values["name"], values["img_shape"], values["class_names"]
-            factors = tuple(values.get("factors", ()))
+            factors, grouped = tuple(values.get("factors", ())), values.get("grouped", False)
             sound = (
                 is_name(name)
                 and len(shape) == 3
                 and all(type(size) is int and 0 < size <= 4096 for size in shape)
                 and 0 < len(names) <= MAX_CLASSES
                 and len(factors) <= 16
+                and isinstance(grouped, bool)
                 and all(is_name(entry) for entry in names)
             )
         except (AttributeError, TypeError, KeyError) as error:
             raise CganError(f"data spec: expected name, img_shape and class_names, found {repr(values)}") from error
         if not sound:
             raise CganError(f"data spec: expected a name, (C, H, W) and class names, found {repr(values)}")
-        return cls(name, (shape[0], shape[1], shape[2]), tuple(names), factors)
+        return cls(name, (shape[0], shape[1], shape[2]), tuple(names), factors, grouped)
 
     @cached_property
     def _labels(self) -> dict[str, int]:

@@ -50,7 +50,7 @@ class Grouped(Unlabelled):
         self.seed = seed
         names = ([f"g{number}" for number in range(count)] for count in self.counts)
         factors = tuple(self.counts) if len(self.counts) > 1 else ()
-        self.spec = DataSpec(spec.name, spec.img_shape, combine_names(*names), factors)
+        self.spec = DataSpec(spec.name, spec.img_shape, combine_names(*names), factors, grouped=True)
         self._centres: list[Any] = []
         self._sizes = ""
 

@@ -29,7 +29,7 @@ class AutoExtractor(OwnExtractor):
     1. Stacks of digits: the bundled digit classifier in each channel.
     2. A bundled classifier whose shape and classes are those of the data and that reads their held-out images: not so
        inverted or transposed digits.
-    3. A classifier trained on the data, see :class:`OwnExtractor`.
+    3. A classifier trained on the data, see :class:`OwnExtractor`; of groups of alike images always.
     4. Data without classes: the Inception network if its weights are there and a GPU computes, else pixels.
     """
 
@@ -38,6 +38,8 @@ class AutoExtractor(OwnExtractor):
             return super().fitted(spec, train, test, device)
         if spec.num_classes < 2:
             return _of_unlabelled(device).fitted(spec, train, test, device)
+        if spec.grouped:
+            return super().fitted(spec, train, test, device)
         if _are_stacks(spec, train):
             log.info("Features: stacked_digits, as the images are stacks of digits; metrics=modes reads them")
             return StackedDigitExtractor().fitted(spec, train, test, device)

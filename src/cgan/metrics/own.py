@@ -67,7 +67,7 @@ class ClassifierExtractor(Extractor):
         Raises:
             CganError: The images of ``spec`` are something else.
         """
-        known = spec.num_classes == 1 or spec.class_names == self.spec.class_names
+        known = not spec.labelled or spec.class_names == self.spec.class_names
         if spec.img_shape != self.spec.img_shape or not known:
             raise CganError(
                 f"features={self.name}: a classifier of {_said(self.spec)}, {spec.name} has {_said(spec)}; leave "
@@ -76,7 +76,7 @@ class ClassifierExtractor(Extractor):
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
         """Return itself on ``device``; where the data have no labels, its readings cannot be compared with any."""
-        if spec.num_classes == 1:
+        if spec.num_classes == 1 or spec.class_names != self.spec.class_names:
             self.classes = "none"
         return super().fitted(spec, train, test, device)
 
