@@ -12,6 +12,7 @@ from torch import Tensor
 from cgan.checkpoint import load_generator
 from cgan.config import compose
 from cgan.data.build import build_source
+from cgan.data.datamodule import ImageData
 from cgan.data.grouped import Grouped
 from cgan.data.sources import Split
 from cgan.errors import CganError
@@ -55,6 +56,13 @@ class Grey(Pictures):
     def load(self, split: str) -> Split:
         images, labels = super().load(split)
         return Split(images[:, :1], labels)
+
+
+class Uneven(Grey):
+    """45 of one class and one of another, whether by label or by what they show."""
+
+    def load(self, split: str) -> Split:
+        return Split(kinds(*[1] * 45, 2)[:, None], torch.tensor([0] * 45 + [1]))
 
 
 def same_partition(labels: Tensor, expected: list[int]) -> bool:
@@ -126,6 +134,14 @@ def test_pictures_of_one_class_need_no_further_word(tmp_path):
     source = build_source(compose("train", ["data=folder", f"data.root={tmp_path}", "data.groups=3"]).data)
     assert source.spec.class_names == ("g0", "g1", "g2")
     assert len(source.load("train").labels.unique()) == 3
+
+
+def test_unequal_groups_are_no_fault(caplog):
+    caplog.set_level("INFO")
+    for source, warned in ((Uneven(), True), (Grouped(Uneven(), 2), False)):
+        caplog.clear()
+        ImageData(source).setup("fit")
+        assert ("Classes differ more than tenfold (1 to 45 pictures)" in caplog.text) == warned
 
 
 def test_a_generator_of_groups_is_trained_measured_and_drawn_from(composed, tmp_path):

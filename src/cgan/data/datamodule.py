@@ -65,7 +65,7 @@ class ImageData(pl.LightningDataModule):
         for line in getattr(self.source, "report", []):
             log.info(line)
         unequal = imbalance(self.train.labels.numpy(), self.spec.class_names)
-        if unequal and not self.balance:
+        if unequal and not self.balance and not self.spec.grouped:  # groups are as large as they are
             log.info(unequal)
 
     @cached_property

@@ -52,7 +52,7 @@ def run(chosen: Sequence[str], overrides: Sequence[str], out: Path | None = None
     write_grids(folder, train, names)
     some = f"overview.png, of {OVERVIEW_CLASSES} classes," if len(names) > OVERVIEW_CLASSES else "overview.png"
     print(f"Grids:    {shlex.quote(str(folder))} ({some} and one of each class)")
-    if unequal:
+    if unequal and not source.spec.grouped:
         print(unequal)
     print(f"Train:    {command('train', *chosen)}")
     return folder
