@@ -20,7 +20,7 @@ from cgan.data.sources import Split
 from cgan.errors import CganError, check_share, check_whole, printable
 from cgan.hardware import describe_hardware
 from cgan.metrics.cache import cache_path, keep_features, read_features
-from cgan.metrics.features import Extractor, Features, extract, labels_like
+from cgan.metrics.features import Extractor, Features, extract, labels_of_samples
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.suite import Measured, Suite
 from cgan.metrics.values import SCORE, describe
@@ -101,7 +101,7 @@ class Quality(pl.Callback):
         self.extractor = self.extractor.fitted(data.spec, data.train, data.test, pl_module.device)
         reference, test = self._real_features(trainer, data.train), self._real_features(trainer, data.test)
         self.suite = Suite(self.extractor, self.metrics, RealImages(reference, test, min(self.n, len(test.labels))))
-        self.labels = labels_like(reference.labels, self.suite.real_images.n)
+        self.labels = labels_of_samples(data.spec, reference.labels, self.suite.real_images.n)
         self.protocol = self.suite.protocol(data.spec.name, self.seed)
         if self._protocol_before not in (None, asdict(self.protocol)):
             self.history = []  # measured otherwise before the resumption: not comparable

@@ -1,11 +1,11 @@
 """Groups of alike images in place of labels, for data without any."""
 
 import math
-from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from cgan.data.report import per_class
 from cgan.data.sources import Source, Split, SplitName
@@ -14,14 +14,19 @@ from cgan.errors import CganError, check_whole
 from cgan.seeding import torch_stream
 from cgan.spec import MAX_CLASSES, DataSpec, combine_names
 
-SIDE = 14
-"""Height and width of the small copies that are compared, in pixels."""
+BINS, CELLS = 8, 5
+"""Directions of edges, and the places where they are counted: as many across as down."""
+CENTRES = 500
+"""Of k-means, before they are joined to groups."""
+CHUNK = 64
+"""Images at a time: what lies in the processor's cache is described seven times as fast."""
+SEED = 0
 FITTED = 30_000
 """Training images that the centres are found from."""
 
 
 class Grouped(Unlabelled):
-    """A source whose classes are groups of alike images: k-means of small copies of the training images.
+    """A source whose classes are groups of training images with alike outlines.
 
     A generator that knows the group has less to find out by itself and leaves out less (Liu et al. 2020, "Diverse Image
     Generation via Self-Conditioned GANs", arXiv:2006.10728; Sage et al. 2018, arXiv:1712.04407). No label is read.
@@ -30,13 +35,12 @@ class Grouped(Unlabelled):
         source: The data set.
         groups: Number of groups; or one number per channel, for images whose channels are pictures of their own: then
             each channel is grouped for itself, and each is a factor of the classes.
-        seed: Of the first centres.
 
     Raises:
         CganError: A number of groups is not 2 or more, they are not one per channel, or make too many classes.
     """
 
-    def __init__(self, source: Source, groups: int | list[int] | tuple[int, ...], seed: int = 0) -> None:
+    def __init__(self, source: Source, groups: int | list[int] | tuple[int, ...]) -> None:
         super().__init__(source)
         spec = source.spec
         self.counts = list(groups) if isinstance(groups, list | tuple) else [groups]
@@ -47,57 +51,88 @@ class Grouped(Unlabelled):
             raise CganError(f"{self.typed}: expected one number, or one for each of {spec.img_shape[0]} channels")
         if (classes := math.prod(self.counts)) > MAX_CLASSES:
             raise CganError(f"{self.typed}: {classes:,} classes, expected {MAX_CLASSES:,} at most")
-        self.seed = seed
         names = ([f"g{number}" for number in range(count)] for count in self.counts)
         factors = tuple(self.counts) if len(self.counts) > 1 else ()
         self.spec = DataSpec(spec.name, spec.img_shape, combine_names(*names), factors, grouped=True)
-        self._centres: list[Any] = []
-        self._sizes = ""
+        self._groupings: list[_Grouping] = []
+        self._labels: dict[SplitName, Tensor] = {}
 
     @property
     def report(self) -> list[str]:
         """What the source reports and, once the training images are read, how large the groups are."""
         lines = list(getattr(self.source, "report", []))
-        return [*lines, f"Groups:   {self._sizes}"] if lines and self._sizes else lines
+        if lines and "train" in self._labels:
+            lines.append(f"Groups:   {per_class(self._labels['train'].numpy(), self.spec.class_names)}")
+        return lines
 
     def load(self, split: SplitName) -> Split:
-        """Read one split; a label is the group whose centre, of the training images, is nearest.
+        """Read one split; a label is the group that the nearest centre of the training images is in.
 
         Raises:
-            CganError: There are fewer training images than groups.
+            CganError: There are fewer different training images than groups.
         """
         images = self.source.load(split).images
-        if not self._centres:
+        if split not in self._labels:
+            self._labels[split] = self._grouped(images, split)
+        return Split(images, self._labels[split])
+
+    def _grouped(self, images: Tensor, split: SplitName) -> Tensor:
+        """Return the group of each image; of several factors the last one counts fastest."""
+        if not self._groupings:
             self._fit(images if split == "train" else self.source.load("train").images)
-        parts = [
-            torch.from_numpy(centres.predict(points)).long()
-            for centres, points in zip(self._centres, self._points(images), strict=True)
-        ]
         label = torch.zeros(len(images), dtype=torch.int64)
-        for count, part in zip(self.counts, parts, strict=True):
-            label = label * count + part
-        if split == "train":
-            self._sizes = per_class(label.numpy(), self.spec.class_names)
-        return Split(images, label)
+        for grouping, points in zip(self._groupings, self._points(images), strict=True):
+            label = label * len(grouping) + grouping(points)
+        return label
 
     def _fit(self, images: Tensor) -> None:
-        from sklearn.cluster import KMeans  # a second, which other data need not wait for
+        chosen = torch.randperm(len(images), generator=torch_stream(SEED))[:FITTED]
+        pairs = zip(self.counts, self._points(images[chosen]), strict=True)
+        self._groupings = [_Grouping(points, count, self.typed) for count, points in pairs]
 
-        if len(images) < max(self.counts):
-            raise CganError(f"{self.typed}: more groups than the {len(images):,} training images")
-        chosen = torch.randperm(len(images), generator=torch_stream(self.seed))[:FITTED]
-        self._centres = [
-            KMeans(count, n_init=1, random_state=self.seed).fit(points)
-            for count, points in zip(self.counts, self._points(images[chosen]), strict=True)
-        ]
-
-    def _points(self, images: Tensor) -> list[Any]:
-        """Return what is compared, one array per factor: (N, C, H, W) uint8 -> (N, C * SIDE * SIDE) or less."""
-        parts = [images] if len(self.counts) == 1 else images.split(1, dim=1)
-        return [_small(part).numpy() for part in parts]
+    def _points(self, images: Tensor) -> list[np.ndarray]:
+        """Return what is compared, an array for each factor: (N, C, H, W) uint8 -> (N, BINS * CELLS * CELLS)."""
+        return [outlines(part) for part in ([images] if len(self.counts) == 1 else images.split(1, dim=1))]
 
 
-def _small(images: Tensor) -> Tensor:
-    """Average areas: (N, C, H, W) uint8 -> (N, C * SIDE * SIDE) in [0, 1]."""
-    parts = [adaptive_avg_pool2d(some.float() / 255, SIDE).flatten(1) for some in images.split(5000)]
-    return torch.cat(parts)
+class _Grouping:
+    """Groups of points: many centres by k-means, which are joined by Ward's method until so many groups are left.
+
+    k-means alone makes round groups of equal extent, into which digits do not fall.
+    """
+
+    def __init__(self, points: np.ndarray, count: int, typed: str) -> None:
+        from sklearn.cluster import AgglomerativeClustering, KMeans  # a second, which other data need not wait for
+
+        different = len(np.unique(points, axis=0))
+        if different < count:
+            raise CganError(f"{typed}: more groups than the {different:,} different outlines of the training images")
+        self.centres = KMeans(min(CENTRES, different), n_init=1, random_state=SEED).fit(points)
+        self.group_of_centre = AgglomerativeClustering(count).fit_predict(self.centres.cluster_centers_)
+
+    def __len__(self) -> int:
+        return int(self.group_of_centre.max()) + 1
+
+    def __call__(self, points: np.ndarray) -> Tensor:
+        """Return the group of each point: (N, D) -> (N,) int64."""
+        return torch.from_numpy(self.group_of_centre[self.centres.predict(points)]).long()
+
+
+def outlines(images: Tensor) -> np.ndarray:
+    """Describe images by where edges have which direction, however strong: (N, C, H, W) uint8 -> (N, D) float32.
+
+    Histograms of oriented gradients (Dalal & Triggs 2005) of the mean of the channels, in ``CELLS`` x ``CELLS`` cells.
+    """
+    return torch.cat([_outlines(some) for some in images.split(CHUNK)]).numpy()
+
+
+def _outlines(images: Tensor) -> Tensor:
+    grey = images.float().mean(1, keepdim=True) / 255
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    direction = torch.atan2(down, across) * (BINS / math.tau) % BINS
+    apart = (direction - torch.arange(BINS).view(-1, 1, 1)).abs()  # a direction counts for the two bins beside it
+    share = (1 - torch.minimum(apart, BINS - apart)).clamp(min=0)
+    cells = F.adaptive_avg_pool2d(torch.hypot(across, down) * share, CELLS).flatten(1).sqrt()
+    return F.normalize(cells)

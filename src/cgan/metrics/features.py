@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from cgan.seeding import torch_stream
 from cgan.spec import DataSpec
 
 Labelled = tuple[Tensor, Tensor]
@@ -119,6 +120,17 @@ def labels_like(reference: Tensor, n: int) -> Tensor:
     missing = n - int(whole.sum())
     whole[(exact - whole).argsort(descending=True, stable=True)[:missing]] += 1
     return torch.arange(len(whole)).repeat_interleave(whole)
+
+
+def labels_of_samples(spec: DataSpec, reference: Tensor, n: int, seed: int = 0) -> Tensor:
+    """Return the ``n`` labels, sorted, that a generator is measured with.
+
+    In the shares of the reference; groups of alike images at random in these shares, as a generator without classes
+    would draw them: in exact shares all counts would vary less than by chance.
+    """
+    if not spec.grouped:
+        return labels_like(reference, n)
+    return reference[torch.randint(len(reference), (n,), generator=torch_stream(seed))].sort().values
 
 
 def hash_of(tensors: Iterable[Tensor]) -> str:

@@ -1,6 +1,7 @@
 """What every metric has: descriptions of its values, what it needs, and a function of two sets of features."""
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +20,8 @@ Computed = dict[str, float | list[float]]
 
 log = logging.getLogger(__name__)
 ALIKE = 0.05
-"""Of the held-out images so many may be of other classes than they should by the reference's shares: chance."""
-CHOICE = 2
+"""Of the held-out images so many may be of other classes than by the reference's shares, beyond what is chance."""
+CHOICE = 3
 """Raised when others are chosen of the same images, so that nothing is kept of the former ones."""
 _CLASSES = {"data": "features that read the classes of the data", "imagenet": "Inception features"}
 
@@ -50,7 +51,7 @@ class RealImages:
         available, n = self.held_out.labels.bincount(), min(self.n, len(self.held_out.labels))
         wanted = labels_like(self.reference.labels, n).bincount(minlength=len(available))
         own = labels_like(self.held_out.labels, n).bincount(minlength=len(wanted))
-        if int((wanted - own).abs().sum()) <= 2 * ALIKE * n:
+        if int((wanted - own).abs().sum()) <= 2 * ALIKE * n + self._by_chance(n):
             return self.held_out.spread(n)
         found = self._in_shares(wanted)
         log.info(
@@ -60,10 +61,19 @@ class RealImages:
         )
         return found
 
+    def _by_chance(self, n: int) -> float:
+        """Return by how much ``n`` labels of both splits differ, summed over classes, if both are drawn alike."""
+        sizes = len(self.reference.labels), len(self.held_out.labels)
+        shares = self.reference.labels.bincount().double() / sizes[0]
+        deviation = (shares * (1 - shares) * (1 / sizes[0] + 1 / sizes[1])).sqrt()
+        return n * float(deviation.sum()) * (2 / math.pi) ** 0.5  # the mean size of a normal number
+
     def _in_shares(self, wanted: Tensor) -> Features:
         """Keep so many held-out images of each class, or all of them."""
         places = [(self.held_out.labels == label).nonzero().flatten() for label in range(len(wanted))]
         counts = [min(len(some), count) for some, count in zip(places, wanted.tolist(), strict=True)]
+        if not any(counts):
+            return self.held_out.spread(sum(map(len, places)))
         return self.held_out.at(torch.cat([p[evenly(len(p), c)] for p, c in zip(places, counts, strict=True) if c]))
 
     @cached_property

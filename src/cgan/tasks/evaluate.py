@@ -21,7 +21,7 @@ from cgan.errors import CganError, check_choice, check_whole
 from cgan.files import write_file
 from cgan.hardware import check_device, describe_hardware
 from cgan.metrics.cache import cached_features
-from cgan.metrics.features import Extractor, Features, extract, in_class_shares, labels_like
+from cgan.metrics.features import Extractor, Features, extract, in_class_shares, labels_of_samples
 from cgan.metrics.labels import confusion
 from cgan.metrics.metric import Metric, RealImages
 from cgan.metrics.suite import Measured, Suite
@@ -142,20 +142,20 @@ def _examined(candidate: Candidate, suite: Suite, spec: DataSpec, cfg: DictConfi
         bar.update()
 
     bar.set_description(f"{name}: drawing")
-    images, labels = _drawn(candidate, suite.real_images.reference.labels, suite.real_images.n, cfg)
+    images, labels = _drawn(candidate, spec, suite.real_images.reference.labels, suite.real_images.n, cfg)
     samples = extract(suite.extractor, images, labels, cfg.batch_size)
     entry = _filled(candidate.entry, suite.measure(samples, done), samples, suite)
     bar.set_description(f"{name}: image grids")
     return _Examined(entry, _grids(candidate, samples, suite.real_images.train, cfg, spec))
 
 
-def _drawn(candidate: Candidate, reference: Tensor, n: int, cfg: DictConfig) -> Split:
+def _drawn(candidate: Candidate, spec: DataSpec, reference: Tensor, n: int, cfg: DictConfig) -> Split:
     """Draw the ``n`` images that a generator is measured by, in the shares of the reference, or choose images."""
     if candidate.images is not None:
         chosen = in_class_shares(candidate.images.labels, n)
         return Split(candidate.images.images[chosen], candidate.images.labels[chosen])
     assert candidate.generator is not None
-    labels = labels_like(reference, n)
+    labels = labels_of_samples(spec, reference, n)
     z = latents(labels, candidate.generator.z_dim, cfg.seed)
     chosen = truncate(candidate.generator, z, labels, cfg.truncation)
     return Split(render(candidate.generator, chosen, labels, cfg.batch_size), labels)
