@@ -5,8 +5,8 @@ import re
 
 import pytest
 import torch
+from conftest import TINY, TINY_UNMEASURED
 from PIL import Image
-from processes import TINY
 from torch import Tensor
 
 from cgan.checkpoint import load_generator
@@ -15,10 +15,12 @@ from cgan.data.build import build_source
 from cgan.data.datamodule import ImageData
 from cgan.data.grouped import Grouped
 from cgan.data.sources import Split
+from cgan.data.unlabelled import Unlabelled
 from cgan.errors import CganError
 from cgan.metrics.auto import AutoExtractor
 from cgan.spec import DataSpec
 from cgan.tasks import evaluate, sample, train
+from cgan.tasks.resume import without_labels
 
 HEIGHT, WIDTH = 28, 42
 
@@ -109,7 +111,7 @@ def test_impossible_groups_are_refused(groups, words):
 
 
 def test_more_groups_than_images_are_refused():
-    with pytest.raises(CganError, match="data.groups=47: more groups than the 46 different outlines"):
+    with pytest.raises(CganError, match=r"data\.groups=47: more groups than the 46 different outlines"):
         Grouped(Pictures(), 47).load("test")
 
 
@@ -155,6 +157,34 @@ def test_a_generator_of_groups_is_trained_measured_and_drawn_from(composed, tmp_
     assert again.record.class_names == record["class_names"]
     assert "fid" in again.values
     assert "label_agreement" not in again.values, "the classifier reads digits, not groups"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["data.source.test_per_class=480", "data.conditional=false", "data.groups=10"],
+        ["data.conditional=true", "data.groups=null"],
+    ],
+    ids=["other-pictures", "labels"],
+)
+def test_a_run_is_not_resumed_with_other_groups_of_the_same_name(composed, tmp_path, other):
+    groups = ["data.conditional=false", "data.groups=10"]
+    train.run(composed("train", *TINY_UNMEASURED, *groups, "trainer.max_epochs=1", folder=tmp_path))
+    last = f"ckpt={tmp_path / 'checkpoints' / 'last.ckpt'}"
+    train.run(composed("train", *TINY_UNMEASURED, *groups, "trainer.max_epochs=2", last, folder=tmp_path))
+    with pytest.raises(CganError, match=r"data\.groups: the groups of images are not those of the checkpoint"):
+        train.run(composed("train", *TINY_UNMEASURED, *other, "trainer.max_epochs=3", last, folder=tmp_path))
+
+
+def test_an_exported_generator_of_groups_says_how_to_get_its_data(composed, tmp_path):
+    groups = ["data.conditional=false", "data.groups=12", "trainer.max_epochs=1"]
+    run = train.run(composed("train", *TINY_UNMEASURED, *groups, folder=tmp_path / "run")).folder
+    words = r"it draws mnist5k \(12 groups of 1x28x28\), the images are of mnist5k \(10 classes of 1x28x28\); set "
+    with pytest.raises(CganError, match=words + r"data=mnist5k data\.conditional=false data\.groups=12$"):
+        evaluate.run(composed("evaluate", "data=mnist5k", f"ckpt={run}", "n=100"))
+    assert without_labels(Grouped(Pictures(), [3, 2, 3]).spec.to_dict())[1] == "data.groups=[3,2,3]"
+    assert without_labels(Unlabelled(Grey()).spec.to_dict()) == ["data.conditional=false"]
+    assert without_labels(Grey.spec.to_dict()) == []
 
 
 def test_a_classifier_of_the_groups_is_trained_where_none_is_named(caplog):

@@ -1,8 +1,10 @@
 """The one data module: a source behind seeded in-memory batches."""
 
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -60,11 +62,29 @@ class ImageData(pl.LightningDataModule):
         """Download what is missing; Lightning calls this once per machine."""
         self.source.prepare()
 
+    def state_dict(self) -> dict[str, str]:
+        """Return what tells apart the groups of alike images, which are found anew at each start; empty without."""
+        labels = self.train.labels if self.spec.grouped else None
+        return {"groups": "" if labels is None else hashlib.sha256(labels.numpy().data).hexdigest()[:16]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare a resumed run's groups with its former ones: a label would be another group.
+
+        Raises:
+            CganError: They are others.
+        """
+        if state_dict.get("groups") != self.state_dict()["groups"]:
+            raise CganError(
+                "data.groups: the groups of images are not those of the checkpoint; go on with the same pictures, "
+                "split and data.groups=, or start a new run"
+            )
+
     def setup(self, stage: str) -> None:
         """Say what the training data is, if the source reports on it."""
+        labels = self.train.labels.numpy()
         for line in getattr(self.source, "report", []):
             log.info(line)
-        unequal = imbalance(self.train.labels.numpy(), self.spec.class_names)
+        unequal = imbalance(labels, self.spec.class_names)
         if unequal and not self.balance and not self.spec.grouped:  # groups are as large as they are
             log.info(unequal)
 

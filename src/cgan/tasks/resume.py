@@ -117,7 +117,16 @@ def _own_choices(found: Path, folders: list[Path]) -> list[str]:
         spec = read_description(found).get("spec")
     except CganError:
         return []
-    return _of_group("data", str(spec.get("name")), [], folders) if isinstance(spec, dict) else []
+    return _of_group("data", str(spec.get("name")), without_labels(spec), folders) if isinstance(spec, dict) else []
+
+
+def without_labels(spec: dict[str, Any]) -> list[str]:
+    """Return the overrides by which a data set has one class, or groups of alike images, as that of this spec has."""
+    factors, names = spec.get("factors") or [], spec.get("class_names") or []
+    if spec.get("grouped"):
+        groups = f"[{','.join(map(str, factors))}]" if len(factors) > 1 else len(names)
+        return ["data.conditional=false", f"data.groups={groups}"]
+    return ["data.conditional=false"] if len(names) == 1 else []
 
 
 def _of_group(group: str, option: str, lines: list[str], folders: list[Path]) -> list[str]:
