@@ -18,6 +18,8 @@ from cgan.data.sources import Split
 from cgan.data.unlabelled import Unlabelled
 from cgan.errors import CganError
 from cgan.metrics.auto import AutoExtractor
+from cgan.metrics.features import Features, labels_of_samples
+from cgan.metrics.metric import RealImages
 from cgan.spec import DataSpec
 from cgan.tasks import evaluate, sample, train
 from cgan.tasks.resume import without_labels
@@ -187,6 +189,14 @@ def test_an_exported_generator_of_groups_says_how_to_get_its_data(composed, tmp_
     assert without_labels(Grey.spec.to_dict()) == []
 
 
+def test_of_very_many_groups_no_classifier_is_trained(caplog):
+    caplog.set_level("INFO")
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    spec = Grouped(Pictures(), [6, 6, 6]).spec
+    AutoExtractor().fitted(spec, (images, torch.arange(4)), (images, torch.arange(4)), "cpu")
+    assert "Features: thumbnails" in caplog.text
+
+
 def test_a_classifier_of_the_groups_is_trained_where_none_is_named(caplog):
     caplog.set_level("INFO")
     grouped = Grouped(Grey(), 3)
@@ -197,3 +207,26 @@ def test_a_classifier_of_the_groups_is_trained_where_none_is_named(caplog):
     assert grouped.spec.classes == "3 groups of alike images, g0 to g2"
     with pytest.raises(CganError, match="data spec: expected a name"):
         DataSpec.from_dict(grouped.spec.to_dict() | {"grouped": "yes"})
+
+
+def test_real_images_are_not_cut_to_groups_that_differ_by_chance():
+    """8,000 groups and 500 images: hardly two of a group, so the shares of both splits differ almost wholly."""
+    generator = torch.Generator().manual_seed(3)
+    reference, held_out = (torch.randint(8000, (size,), generator=generator) for size in (2000, 500))
+    features = [Features(labels, *[torch.zeros(len(labels), 1)] * 2, labels) for labels in (reference, held_out)]
+    assert len(RealImages(*features, 500).samples.labels) == 500
+    few = torch.cat([torch.zeros(400), torch.ones(100)]).long()  # four of five are of a class that has half
+    features[0] = Features(torch.arange(2000) % 2, *[torch.zeros(2000, 1)] * 2, torch.zeros(2000))
+    features[1] = Features(few, *[torch.zeros(500, 1)] * 2, few)
+    assert RealImages(*features, 500).samples.labels.bincount().tolist() == [250, 100]
+    features[1] = Features(few + 2, *[torch.zeros(500, 1)] * 2, few)
+    assert len(RealImages(*features, 500).samples.labels) == 500, "no class of the reference is held out"
+
+
+def test_groups_are_asked_for_at_random_and_classes_in_their_shares():
+    reference, spec = torch.tensor([0] * 900 + [1] * 100), Grouped(Grey(), 2).spec
+    exact = labels_of_samples(Grey.spec, reference, 400)
+    assert exact.bincount().tolist() == [360, 40]
+    counts = {labels_of_samples(spec, reference, 400, seed).bincount().tolist()[1] for seed in range(8)}
+    assert len(counts) > 4
+    assert all(20 < count < 60 for count in counts), "40, give or take 6"

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def page(tmp_path):
 def rows(text: str) -> dict[str, list[str]]:
     lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
     return {title.strip(): [cell.strip() for cell in cells] for title, *cells in lines}
+
+
+def test_values_of_other_features_or_other_real_images_share_no_table(page):
+    study, run_of = page.parent / "study" / "few", [evaluated("0", "cgan train", 0.3, 0.7, 540)]
+    store(study / "a.json", *run_of)
+    for protocol, fid, words in (
+        (replace(PROTOCOL, features="own_123456"), 0.05, "expected one protocol"),
+        (PROTOCOL, 0.0501, "expected the same real images, found Fréchet distances"),
+    ):
+        real = replace(REAL, values=REAL.values | {"fid": fid})
+        write_evaluation(study / "b.json", EvaluationRecord(protocol, real, run_of, ABOUT, ["0", "1"]))
+        with pytest.raises(CganError, match=words):
+            run(page)
 
 
 def test_seeds_of_one_command_become_a_median_and_a_range(page):

@@ -4,11 +4,12 @@ Between the marks ``<!-- measured: NAME -->`` and ``<!-- measured: end -->`` of 
 evaluation records in ``study/NAME`` beside the page, whose runs are grouped by command whatever the seed.
 """
 
+import math
 import re
 import shlex
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -77,6 +78,7 @@ def run(page: Path) -> str:
         entries = [entry for record in records for entry in record.entries]
         if not all("fid" in entry.values and entry.curve for entry in entries):
             raise CganError(f"{page.parent / 'study' / name}: expected a Fréchet distance and a curve in every record")
+        refuse_unequal(records, page.parent / "study" / name)
         fullest = max(records, key=lambda record: len(record.real.values))  # some runs were measured in more ways
         runs = by_command(entries)
         curves = {command: [entry.curve for entry in entries if entry.curve] for command, entries in runs.items()}
@@ -89,6 +91,17 @@ def run(page: Path) -> str:
         write_file(path, content)
     write_file(page, text.encode())
     return text
+
+
+def refuse_unequal(records: Sequence[EvaluationRecord], folder: Path) -> None:
+    """Raise a CganError unless all were measured in one way, beside the same real images."""
+    first = records[0]
+    for record in records[1:]:
+        if record.protocol != first.protocol:
+            raise CganError(f"{folder}: expected one protocol, found {first.protocol} and {record.protocol}")
+        fids = first.real.values["fid"], record.real.values["fid"]
+        if not math.isclose(*fids, rel_tol=1e-6):
+            raise CganError(f"{folder}: expected the same real images, found Fréchet distances {fids[0]} and {fids[1]}")
 
 
 def by_command(entries: list[Entry]) -> Runs:

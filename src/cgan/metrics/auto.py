@@ -17,6 +17,8 @@ from cgan.metrics.pixels import PixelExtractor
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
+MANY_GROUPS = 200
+"""Of more groups of alike images no classifier is trained."""
 STACKS, READ = 500, 0.9
 """Of so many stacks more than this share of the channels must be read as labelled."""
 BUNDLED: tuple[Callable[[], ClassifierExtractor], ...] = (DigitExtractor, Cifar10Extractor)
@@ -29,14 +31,15 @@ class AutoExtractor(OwnExtractor):
     1. Stacks of digits: the bundled digit classifier in each channel.
     2. A bundled classifier whose shape and classes are those of the data and that reads their held-out images: not so
        inverted or transposed digits.
-    3. A classifier trained on the data, see :class:`OwnExtractor`; of groups of alike images always.
-    4. Data without classes: the Inception network if its weights are there and a GPU computes, else pixels.
+    3. A classifier trained on the data, see :class:`OwnExtractor`; or on its groups of alike images.
+    4. Data without classes, or with very many groups: the Inception network if its weights are there and a GPU
+       computes, else pixels.
     """
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
         if self.weights:
             return super().fitted(spec, train, test, device)
-        if spec.num_classes < 2:
+        if spec.num_classes < 2 or (spec.grouped and spec.num_classes > MANY_GROUPS):
             return _of_unlabelled(device).fitted(spec, train, test, device)
         if spec.grouped:
             return super().fitted(spec, train, test, device)
@@ -80,5 +83,5 @@ def _of_unlabelled(device: torch.device | str) -> Extractor:
     if torch.device(device).type != "cpu" and inception_file().is_file():
         log.info("Features: inception, %s", reason)
         return InceptionExtractor()
-    log.info("Features: thumbnails, %s; features=inception or features=timm see more", reason)
+    log.info("Features: thumbnails, %s; after a download features=inception or features=timm see more", reason)
     return PixelExtractor()

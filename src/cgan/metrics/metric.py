@@ -63,9 +63,9 @@ class RealImages:
 
     def _by_chance(self, n: int) -> float:
         """Return by how much ``n`` labels of both splits differ, summed over classes, if both are drawn alike."""
-        sizes = len(self.reference.labels), len(self.held_out.labels)
-        shares = self.reference.labels.bincount().double() / sizes[0]
-        deviation = (shares * (1 - shares) * (1 / sizes[0] + 1 / sizes[1])).sqrt()
+        both = [self.reference.labels, self.held_out.labels]
+        shares = torch.cat(both).bincount().double() / sum(map(len, both))
+        deviation = (shares * (1 - shares) * sum(1 / len(labels) for labels in both)).sqrt()
         return n * float(deviation.sum()) * (2 / math.pi) ** 0.5  # the mean size of a normal number
 
     def _in_shares(self, wanted: Tensor) -> Features:

@@ -268,5 +268,6 @@ def fast_precision(device: torch.device) -> torch.dtype:
 
 def _said(spec: DataSpec) -> str:
     channels, height, width = spec.img_shape
-    classes = f"the {spec.num_classes} classes" if spec.num_classes > 1 else "one class"
+    kind = "groups" if spec.grouped else "classes"
+    classes = f"the {spec.num_classes} {kind}" if spec.num_classes > 1 else "one class"
     return f"{classes} of {spec.name} ({channels}x{height}x{width})"
