@@ -1,8 +1,12 @@
 """Numbers of the pixels on staged images: each says which fault it is for, and what it does not see."""
 
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cgan.data.sources import Mnist5k
@@ -11,14 +15,9 @@ from cgan.metrics.metric import RealImages
 from cgan.metrics.texture import PatchDistance, Spectrum, ThumbnailDistance
 
 METRICS = (PatchDistance, ThumbnailDistance, Spectrum)
-FAULTS = {
-    "real": lambda images: images,
-    "blurred": lambda images: F.avg_pool2d(images.float(), 3, 1, 1).byte(),
-    "dotted": lambda images: _screened(images, _grid(images, 2, 0)),
-    "striped": lambda images: _screened(images, _grid(images, 4, 1)),
-    "greyed": lambda images: images.float().mean(1, keepdim=True).expand_as(images).byte(),
-    "recoloured": lambda images: images.roll(1, 1),
-}
+EXAMPLE = Path(__file__).parents[1] / "examples" / "faults_of_pictures.py"
+FAULTS = runpy.run_path(str(EXAMPLE))["FAULTS"] | {"striped": lambda images: images.float() + 16 * _stripes(images)}
+GREY = ("as_they_are", "blurred", "dotted", "striped")
 
 
 def features_of(images: Tensor) -> Features:
@@ -27,14 +26,9 @@ def features_of(images: Tensor) -> Features:
     return Features(torch.zeros(n, dtype=torch.long), torch.zeros(n, 1), torch.zeros(n, 2), images)
 
 
-def _grid(images: Tensor, period: int, free_rows: int) -> Tensor:
-    """Dots of a period, or vertical stripes where all rows are free."""
-    down, across = (torch.arange(side) % period < period // 2 for side in images.shape[2:])
-    return across & (down[:, None] | bool(free_rows))
-
-
-def _screened(images: Tensor, where: Tensor) -> Tensor:
-    return (images.float() + 16 * where).clamp(0, 255).byte()
+def _stripes(images: Tensor) -> Tensor:
+    """Vertical stripes, two columns of every four."""
+    return torch.arange(images.shape[3]) % 4 < 2
 
 
 def coloured(images: Tensor, seed: int) -> Tensor:
@@ -56,18 +50,34 @@ def staged(request) -> dict[str, dict[str, float]]:
     train, test = (Mnist5k(200).load(split).images for split in ("train", "test"))
     if request.param == "colour":
         train, test = coloured(train, 0), coloured(test, 1)
-    faults = list(FAULTS) if request.param == "colour" else list(FAULTS)[:4]
-    return {fault: measured(train, FAULTS[fault](test)) for fault in faults}
+    faults = list(FAULTS) if request.param == "colour" else GREY
+    changed = {fault: FAULTS[fault](test).clamp(0, 255).byte() for fault in faults}
+    return {fault: measured(train, images) for fault, images in changed.items()}
+
+
+def test_the_example_writes_the_same_pictures_with_each_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [EXAMPLE.name, str(tmp_path / "faults"), "data=mnist5k"])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    files = {path.stem: np.load(path) for path in (tmp_path / "faults").iterdir()}
+    assert set(files) == set(FAULTS) - {"striped"}
+    for name, file in files.items():
+        assert file["images"].shape == (1000, 28, 28)
+        assert (file["labels"] == files["as_they_are"]["labels"]).all()
+        assert (file["images"] == files["as_they_are"]["images"]).all() == (name not in ("blurred", "dotted"))
+    for words, said in (([], "error: expected a new folder and data="), (["x", "data=mnits"], "error: .*mnits")):
+        monkeypatch.setattr(sys, "argv", [EXAMPLE.name, *words])
+        with pytest.raises(SystemExit, match=said):
+            runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 def test_real_images_are_near_and_have_the_energy_of_real_images(staged):
-    assert staged["real"]["patch_fid"] < 0.01
-    assert staged["real"]["spectrum_2"] == pytest.approx(1, abs=0.05)
-    assert staged["real"]["spectrum_4"] == pytest.approx(1, abs=0.05)
+    assert staged["as_they_are"]["patch_fid"] < 0.01
+    assert staged["as_they_are"]["spectrum_2"] == pytest.approx(1, abs=0.05)
+    assert staged["as_they_are"]["spectrum_4"] == pytest.approx(1, abs=0.05)
 
 
 def test_a_blur_takes_energy_and_moves_the_patches(staged):
-    blurred, real = staged["blurred"], staged["real"]
+    blurred, real = staged["blurred"], staged["as_they_are"]
     assert max(blurred["spectrum_2"], blurred["spectrum_4"]) < 0.1
     assert blurred["patch_fid"] > 40 * real["patch_fid"]
     assert blurred["thumbnail_fid"] < 4 * real["thumbnail_fid"]
@@ -79,13 +89,13 @@ def test_a_faint_screen_of_dots_or_stripes_shows_at_its_period(staged):
     assert dotted["spectrum_4"] == pytest.approx(1, abs=0.05)
     assert striped["spectrum_4"] > 1.5
     assert striped["spectrum_2"] == pytest.approx(1, abs=0.1)
-    assert dotted["patch_fid"] > 20 * staged["real"]["patch_fid"]
+    assert dotted["patch_fid"] > 20 * staged["as_they_are"]["patch_fid"]
 
 
 def test_colours_move_patches_and_thumbnails_and_no_spectrum(staged):
     if "greyed" not in staged:
         pytest.skip("grey images have no colours")
-    real = staged["real"]
+    real = staged["as_they_are"]
     for fault in ("greyed", "recoloured"):
         assert staged[fault]["patch_fid"] > 100 * real["patch_fid"]
         assert staged[fault]["thumbnail_fid"] > 10 * real["thumbnail_fid"]
