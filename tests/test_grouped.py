@@ -13,7 +13,7 @@ from cgan.checkpoint import load_generator
 from cgan.config import compose
 from cgan.data.build import build_source
 from cgan.data.datamodule import ImageData
-from cgan.data.grouped import Grouped
+from cgan.data.grouped import BINS, CELLS, Grouped, outlines
 from cgan.data.sources import Split
 from cgan.data.unlabelled import Unlabelled
 from cgan.errors import CganError
@@ -82,6 +82,25 @@ def test_groups_are_the_kinds_of_images_whatever_the_labels():
     assert torch.equal(test.images, Grey().load("test").images)
     assert grouped.report[0] == "46 pictures"
     assert re.fullmatch(r"Groups:   3 classes of 5 \(g\d\) to 30 \(g\d\)", grouped.report[1])
+
+
+def test_an_outline_is_where_edges_have_which_direction():
+    """Right half bright: light grows to the right (the first of eight directions) in the middle column of cells."""
+    image = torch.zeros(1, 2, 20, 30, dtype=torch.uint8)
+    image[..., 15:] = 200
+    for picture, direction in ((image, 0), (image.flip(3), 4), (255 - image, 4)):
+        found = torch.from_numpy(outlines(picture)).view(BINS, CELLS, CELLS)
+        expected = torch.zeros(BINS, CELLS, CELLS)
+        expected[direction, :, 2] = 0.2**0.5
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    down = torch.from_numpy(outlines(image.transpose(2, 3))).view(BINS, CELLS, CELLS)
+    assert down.flatten(1).sum(1).argmax() == 2
+    assert not outlines(image * 0).any()
+
+
+def test_more_groups_than_centres(monkeypatch):
+    monkeypatch.setattr("cgan.data.grouped.CENTRES", 2)
+    assert same_partition(Grouped(Grey(), 3).load("train").labels, TRAIN[0])
 
 
 def test_each_channel_is_a_factor_of_its_own_the_last_one_counting_fastest():

@@ -17,7 +17,7 @@ from cgan.spec import MAX_CLASSES, DataSpec, combine_names
 BINS, CELLS = 8, 5
 """Directions of edges, and the places where they are counted: as many across as down."""
 CENTRES = 500
-"""Of k-means, before they are joined to groups."""
+"""Of k-means, before they are joined to groups; as many as groups, if these are more."""
 CHUNK = 64
 """Images at a time: what lies in the processor's cache is described seven times as fast."""
 SEED = 0
@@ -107,7 +107,7 @@ class _Grouping:
         different = len(np.unique(points, axis=0))
         if different < count:
             raise CganError(f"{typed}: more groups than the {different:,} different outlines of the training images")
-        self.centres = KMeans(min(CENTRES, different), n_init=1, random_state=SEED).fit(points)
+        self.centres = KMeans(min(max(CENTRES, count), different), n_init=1, random_state=SEED).fit(points)
         self.group_of_centre = AgglomerativeClustering(count).fit_predict(self.centres.cluster_centers_)
 
     def __len__(self) -> int:
