@@ -142,3 +142,11 @@ def test_the_card_of_one_class_says_so():
     assert "A class-conditional generator: a latent of 64 numbers from N(0, 1) and a class go in" in model_card(
         generator, Entry("mine", parameters=7), None, Licences("mit", "unknown")
     )
+
+
+def test_the_card_of_groups_says_that_nobody_named_them():
+    generator = GENERATORS["LightGenerator"](num_classes=2, img_shape=(1, 8, 8))
+    generator.spec = DataSpec("faces", (1, 8, 8), ("g0", "g1"), grouped=True)
+    card = " ".join(model_card(generator, Entry("mine", parameters=7), None, Licences("mit", "unknown")).split())
+    assert "and a class, here a group of alike images found without labels, go in, an image" in card
+    assert "2 groups of alike images, g0 to g1" in card

@@ -11,6 +11,7 @@ from cgan.plugins import plugin_of
 from cgan.records.evaluation import Entry, FoundEvaluation
 from cgan.records.summary import Summary
 from cgan.reporting.table import markdown_table, number
+from cgan.spec import DataSpec
 
 _CARD = """\
 ---
@@ -95,7 +96,7 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         data=spec.name,
         title=title,
         kind="A class-conditional" if spec.num_classes > 1 else "An unconditional",
-        inputs=" and a class go" if spec.num_classes > 1 else " goes",
+        inputs=_inputs(spec),
         z_dim=generator.z_dim,
         channels=channels,
         height=height,
@@ -105,6 +106,12 @@ def model_card(generator: Generator, origin: Entry, found: FoundEvaluation | Non
         facts=_facts(origin, spec.classes, licences),
         evaluation=_evaluation(found),
     )
+
+
+def _inputs(spec: DataSpec) -> str:
+    if spec.num_classes == 1:
+        return " goes"
+    return " and a class, here a group of alike images found without labels, go" if spec.grouped else " and a class go"
 
 
 def _model_index(name: str, found: FoundEvaluation) -> dict[str, Any]:
