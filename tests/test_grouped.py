@@ -244,7 +244,7 @@ def test_real_images_are_not_cut_to_groups_that_differ_by_chance():
 
 def test_groups_are_asked_for_at_random_and_classes_in_their_shares():
     reference, spec = torch.tensor([0] * 900 + [1] * 100), Grouped(Grey(), 2).spec
-    exact = labels_of_samples(Grey.spec, reference, 400)
+    exact = labels_of_samples(Grey.spec, reference, 400, 0)
     assert exact.bincount().tolist() == [360, 40]
     counts = {labels_of_samples(spec, reference, 400, seed).bincount().tolist()[1] for seed in range(8)}
     assert len(counts) > 4

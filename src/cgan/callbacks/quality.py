@@ -101,7 +101,7 @@ class Quality(pl.Callback):
         self.extractor = self.extractor.fitted(data.spec, data.train, data.test, pl_module.device)
         reference, test = self._real_features(trainer, data.train), self._real_features(trainer, data.test)
         self.suite = Suite(self.extractor, self.metrics, RealImages(reference, test, min(self.n, len(test.labels))))
-        self.labels = labels_of_samples(data.spec, reference.labels, self.suite.real_images.n)
+        self.labels = labels_of_samples(data.spec, reference.labels, self.suite.real_images.n, self.seed)
         self.protocol = self.suite.protocol(data.spec.name, self.seed)
         if self._protocol_before not in (None, asdict(self.protocol)):
             self.history = []  # measured otherwise before the resumption: not comparable

@@ -122,7 +122,7 @@ def labels_like(reference: Tensor, n: int) -> Tensor:
     return torch.arange(len(whole)).repeat_interleave(whole)
 
 
-def labels_of_samples(spec: DataSpec, reference: Tensor, n: int, seed: int = 0) -> Tensor:
+def labels_of_samples(spec: DataSpec, reference: Tensor, n: int, seed: int) -> Tensor:
     """Return the ``n`` labels, sorted, that a generator is measured with.
 
     In the shares of the reference; groups of alike images at random in these shares, as a generator without classes

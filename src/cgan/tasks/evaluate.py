@@ -155,7 +155,7 @@ def _drawn(candidate: Candidate, spec: DataSpec, reference: Tensor, n: int, cfg:
         chosen = in_class_shares(candidate.images.labels, n)
         return Split(candidate.images.images[chosen], candidate.images.labels[chosen])
     assert candidate.generator is not None
-    labels = labels_of_samples(spec, reference, n)
+    labels = labels_of_samples(spec, reference, n, cfg.seed)
     z = latents(labels, candidate.generator.z_dim, cfg.seed)
     chosen = truncate(candidate.generator, z, labels, cfg.truncation)
     return Split(render(candidate.generator, chosen, labels, cfg.batch_size), labels)
