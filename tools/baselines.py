@@ -26,6 +26,8 @@ ALONE = "**Conclusion.** `{}` has a Fréchet distance of {}, real images {}."
 ORIGIN = ("Network", "Parameters", "Images seen", "Time to train", "Hardware")
 SHOWN = (
     "fid",
+    "modes",
+    "modes_kl",
     "label_agreement",
     "intra_fid_worst",
     "patch_fid",
