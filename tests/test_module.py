@@ -162,7 +162,14 @@ def test_bfloat16_trains_in_manual_mode(composed, split):
     "choices",
     [
         pytest.param(
-            ["loss=relativistic", "penalty=r1r2", "penalty.share=0.4", "augment=translate", "gan.matching_aware=0.3"],
+            [
+                "loss=relativistic",
+                "penalty=r1r2",
+                "penalty.share=0.4",
+                "augment=diffaugment",
+                "augment.transforms=[translation]",
+                "gan.matching_aware=0.3",
+            ],
             marks=pytest.mark.slow,
             id="relativistic-r1r2-translate-matching-aware",
         ),

@@ -292,7 +292,7 @@ COMBINED = [
     ["loss=bce", "penalty=none", "regulariser=none", "optimizer=adam", "schedule=constant", "augment=none"],
     ["loss=hinge", "regulariser=mode_seeking", "optimizer=adam_no_momentum", "schedule=burn_in_cosine", "augment=auto"],
     ["loss=lsgan", "penalty=r1", "schedule=burn_in_auto", "augment=ada"],
-    ["loss=relativistic", "penalty=r1r2", "augment=translate"],
+    ["loss=relativistic", "penalty=r1r2", "augment=diffaugment", "augment.transforms=[translation]"],
     ["loss=wgan", "penalty=wgan_gp", "gan.d_steps=2", "augment=diffaugment"],
 ]
 ONE_BATCH = [
