@@ -13,7 +13,7 @@ from cgan.callbacks.quality import Quality
 from cgan.errors import CganError
 from cgan.records.run import read_run, write_run
 from cgan.tasks.build import build_data
-from cgan.tasks.length import Pace, Stopwatch, seconds_of
+from cgan.tasks.length import Pace, Stopwatch, keep_typed_length, seconds_of
 from cgan.tasks.resume import resumed_arguments
 from cgan.tasks.train import measured_pace, run
 
@@ -92,6 +92,22 @@ def test_a_run_that_is_to_end_before_its_checkpoint_is_refused(composed, tmp_pat
 def test_a_share_of_the_batches_is_refused(composed):
     with pytest.raises(CganError, match=r"trainer.limit_train_batches=0.5: expected a whole number of training steps"):
         run(composed("train", *TINY, "+trainer.limit_train_batches=0.5"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ([], (400_000, None)),
+        (["trainer.max_epochs=3"], (None, None)),
+        (["budget=90s"], (None, "90s")),
+        (["max_images=640"], (640, None)),
+        (["max_images=640", "budget=90s"], (640, "90s")),
+    ],
+)
+def test_a_typed_length_takes_the_place_of_the_presets(composed, typed, expected):
+    cfg = composed("train", "experiment=few", "data.root=photos", *typed)
+    keep_typed_length(cfg)
+    assert (cfg.max_images, cfg.budget) == expected
 
 
 def test_a_run_by_images_that_is_resumed_by_epochs_keeps_their_length(composed, tmp_path):

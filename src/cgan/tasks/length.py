@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Checkpoint
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cgan.checkpoint import read_description
 from cgan.data.datamodule import ImageData
@@ -69,6 +70,14 @@ class Pace(NamedTuple):
 
 Measure = Callable[[DictConfig, ImageData, float], Pace]
 """Finds out the pace of a configuration on some data by about so many seconds of training."""
+
+
+def keep_typed_length(cfg: DictConfig) -> None:
+    """Let a length that is typed take the place of the preset's, in whichever of the three ways either is said."""
+    typed = {override.partition("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task}
+    if typed & {"max_images", "budget", "trainer.max_epochs"}:
+        for key in {"max_images", "budget"} - typed:
+            OmegaConf.update(cfg, key, None)
 
 
 def length_in_images(cfg: DictConfig, data: ImageData, checkpoint: str | Path | None, measure: Measure) -> int | None:
