@@ -30,7 +30,7 @@ SHOWN = {
     "label_agreement": "{:.4f}",
     "label_agreement_worst": "{:.3f}",
     "modes": "{:.0f}",
-    "modes_kl": "{:.3f}",
+    "modes_kl": "{:.4f}",
     "digit_agreement": "{:.4f}",
     "digit_agreement_worst": "{:.3f}",
     "stack_agreement": "{:.4f}",
