@@ -113,9 +113,8 @@ def check(*words: str) -> None:
     elif program.startswith("python") and not rest[0].startswith("-"):
         assert (ROOT / rest[0]).is_file(), words
     else:
-        assert program in (".", "curl", "export", "hf", "tensorboard", "pytest", "pre-commit", "python", "python3"), (
-            words
-        )
+        others = ". cd curl export git hf tensorboard pytest pre-commit python python3 zip".split()
+        assert program in others, words
 
 
 def page_or_slow(page: Path):
