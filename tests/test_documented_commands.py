@@ -113,7 +113,20 @@ def check(*words: str) -> None:
     elif program.startswith("python") and not rest[0].startswith("-"):
         assert (ROOT / rest[0]).is_file(), words
     else:
-        others = ". cd curl export git hf tensorboard pytest pre-commit python python3 zip".split()
+        others = [
+            ".",
+            "cd",
+            "curl",
+            "export",
+            "git",
+            "hf",
+            "tensorboard",
+            "pytest",
+            "pre-commit",
+            "python",
+            "python3",
+            "zip",
+        ]
         assert program in others, words
 
 
