@@ -63,7 +63,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  gan.matching_aware=0.1: of images with wrong classes 0.3, below 20,000 images 0.1",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
         "  trainer.precision=32-true: this processor is not known to multiply in bfloat16",
-        "  augment=ada: fewer than 17 images; experiment=few takes smaller networks for so few"
+        "  augment=ada: fewer than 17 images; experiment=few takes faster networks for so few"
         if augment
         else "  augment=none: not fewer than 16 images",
     ]

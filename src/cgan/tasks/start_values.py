@@ -96,7 +96,7 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
             below = cfg.augment.pop("below")
             cfg.augment = cfg.augment if count < below else None
         name, side = ("ada", "fewer than") if cfg.augment else ("none", "not fewer than")
-        other = "; experiment=few takes smaller networks for so few" if cfg.augment else ""
+        other = "; experiment=few takes faster networks for so few" if cfg.augment else ""
         chosen.append(Start("augment", name, f"{side} {below:,} images{other}"))
     shape = "x".join(map(str, source.spec.img_shape))
     head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
