@@ -200,7 +200,7 @@ def test_a_run_is_not_resumed_with_other_groups_of_the_same_name(composed, tmp_p
 def test_an_exported_generator_of_groups_says_how_to_get_its_data(composed, tmp_path):
     groups = ["data.conditional=false", "data.groups=12", "trainer.max_epochs=1"]
     run = train.run(composed("train", *TINY_UNMEASURED, *groups, folder=tmp_path / "run")).folder
-    words = r"it draws mnist5k \(12 groups of 1x28x28\), the images are of mnist5k \(10 classes of 1x28x28\); set "
+    words = r"it draws the 12 groups of mnist5k \(1x28x28\), the images are the 10 classes of mnist5k \(1x28x28\); set "
     with pytest.raises(CganError, match=words + r"data=mnist5k data\.conditional=false data\.groups=12$"):
         evaluate.run(composed("evaluate", "data=mnist5k", f"ckpt={run}", "n=100"))
     assert without_labels(Grouped(Pictures(), [3, 2, 3]).spec.to_dict())[1] == "data.groups=[3,2,3]"

@@ -62,6 +62,13 @@ class DataSpec:
         return _listed(self.class_names) if self.num_classes > 1 else "one class (unconditional)"
 
     @property
+    def summary(self) -> str:
+        """Number and kind of the classes, name and size: ``the 10 classes of mnist (1x28x28)``."""
+        kind = "groups" if self.grouped else "classes"
+        classes = f"the {self.num_classes:,} {kind}" if self.num_classes > 1 else "one class"
+        return f"{classes} of {self.name} ({'x'.join(map(str, self.img_shape))})"
+
+    @property
     def labelled(self) -> bool:
         """Whether there are several classes that someone named."""
         return self.num_classes > 1 and not self.grouped

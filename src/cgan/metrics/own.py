@@ -70,7 +70,7 @@ class ClassifierExtractor(Extractor):
         known = not spec.labelled or spec.class_names == self.spec.class_names
         if spec.img_shape != self.spec.img_shape or not known:
             raise CganError(
-                f"features={self.name}: a classifier of {_said(self.spec)}, {spec.name} has {_said(spec)}; leave "
+                f"features={self.name}: a classifier of {self.spec.summary}, {spec.name} has {spec.summary}; leave "
                 "features= out, which chooses by the data"
             )
 
@@ -166,7 +166,7 @@ class OwnExtractor(Extractor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = PictureNet(spec.img_shape, spec.num_classes).to(device)
-        log.info("Features: training a classifier of %s for %d epochs, once", _said(spec), epochs)
+        log.info("Features: training a classifier of %s for %d epochs, once", spec.summary, epochs)
         reproducible = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
         with reproducible, tqdm(total=count * epochs, unit="img", desc="features", dynamic_ncols=True) as bar:
             pace = Pace(bar)
@@ -258,16 +258,9 @@ def verified(path: Path, sha256: str) -> bytes:
 def reading(extractor: ClassifierExtractor) -> str:
     """Say what a classifier reads, and how well."""
     share = f"reads {extractor.accuracy:.1%} of the held-out images as labelled"
-    return f"{extractor.name}, a classifier of {_said(extractor.spec)}, {share}"
+    return f"{extractor.name}, a classifier of {extractor.spec.summary}, {share}"
 
 
 def fast_precision(device: torch.device) -> torch.dtype:
     """Return bfloat16 for a CPU that multiplies in it, else float32."""
     return torch.bfloat16 if device.type == "cpu" and multiplies_bfloat16() else torch.float32
-
-
-def _said(spec: DataSpec) -> str:
-    channels, height, width = spec.img_shape
-    kind = "groups" if spec.grouped else "classes"
-    classes = f"the {spec.num_classes} {kind}" if spec.num_classes > 1 else "one class"
-    return f"{classes} of {spec.name} ({channels}x{height}x{width})"

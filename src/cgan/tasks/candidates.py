@@ -127,18 +127,13 @@ def _load(source: str, found: Found, cfg: DictConfig, spec: DataSpec) -> Generat
     if (own.img_shape, own.class_names) != (spec.img_shape, spec.class_names):
         data = f"data={own.name}" if _is_known(own.name) else "data= to what it was trained on"
         choices = " ".join([data, *without_labels(own.to_dict())])
-        raise CganError(f"ckpt={source}: it draws {_said(own)}, the images are of {_said(spec)}; set {choices}")
+        raise CganError(f"ckpt={source}: it draws {own.summary}, the images are {spec.summary}; set {choices}")
     if not all(weight.isfinite().all() for weight in generator.state_dict().values()):
         raise CganError(f"ckpt={source}: its weights hold NaN or infinity; training diverged, name another checkpoint")
     if own.name != spec.name:
         advice = f"; data={own.name} compares it with those" if _is_known(own.name) else ""
         log.info("%s was trained on %s and is compared with %s%s", source, own.name, spec.name, advice)
     return generator
-
-
-def _said(spec: DataSpec) -> str:
-    kind = "groups" if spec.grouped else "classes"
-    return f"{spec.name} ({spec.num_classes:,} {kind} of {'x'.join(map(str, spec.img_shape))})"
 
 
 def _is_known(name: str) -> bool:
