@@ -133,9 +133,13 @@ def test_a_run_without_open_choices_is_left_as_it_is(composed):
     assert choose_start_values(composed("train", "data=mnist5k")) is None
 
 
-def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
+@pytest.mark.parametrize(
+    ("preset", "generator"), [("data=folder", "StyleGenerator"), ("experiment=few", "LightGenerator")]
+)
+def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path, preset, generator):
+    """The second preset has a length in images: the typed epochs take its place."""
     run = train(
-        *("data=folder", f"data.root={photos}", "data.batch_size=8", "trainer.max_epochs=2", "trainer.accelerator=cpu"),
+        *(preset, f"data.root={photos}", "data.batch_size=8", "trainer.max_epochs=2", "trainer.accelerator=cpu"),
         *("quality=none", "callbacks.progress=null"),
         folder=tmp_path / "run",
     )
@@ -145,7 +149,7 @@ def test_what_is_typed_counts_and_the_preset_trains_a_folder(photos, tmp_path):
     assert images.mode == "RGB"
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["cgan"]
     assert state["images_seen"] == 2 * 16
-    assert type(run.generator).__name__ == "StyleGenerator"
+    assert type(run.generator).__name__ == generator
 
 
 def test_a_length_that_is_none_is_refused_before_it_is_counted_with(photos, tmp_path):
