@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from PIL import Image
+from processes import ROOT
+from safetensors.torch import save_file
 
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
@@ -17,6 +20,7 @@ from cgan.metrics.labels import LabelAgreement
 from cgan.metrics.metric import RealImages
 from cgan.metrics.pixels import PixelExtractor
 from cgan.metrics.suite import Suite
+from cgan.metrics.timm_model import DINO
 from cgan.metrics.values import Protocol
 from cgan.spec import DataSpec
 
@@ -194,11 +198,40 @@ def test_both_resize_rules_of_published_values_stand_in_the_tag(monkeypatch, res
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_data_without_classes_are_read_by_inception_where_it_is_at_hand(monkeypatch, tmp_path, there, device):
+def test_data_without_classes_are_read_by_inception_where_it_is_at_hand(monkeypatch, tmp_path, caplog, there, device):
     weights = tmp_path / "weights.pth"
     if there:
         weights.touch()
     monkeypatch.setattr("cgan.metrics.auto.inception_file", lambda: weights)
     monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3", _InceptionShaped)
-    found = _of_unlabelled(device)
+    with caplog.at_level("INFO", "cgan"):
+        found = _of_unlabelled(device)
     assert isinstance(found, InceptionExtractor if there and device == "cuda" else PixelExtractor)
+    said = "inception, as" if device == "cuda" else "features=inception, whose weights are here"
+    assert (said in caplog.text) == there
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_data_without_classes_are_read_by_dinov2_where_it_alone_is_at_hand(monkeypatch, tmp_path, caplog, device):
+    timm = pytest.importorskip("timm")
+    constants = pytest.importorskip("huggingface_hub.constants")
+    assert OmegaConf.load(ROOT / "conf/features/timm.yaml").name == DINO
+    monkeypatch.setattr("cgan.metrics.auto.inception_file", lambda: tmp_path / "none.pth")
+    monkeypatch.setattr("cgan.metrics.auto.DINO", "test_vit")  # a small model in its place
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert isinstance(_of_unlabelled(device), PixelExtractor)
+    place = tmp_path / f"models--{timm.get_pretrained_cfg('test_vit').hf_hub_id.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    (place / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    stored = timm.create_model("test_vit").state_dict()
+    save_file(stored, place / "snapshots" / ("0" * 40) / "model.safetensors")
+    with caplog.at_level("INFO", "cgan"):
+        found = _of_unlabelled(device)
+    if device == "cpu":
+        assert isinstance(found, PixelExtractor)
+        assert "features=timm, whose weights are here, sees more, but on a CPU takes longer" in caplog.text
+    else:
+        assert found.name == "test_vit"
+        assert torch.equal(found.net.state_dict()["cls_token"], stored["cls_token"]), "the weights of the cache"

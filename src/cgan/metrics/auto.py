@@ -14,6 +14,7 @@ from cgan.metrics.labels import agreement
 from cgan.metrics.modes import read_digits, requested_digits
 from cgan.metrics.own import Cifar10Extractor, ClassifierExtractor, OwnExtractor
 from cgan.metrics.pixels import PixelExtractor
+from cgan.metrics.timm_model import DINO, TimmExtractor, timm_at_hand
 from cgan.spec import DataSpec
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,11 @@ MANY_GROUPS = 200
 """Of more groups of alike images no classifier is trained."""
 STACKS, READ = 500, 0.9
 """Of so many stacks more than this share of the channels must be read as labelled."""
+_PRETRAINED: dict[str, Callable[[], bool]] = {
+    "inception": lambda: inception_file().is_file(),
+    "timm": lambda: timm_at_hand(DINO),
+}
+"""By the word of ``features=``, the most comparable first: whether it can be had without a download."""
 BUNDLED: tuple[Callable[[], ClassifierExtractor], ...] = (DigitExtractor, Cifar10Extractor)
 
 
@@ -32,8 +38,8 @@ class AutoExtractor(OwnExtractor):
     2. A bundled classifier whose shape and classes are those of the data and that reads their held-out images: not so
        inverted or transposed digits.
     3. A classifier trained on the data, see :class:`OwnExtractor`; or on its groups of alike images.
-    4. Data without classes, or with very many groups: the Inception network if its weights are there and a GPU
-       computes, else pixels.
+    4. Data without classes, or with very many groups: on a GPU the Inception network, else DINOv2, if the weights are
+       there; else pixels, as on every CPU, where these networks would take longer than the training.
     """
 
     def fitted(self, spec: DataSpec, train: Labelled, test: Labelled, device: torch.device | str) -> Extractor:
@@ -79,9 +85,19 @@ def _suited(
 
 
 def _of_unlabelled(device: torch.device | str) -> Extractor:
+    """Return a pretrained network of photographs whose weights are here, else thumbnails; the latter on every CPU."""
     reason = "as the data have no classes to train a classifier of"
-    if torch.device(device).type != "cpu" and inception_file().is_file():
-        log.info("Features: inception, %s", reason)
-        return InceptionExtractor()
-    log.info("Features: thumbnails, %s; after a download features=inception or features=timm see more", reason)
-    return PixelExtractor()
+    here = next((name for name, at_hand in _PRETRAINED.items() if at_hand()), None)
+    if here is None:
+        log.info("Features: thumbnails, %s; after a download features=inception or features=timm see more", reason)
+        return PixelExtractor()
+    if torch.device(device).type == "cpu":
+        log.info(
+            "Features: thumbnails, %s; features=%s, whose weights are here, sees more, but on a CPU takes longer than "
+            "the training",
+            reason,
+            here,
+        )
+        return PixelExtractor()
+    log.info("Features: %s, %s", here, reason)
+    return InceptionExtractor() if here == "inception" else TimmExtractor(DINO)

@@ -25,7 +25,7 @@ class _OfBalls(Metric):
     min_samples = K + 1
 
     def prepare(self, real: RealImages) -> None:
-        self.real = real.equal.features
+        self.real = real.reference.features[real.equal]
         self.radii = real.kept("radii", lambda: _radii(self.real))
 
     def _equal(self, samples: Features) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cgan.metrics.cache import cached_tensor
-from cgan.metrics.features import Extractor, Features, evenly, hash_of, labels_like
+from cgan.metrics.features import Extractor, Features, evenly, hash_of, in_class_shares, labels_like
 from cgan.metrics.values import Description, register_value
 
 Computed = dict[str, float | list[float]]
@@ -77,9 +77,10 @@ class RealImages:
         return self.held_out.at(torch.cat([p[evenly(len(p), c)] for p, c in zip(places, counts, strict=True) if c]))
 
     @cached_property
-    def equal(self) -> Features:
-        """``n`` reference images, or all of them."""
-        return self.reference.spread(min(self.n, len(self.reference.labels)))
+    def equal(self) -> Tensor:
+        """Positions (M,) of ``n`` reference images, or of all: a copy of the images themselves could be large."""
+        labels = self.reference.labels
+        return in_class_shares(labels, min(self.n, len(labels)))
 
     def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return what ``compute`` finds of these images alone; it is kept on disk by name: it may take minutes."""

@@ -12,6 +12,19 @@ from cgan.metrics.features import Extractor
 from cgan.metrics.inception import as_rgb
 
 BATCH_SIZE = 50
+DINO = "vit_small_patch14_dinov2.lvd142m"
+"""The model of ``conf/features/timm.yaml``: DINOv2 (Oquab et al. 2023, arXiv:2304.07193)."""
+
+
+def timm_at_hand(name: str) -> bool:
+    """Return whether the library is installed and the model's weights need no download."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from timm.models import get_pretrained_cfg
+    except ModuleNotFoundError:
+        return False
+    place = getattr(get_pretrained_cfg(name), "hf_hub_id", None)
+    return place is not None and isinstance(try_to_load_from_cache(place, "model.safetensors"), str)
 
 
 class TimmExtractor(Extractor):

@@ -69,12 +69,13 @@ class NearDuplicates(_OfPixels):
     values = described("near_duplicates")
 
     def prepare(self, real: RealImages) -> None:
-        twins = real.kept("twins", lambda: _to_twin(real.equal))
-        self.count, self.limit = len(twins), _limit(twins, real.equal)
+        images = real.reference.images
+        twins = real.kept("twins", lambda: _to_twin(images[real.equal]))
+        self.count, self.limit = len(twins), _limit(twins, images)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         few = samples.spread(min(len(samples.labels), self.count))  # of more images more have a twin
-        return {"near_duplicates": share(_to_twin(few) < self.limit)}
+        return {"near_duplicates": share(_to_twin(few.images) < self.limit)}
 
 
 class Memorised(_OfPixels):
@@ -93,7 +94,7 @@ class Memorised(_OfPixels):
         """Keep the splits by name, whichever is the reference."""
         self.train, few = real.train, real.test.spread(min(real.n, len(real.test.labels)))
         self.test = real.kept("nearest_training", lambda: _to_nearest(few, real.train))
-        self.limit = _limit(self.test, real.train)
+        self.limit = _limit(self.test, real.train.images)
 
     def compute(self, samples: Features, reference: Features) -> Computed:
         return {"memorised": share(_to_nearest(samples, self.train) < self.limit)}
@@ -120,16 +121,16 @@ class ExactCopies(Metric):
         return self.compute(real.test.spread(min(real.n, len(real.test.labels))), real.reference)
 
 
-def _limit(distances: Tensor, images: Features) -> float:
-    return max(float(distances.quantile(TAIL)), COPY * images.images[0].numel() ** 0.5)
+def _limit(distances: Tensor, images: Tensor) -> float:
+    return max(float(distances.quantile(TAIL)), COPY * images[0].numel() ** 0.5)
 
 
 def _variances(images: Features, labels: list[int]) -> Tensor:
     return torch.stack([images.features[images.labels == label].double().var(0).sum() for label in labels])
 
 
-def _to_twin(images: Features) -> Tensor:
-    return nearest(images.images, images.images, same=True).distances
+def _to_twin(images: Tensor) -> Tensor:
+    return nearest(images, images, same=True).distances
 
 
 def _to_nearest(images: Features, reference: Features) -> Tensor:
