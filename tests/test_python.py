@@ -208,6 +208,9 @@ def test_what_is_evaluated_brings_its_own_data(run, tmp_path):
     typed = ["ckpt=pretrained", "data=mnist5k"], ["ckpt=pretrained", "images2=x"], ["images=x.npz"]
     for words in (*typed, ["ckpt=nowhere"], ["runs=nowhere"], ["ckpt=pretrained/signs"]):
         assert evaluated_arguments(words) == words
+    for word in ("data=mnist5k", "data.groups=[20,20,20]", "++data.size=64"):
+        with pytest.raises(CganError, match=r"^data(\.\w+)?=: images2= takes the place of data="):
+            evaluated_arguments(["images=x", "images2=y", word])
     assert evaluated_arguments([f"ckpt={run.folder}", "features=pixels"])[:-2] == own[:-1]
     moved = evaluated_arguments([f"ckpt={run.folder}", "data.batch_size=7", "data.root=elsewhere"])[:-3]
     assert moved == [word for word in own if not word.startswith("data.batch_size=")] != own

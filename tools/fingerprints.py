@@ -28,7 +28,7 @@ SHORT = [
 RELATIVISTIC = ["loss=relativistic", "penalty=r1r2", "optimizer=adam_no_momentum"]
 COLOUR = ["data=folder", "data.root={pictures}", "trainer.precision=32-true"]
 CASES: dict[str, list[str]] = {
-    **{name: [f"experiment={name}"] for name in ("quickstart", "light", "best", "best_cpu", "mlp_classic")},
+    **{name: [f"experiment={name}"] for name in ("quickstart", "light", "best", "mlp_classic")},
     "dcgan_classic": ["experiment=dcgan_classic"],
     "best_gpu": ["experiment=best_gpu", "trainer.precision=32-true"],
     "hinge": ["model=light", "loss=hinge", "model.discriminator.norm=spectral"],

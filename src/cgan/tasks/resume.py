@@ -73,9 +73,12 @@ def evaluated_arguments(arguments: list[str]) -> list[str]:
     left to the evaluation.
 
     Raises:
-        CganError: A run's stored overrides of its data or features would import code.
+        CganError: A run's stored overrides of its data or features would import code; ``data=`` stands beside
+            ``images2=``, which takes its place.
     """
     values = _values(get_args(arguments).overrides)
+    if values.get("images2") and (data := next((key for key in values if re.match(r"data\b", key)), None)):
+        raise CganError(f"{data}=: images2= takes the place of data= and is read as it is; leave one of both out")
     if {"data", "images2"} & values.keys() or ("images" in values and not values.get("ckpt")):
         return arguments
     if (found := _first_evaluated(values)) is None:
