@@ -570,6 +570,12 @@ def test_a_resumed_run_leaves_out_what_the_error_names(run):
     assert "trainer.max_epochs=2" in yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())
 
 
+def test_a_resumed_run_keeps_its_length_as_the_error_says(run):
+    message = refused(lambda: resumed_arguments([f"ckpt={run}", "budget=1h"]))
+    assert message == "budget=1h: a run that goes on keeps its length; type max_images= instead"
+    assert resumed_arguments([f"ckpt={run}", "max_images=900"])[-3] == "max_images=900"
+
+
 @pytest.mark.parametrize(
     "typed", [["model=mlp"], ["model/generator=mlp"], ["model.generator.width=8"], ["model=mlp", "seed=2"]], ids=str
 )

@@ -116,6 +116,19 @@ def test_a_run_stores_the_strength_and_goes_on_with_it(composed, tmp_path):
     assert float(again) == pytest.approx(2 * images / 1000, abs=1e-6)
 
 
+def test_a_resumed_run_may_take_an_augmentation_up_or_leave_it_out(composed, tmp_path):
+    options = ["model=light", *TINY_UNMEASURED]
+    ada = ["augment=ada", "augment.target=-0.99", "augment.ramp_images=1000"]
+    checkpoints = [tmp_path / name / "checkpoints/last.ckpt" for name in ("without", "with", "without_again")]
+    for number, (last, words) in enumerate(zip(checkpoints, ([], ada, []), strict=True), start=1):
+        before = [f"ckpt={checkpoints[number - 2]}"] if number > 1 else []
+        run(composed("train", *options, *words, *before, f"trainer.max_epochs={number}", folder=last.parents[1]))
+    without, with_it, again = (torch.load(last, weights_only=True)["state_dict"] for last in checkpoints)
+    assert with_it.keys() - without.keys() == {"augment.strength"}
+    assert float(with_it["augment.strength"]) == pytest.approx(32 * 12 / 1000, abs=1e-6), "from 0 when it was taken up"
+    assert again.keys() == without.keys()
+
+
 def test_an_unknown_transform_is_one_clear_line(composed):
     with pytest.raises(CganError, match=r"augment.transforms=flip: expected one of colour, translation, cutout"):
         build_module(composed("train", "augment=diffaugment"), Mnist5k().spec) and DiffAugment(["flip"])

@@ -11,6 +11,7 @@ from cgan.config import CONF
 from cgan.errors import CganError
 from cgan.networks import GENERATORS
 from cgan.networks.base import CentreCrop, base_grid
+from cgan.networks.dcgan import DCGANDiscriminator
 from cgan.networks.dropout import Dropout
 from cgan.networks.r3 import ResidualBlock
 
@@ -18,6 +19,7 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 SHAPES = [(1, 28, 28), (3, 32, 32)]
 GROWN = [(28, 28), (32, 32), (48, 64), (50, 50), (64, 64), (128, 128)]
 LIGHT = ["model.generator.width=4", "model.discriminator.channels=[4,8,8]", "model.discriminator.hidden=8"]
+STYLE = ["model.generator.width=4", "model.generator.max_width=8"]
 SMALL = {
     "mlp": ["model.generator.hidden=[8,8]", "model.discriminator.hidden=[8]"],
     "dcgan": ["model.generator.channels=[8,8,4]", "model.discriminator.channels=[4,8]"],
@@ -25,8 +27,10 @@ SMALL = {
     "light_wide": LIGHT,
     "light_sharp": LIGHT,
     "r3": ["model.generator.width=8", "model.discriminator.width=8"],
-    "style": ["model.generator.width=4", "model.generator.max_width=8", *LIGHT[1:]],
-    "style_wide": ["model.generator.width=4", "model.generator.max_width=8", *LIGHT[1:]],
+    "r3_full": ["model.generator.width=8", "model.discriminator.width=8"],
+    "style_full": [*STYLE, "model.generator.w_dim=8", "model.discriminator.width=8"],
+    "style": [*STYLE, *LIGHT[1:]],
+    "style_wide": [*STYLE, *LIGHT[1:]],
 }
 
 
@@ -102,6 +106,14 @@ def test_networks_grow_with_the_image(composed, model):
 )
 def test_the_base_grid_has_4_to_8_pixels_a_side(size, expected):
     assert base_grid((3, *size)) == expected
+
+
+def test_images_that_the_classic_discriminator_would_halve_to_nothing_are_refused():
+    with pytest.raises(CganError, match=r"dcgan: expected 4 pixels a side or more, found 4x3; choose model/disc"):
+        DCGANDiscriminator(num_classes=2, img_shape=(1, 4, 3))
+    assert DCGANDiscriminator(num_classes=2, img_shape=(1, 4, 5))(torch.zeros(1, 1, 4, 5), torch.tensor([1])).shape == (
+        1,
+    )
 
 
 def test_a_crop_takes_the_middle():

@@ -49,6 +49,12 @@ def plain_processor(monkeypatch):
     monkeypatch.setattr(start_values, "multiplies_bfloat16", lambda: False)
 
 
+def test_a_number_of_images_that_is_none_is_refused(composed, photos):
+    cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "augment.below=abc")
+    with pytest.raises(CganError, match=r"^augment\.below=abc: expected a whole number from 1$"):
+        choose_start_values(cfg)
+
+
 @pytest.mark.parametrize(("below", "augment"), [(17, True), (16, False)])
 def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, augment):
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", f"augment.below={below}")

@@ -20,6 +20,7 @@ from cgan.runs import _errors_for_users
 from cgan.tasks import sample, train
 from cgan.tasks.build import build_trainer
 from cgan.tasks.candidates import origin_of
+from cgan.tasks.parts import drop_values_of_another
 
 
 def size(picture: Path) -> tuple[int, int]:
@@ -285,6 +286,18 @@ def test_every_experiment_takes_another_model(composed, model):
     alone = composed("train", f"model={model}").model
     for experiment in names("experiment"):
         assert composed("train", f"experiment={experiment}", f"model={model}").model == alone, experiment
+
+
+def test_every_penalty_takes_the_place_of_that_of_every_preset(composed):
+    for penalty in names("penalty"):
+        alone = set(composed("train", f"penalty={penalty}").penalty)
+        for experiment in names("experiment"):
+            cfg = composed("train", f"experiment={experiment}", f"penalty={penalty}")
+            drop_values_of_another(cfg)
+            assert set(cfg.penalty) == alone, experiment
+    cfg = composed("train", "experiment=light", "penalty=wgan_gp", "penalty.gamma=3")
+    drop_values_of_another(cfg)
+    assert cfg.penalty.gamma == 3, "what is typed stays, and is refused"
 
 
 FEW = ["data.batch_size=8", "data.steps_per_batch=1"]

@@ -76,6 +76,11 @@ def summary(path: Path) -> str:
     return next((line for line in lines if not line.startswith(("@package", "cgan ", "python "))), "")
 
 
+def typed_keys() -> set[str]:
+    """Return the keys of this job's overrides, those of a resumed run's former ones among them."""
+    return {override.partition("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task}
+
+
 def model_name(network: str, config: object) -> str:
     """Return the choice of ``model=`` that builds a generator, such as ``light_wide``; of none, the name of its class.
 

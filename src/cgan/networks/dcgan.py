@@ -10,6 +10,9 @@ from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_hea
 from cgan.networks.dropout import Dropout
 from cgan.networks.embedding import Classes
 
+SMALLEST = 4
+"""Height and width that two convolutions of stride 2 leave a pixel of."""
+
 
 def init_weights(module: nn.Module) -> None:
     """Draw all weights from N(0, 0.02) (Radford et al. 2016, section 4), embeddings and linear layers included.
@@ -85,6 +88,9 @@ class DCGANDiscriminator(Discriminator):
         norm: ``none`` or ``spectral``.
         num_classes: Number of classes, or the lengths of the factors whose combinations they are.
         img_shape: (C, H, W).
+
+    Raises:
+        CganError: Images are smaller than 4 pixels a side.
     """
 
     def __init__(
@@ -99,6 +105,11 @@ class DCGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
         _, height, width = img_shape
+        if min(height, width) < SMALLEST:
+            raise CganError(
+                f"model/discriminator=dcgan: expected {SMALLEST} pixels a side or more, found {height}x{width}; choose "
+                "model/discriminator=light"
+            )
         self.label = LabelPlane(num_classes, *img_shape[1:]) if conditioning == "concat" else None
         layers: list[nn.Module] = []
         fan_in = img_shape[0] + (1 if self.label else 0)

@@ -34,11 +34,11 @@ def truncate(generator: Generator, z: Tensor, labels: Tensor, truncation: float)
     """
     if not isinstance(generator, StyleBased):
         return z * truncation
-    mean = _means(generator)[labels.to(generator.mean_w.device)].unsqueeze(1)
+    mean = class_means(generator)[labels.to(generator.mean_w.device)].unsqueeze(1)
     return torch.lerp(mean, to_styles(generator, z, labels), truncation)
 
 
-def _means(generator: StyleBased) -> Tensor:
+def class_means(generator: StyleBased) -> Tensor:
     """Return the mean style of each class, (K, W); that of all classes for one of which training had no image."""
     means = generator.mean_w
     seen = means.any(1, keepdim=True)

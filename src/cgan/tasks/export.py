@@ -21,7 +21,7 @@ from cgan.plugins import load_plugins
 from cgan.records.evaluation import Entry, FoundEvaluation, find_evaluation, to_json
 from cgan.records.summary import log_summary
 from cgan.sampling.draw import draw
-from cgan.sampling.styles import to_styles
+from cgan.sampling.styles import class_means, to_styles
 from cgan.tasks.candidates import origin_of
 from cgan.tasks.model_card import Licences, model_card
 from cgan.tasks.onnx import CheckedLabels, CheckedStyles, Painter, to_onnx
@@ -141,7 +141,7 @@ def export_onnx(generator: Generator, out: Path) -> None:
     painter_file = out.with_suffix(".w.onnx")
     files: dict[str, bytes] = {}
     if isinstance(generator, StyleBased):
-        means = {**about, "mean_w": json.dumps(generator.mean_w.tolist())}
+        means = {**about, "mean_w": json.dumps(class_means(generator).tolist())}
         painter = to_onnx(Painter(generator).eval(), {"w": to_styles(generator, *inputs.values())}, means)
         files[painter_file.name] = painter.SerializeToString()
         whole = to_onnx(CheckedStyles(generator).eval(), inputs, about, outputs=("images", "w"))

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
-from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cgan.checkpoint import read_description
+from cgan.config import typed_keys
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError
 
@@ -74,7 +74,7 @@ Measure = Callable[[DictConfig, ImageData, float], Pace]
 
 def keep_typed_length(cfg: DictConfig) -> None:
     """Let a length that is typed take the place of the preset's, in whichever of the three ways either is said."""
-    typed = {override.partition("=")[0].lstrip("+~") for override in HydraConfig.get().overrides.task}
+    typed = typed_keys()
     if typed & {"max_images", "budget", "trainer.max_epochs"}:
         for key in {"max_images", "budget"} - typed:
             OmegaConf.update(cfg, key, None)

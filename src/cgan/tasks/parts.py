@@ -1,10 +1,13 @@
-"""Whether every part of a configuration names a class: what a YAML lacks is said before anything is built."""
+"""Whether the parts of a configuration fit: what a YAML lacks is said before anything is built."""
 
+from inspect import Parameter, signature
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cgan.config import typed_keys
 from cgan.errors import CganError
 
 OPTIONAL = ("loss", "penalty", "regulariser", "augment", "model/generator", "model/discriminator")
@@ -13,6 +16,18 @@ NEEDED = ("schedule.lr", "schedule.penalty", "data.source")
 SEVERAL = ("callbacks", "logger", "metrics")
 """Groups of classes under keys of their own."""
 LINE = "a line `_target_: package.module.Class`"
+
+
+def drop_values_of_another(cfg: DictConfig) -> None:
+    """Drop what a preset set of its own penalty where another is typed, which has no such argument, or none is."""
+    penalty, typed = cfg.penalty, typed_keys()
+    known = signature(get_object(penalty._target_)).parameters.values() if _has_class(penalty) else []
+    if any(one.kind is Parameter.VAR_KEYWORD for one in known):
+        return
+    with open_dict(cfg):
+        for key in set(penalty or {}) - {"_target_", *(one.name for one in known)}:
+            if f"penalty.{key}" not in typed:
+                del penalty[key]
 
 
 def refuse_without_class(cfg: DictConfig) -> None:

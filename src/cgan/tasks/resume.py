@@ -56,6 +56,9 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     if not stored.is_file():
         return [*flags, *typed, f"ckpt={quoted(checkpoint)}"]
     known = _stored_overrides(stored)
+    before = {entry.key_or_group: entry.value() for entry in known}
+    if "budget" in values and str(values["budget"]) != str(before.get("budget")):
+        raise CganError(f"budget={values['budget']}: a run that goes on keeps its length; type max_images= instead")
     replaced = {*values, *(LENGTHS if LENGTHS & values.keys() else ())}
     kept = [entry.input_line or "" for entry in known if entry.key_or_group not in replaced]
     _refuse_imports(stored, kept)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cgan.data.build import build_source
 from cgan.data.sources import Source
+from cgan.errors import check_whole
 from cgan.hardware import multiplies_bfloat16
 
 AUTO = "auto"
@@ -94,6 +95,7 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
     if limited:
         with open_dict(cfg):
             below = cfg.augment.pop("below")
+            check_whole("augment.below", below, 1)
             cfg.augment = cfg.augment if count < below else None
         name, side = ("ada", "fewer than") if cfg.augment else ("none", "not fewer than")
         other = "; experiment=few takes faster networks for so few" if cfg.augment else ""
@@ -168,7 +170,7 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         Start(
             "gan.matching_aware",
             (MATCHING_FEW if count < FEW else MATCHING) if classes > 1 else 0.0,
-            "of images with wrong classes 0.3, below 20,000 images 0.1",
+            "of images with wrong classes 0.3, below 20,000 images 0.1" if classes > 1 else "there is one class alone",
         ),
         Start("gan.ema_half_life_images", images // 20, f"a twentieth of {images:,} images"),
     ]

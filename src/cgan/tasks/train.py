@@ -41,7 +41,7 @@ from cgan.seeding import mix
 from cgan.tasks.build import build_data, build_loggers, build_module, build_trainer, optional
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, keep_typed_length, length_in_images, set_length, short_run
-from cgan.tasks.parts import refuse_without_class
+from cgan.tasks.parts import drop_values_of_another, refuse_without_class
 from cgan.tasks.resume import newest_good
 from cgan.tasks.start_values import AUTO, Chosen, choose_for_length, choose_start_values
 from cgan.tracking import JsonLines, log_result, written_into
@@ -96,6 +96,7 @@ def run(cfg: DictConfig) -> Run:
     """
     load_plugins(cfg.plugins)
     keep_typed_length(cfg)
+    drop_values_of_another(cfg)
     check_whole("seed", cfg.seed, 0)
     if cfg.trainer.max_epochs not in (-1, AUTO):  # -1: without end
         check_whole("trainer.max_epochs", cfg.trainer.max_epochs, 1)

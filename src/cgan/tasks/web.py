@@ -23,6 +23,7 @@ from cgan.records.summary import data_title
 from cgan.sampling.draw import NEAT
 from cgan.sampling.formats import png
 from cgan.sampling.noise import latents_by_seed
+from cgan.sampling.styles import class_means
 from cgan.spec import to_uint8
 from cgan.tasks.onnx import compressed, run_onnx, to_onnx
 
@@ -50,13 +51,15 @@ class Blending(nn.Module):
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
+        if isinstance(generator, StyleBased):
+            self.means = nn.Buffer(class_means(generator), persistent=False)
 
     def forward(self, z: Tensor, classes: Tensor, truncation: Tensor) -> Tensor:
         """Draw: (N, Z), shares of the classes (N, K), which sum to 1, and (N, 1) -> (N, C, H, W) in [-1, 1]."""
         embedding = classes @ self.generator.embed(torch.arange(self.generator.num_classes))
         if not isinstance(self.generator, StyleBased):
             return self.generator.synthesize(z * truncation, embedding)
-        mean = (classes @ self.generator.mean_w).unsqueeze(1)  # see cgan.sampling.styles.truncate
+        mean = (classes @ self.means).unsqueeze(1)  # see cgan.sampling.styles.truncate
         return self.generator.paint(mean + truncation.unsqueeze(2) * (self.generator.map(z, embedding) - mean))
 
 
