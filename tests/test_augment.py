@@ -1,8 +1,13 @@
+import io
+import json
+
 import pytest
 import torch
 from conftest import TINY_UNMEASURED
+from PIL import Image
 
 from cgan.augment import AdaptiveAugment, DiffAugment, colour, cutout, translation
+from cgan.callbacks.curves import draw_curves
 from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.files import read_lines
@@ -99,6 +104,16 @@ def test_the_strength_follows_overfitting_and_stays_within_its_limit():
     assert float(augment.strength) == pytest.approx(0.8)
 
 
+def heights(folder):
+    """Return the rows of panels of a run's curves, as it is and without what its augmentation logged."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    with_it = Image.open(io.BytesIO(draw_curves(folder))).height
+    (folder / "bare").mkdir()
+    bare = [{tag: value for tag, value in row.items() if "augment" not in tag and "overfit" not in tag} for row in rows]
+    (folder / "bare" / "metrics.jsonl").write_text("\n".join(map(json.dumps, bare)))
+    return [round(size / 256) for size in (with_it, Image.open(io.BytesIO(draw_curves(folder / "bare"))).height)]
+
+
 def test_a_run_stores_the_strength_and_goes_on_with_it(composed, tmp_path):
     options = ["model=light", "augment=ada", "augment.target=-0.99", "augment.ramp_images=1000", *TINY_UNMEASURED]
     result = run(composed("train", *options))
@@ -110,6 +125,7 @@ def test_a_run_stores_the_strength_and_goes_on_with_it(composed, tmp_path):
     rows = read_lines(tmp_path / "metrics.jsonl")
     (logged,) = [row["training/augment_strength"] for row in rows if "training/augment_strength" in row]
     assert logged == pytest.approx(0.208), "on the curves: the mean of 32, 64, ..., 384 thousandths"
+    assert heights(tmp_path) == [2, 1], "a row of panels more than without"
     resumed = composed("train", *options, "trainer.max_epochs=2", f"ckpt={last}", folder=tmp_path / "resumed")
     run(resumed)
     again = torch.load(tmp_path / "resumed/checkpoints/last.ckpt", weights_only=True)["state_dict"]["augment.strength"]

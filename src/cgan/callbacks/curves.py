@@ -22,8 +22,12 @@ COLORS = {
     "real images": "#555b66",
     "generated images": "#2f55c8",
     "real images, wrong label": "#e8871e",
+    "overfitting": "#c0392b",
+    "strength": "#3a9d5d",
 }
 """Each side has one colour in all panels."""
+ALWAYS = ("Losses", "Mean logits of the discriminator")
+ADAPTIVE = "Adaptive augmentation"
 
 
 class Curves(pl.Callback):
@@ -38,12 +42,11 @@ class Curves(pl.Callback):
 
 
 def draw_curves(folder: Path) -> bytes:
-    """Draw, as PNG, losses, logits, and each quality value beside that of real images, over the images seen."""
+    """Draw, as PNG, losses, logits, an adaptive augmentation, and each quality value beside that of real images."""
     rows = read_lines(folder / "metrics.jsonl")
-    panels = [
-        Panel(title, {name: _points(rows, tag) for tag, name in lines.items()})
-        for title, lines in list(PANELS.items())[:2]
-    ]
+    panels = [Panel(title, {name: _points(rows, tag) for tag, name in PANELS[title].items()}) for title in ALWAYS]
+    adaptive = Panel(ADAPTIVE, {name: _points(rows, tag) for tag, name in PANELS[ADAPTIVE].items()})
+    panels += [adaptive] if any(adaptive.lines.values()) else []
     panels += _quality_panels(folder / FILE) if (folder / FILE).is_file() else []
     down = -(-len(panels) // 2)
     height = 3.2 * down
