@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser
+from hydra._internal.utils import get_args, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -46,6 +46,7 @@ _QUOTED = re.compile(r"'.*'|\".*\"")
 def completed(name: str, arguments: Sequence[str]) -> list[str]:
     """Return what Hydra takes for a command: quoted words, with a run's own choices or a preset; then its options."""
     words = plain_words(_options_last(arguments))
+    _refuse_no_option(words)
     if name == "evaluate":
         return evaluated_arguments(words)
     return with_preset(resumed_arguments(words)) if name == "train" else words
@@ -65,6 +66,23 @@ def _options_last(arguments: Sequence[str]) -> list[str]:
     for override in typed.overrides:
         options.remove(override)
     return [*typed.overrides, *options]
+
+
+def _refuse_no_option(arguments: list[str]) -> None:
+    """Refuse a group without the name of an option: Hydra's own error does not say which group it is.
+
+    Raises:
+        CganError: The value is null, a number, true or false.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(get_args(arguments).overrides)
+    except HydraException:  # the same error ends the command when Hydra reads it
+        return
+    for override in parsed:
+        group, value = CONF / override.key_or_group, override.value()
+        if group.is_dir() and not override.is_delete() and (value is None or isinstance(value, bool | int | float)):
+            options = sorted(path.stem for path in group.glob("*.yaml"))
+            raise CganError(f"{override.input_line}: expected the name of an option: {', '.join(options)}")
 
 
 def plain_words(arguments: Sequence[str]) -> list[str]:
