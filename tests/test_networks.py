@@ -111,9 +111,10 @@ def test_the_base_grid_has_4_to_8_pixels_a_side(size, expected):
 def test_images_that_the_classic_discriminator_would_halve_to_nothing_are_refused():
     with pytest.raises(CganError, match=r"dcgan: expected 4 pixels a side or more, found 4x3; choose model/disc"):
         DCGANDiscriminator(num_classes=2, img_shape=(1, 4, 3))
-    assert DCGANDiscriminator(num_classes=2, img_shape=(1, 4, 5))(torch.zeros(1, 1, 4, 5), torch.tensor([1])).shape == (
-        1,
-    )
+    logits = DCGANDiscriminator(num_classes=2, img_shape=(1, 4, 5))(torch.zeros(1, 1, 4, 5), torch.tensor([1]))
+    assert logits.shape == (1,)
+    with pytest.raises(CganError, match=r"dcgan: expected 8 pixels a side or more, found 7x9"):
+        DCGANDiscriminator(num_classes=2, img_shape=(1, 7, 9), channels=(4, 4, 4))
 
 
 def test_a_crop_takes_the_middle():

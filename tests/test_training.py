@@ -298,6 +298,9 @@ def test_every_penalty_takes_the_place_of_that_of_every_preset(composed):
     cfg = composed("train", "experiment=light", "penalty=wgan_gp", "penalty.gamma=3")
     drop_values_of_another(cfg)
     assert cfg.penalty.gamma == 3, "what is typed stays, and is refused"
+    cfg = composed("train", "penalty=r1", "+penalty._convert_=all")
+    drop_values_of_another(cfg)
+    assert cfg.penalty._convert_ == "all", "Hydra's own"
 
 
 FEW = ["data.batch_size=8", "data.steps_per_batch=1"]

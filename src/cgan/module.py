@@ -242,9 +242,11 @@ class ConditionalGAN(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on counting where the checkpoint stopped; an augmentation may be typed anew, or left out."""
-        stored, own = checkpoint["state_dict"], _of_augment(self.state_dict())
+        stored = checkpoint["state_dict"]
+        own = {name: value for name, value in self.state_dict().items() if name.startswith("augment.")}
         kept = {name: stored.get(name, value) for name, value in own.items()}
-        checkpoint["state_dict"] = {name: stored[name] for name in stored.keys() - _of_augment(stored)} | kept
+        others = {name: value for name, value in stored.items() if not name.startswith("augment.")}
+        checkpoint["state_dict"] = others | kept
         self.steps = checkpoint["cgan"]["steps"]
         self.images_seen = checkpoint["cgan"]["images_seen"]
 
@@ -375,10 +377,6 @@ def _allocate_missing(optimizer: LightningOptimizer) -> None:
     for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
         if weight.grad is None:
             weight.grad = torch.zeros_like(weight)
-
-
-def _of_augment(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if name.startswith("augment.")}
 
 
 def _kept(stats: Statistics) -> Statistics:

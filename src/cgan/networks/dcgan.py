@@ -10,9 +10,6 @@ from cgan.networks.conditioning import Conditioning, LabelPlane, Norm, logit_hea
 from cgan.networks.dropout import Dropout
 from cgan.networks.embedding import Classes
 
-SMALLEST = 4
-"""Height and width that two convolutions of stride 2 leave a pixel of."""
-
 
 def init_weights(module: nn.Module) -> None:
     """Draw all weights from N(0, 0.02) (Radford et al. 2016, section 4), embeddings and linear layers included.
@@ -90,7 +87,7 @@ class DCGANDiscriminator(Discriminator):
         img_shape: (C, H, W).
 
     Raises:
-        CganError: Images are smaller than 4 pixels a side.
+        CganError: Images are too small to be halved so often.
     """
 
     def __init__(
@@ -105,15 +102,16 @@ class DCGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__(num_classes=num_classes, img_shape=img_shape)
         _, height, width = img_shape
-        if min(height, width) < SMALLEST:
-            raise CganError(
-                f"model/discriminator=dcgan: expected {SMALLEST} pixels a side or more, found {height}x{width}; choose "
-                "model/discriminator=light"
-            )
         self.label = LabelPlane(num_classes, *img_shape[1:]) if conditioning == "concat" else None
         layers: list[nn.Module] = []
         fan_in = img_shape[0] + (1 if self.label else 0)
-        for fan_out in deepened(channels, base_grid(img_shape)[2]):
+        stages = deepened(channels, base_grid(img_shape)[2])
+        if min(height, width) < (smallest := 2 ** len(stages)):
+            raise CganError(
+                f"model/discriminator=dcgan: expected {smallest} pixels a side or more, found {height}x{width}; choose "
+                "model/discriminator=light"
+            )
+        for fan_out in stages:
             layers += [nn.Conv2d(fan_in, fan_out, kernel_size=4, stride=2, padding=1), nn.LeakyReLU(0.2)]
             layers += [Dropout(dropout)] if dropout else []
             fan_in, height, width = fan_out, height // 2, width // 2

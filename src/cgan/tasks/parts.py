@@ -21,12 +21,15 @@ LINE = "a line `_target_: package.module.Class`"
 def drop_values_of_another(cfg: DictConfig) -> None:
     """Drop what a preset set of its own penalty where another is typed, which has no such argument, or none is."""
     penalty, typed = cfg.penalty, typed_keys()
-    known = signature(get_object(penalty._target_)).parameters.values() if _has_class(penalty) else []
-    if any(one.kind is Parameter.VAR_KEYWORD for one in known):
+    try:
+        known = signature(get_object(penalty._target_)).parameters if _has_class(penalty) else {}
+    except (ImportError, AttributeError, TypeError, ValueError):  # building it says what is wrong
+        return
+    if any(one.kind is Parameter.VAR_KEYWORD for one in known.values()):
         return
     with open_dict(cfg):
-        for key in set(penalty or {}) - {"_target_", *(one.name for one in known)}:
-            if f"penalty.{key}" not in typed:
+        for key in [str(key) for key in penalty or {}]:
+            if key not in known and not key.startswith("_") and f"penalty.{key}" not in typed:  # _target_, _convert_
                 del penalty[key]
 
 
