@@ -98,9 +98,22 @@ def test_an_outline_is_where_edges_have_which_direction():
     assert not outlines(image * 0).any()
 
 
-def test_more_groups_than_centres(monkeypatch):
-    monkeypatch.setattr("cgan.data.grouped.CENTRES", 2)
-    assert same_partition(Grouped(Grey(), 3).load("train").labels, TRAIN[0])
+@pytest.mark.parametrize("count", [2, 12, 46])
+def test_as_many_groups_as_asked_for_up_to_one_per_image(count):
+    assert len(set(Grouped(Grey(), count).load("train").labels.tolist())) == count
+
+
+def test_a_group_is_what_paths_of_alike_images_connect():
+    """Two bands, each turned by half a circle: k-means and Ward's method put 50 and 51 % where they belong."""
+    across, down = torch.meshgrid(torch.arange(28.0) - 14, torch.arange(28.0) - 14, indexing="ij")
+    turned = [across * turn.cos() + down * turn.sin() for turn in torch.linspace(0, torch.pi, 60)]
+    bands = [((place - centre).abs() < 3).to(torch.uint8) * 255 for centre in (0, 6) for place in turned]
+
+    class Bands(Grey):
+        def load(self, split: str) -> Split:
+            return Split(torch.stack(bands)[:, None], torch.zeros(120, dtype=torch.int64))
+
+    assert same_partition(Grouped(Bands(), 2).load("train").labels, [0] * 60 + [1] * 60)
 
 
 def test_each_channel_is_a_factor_of_its_own_the_last_one_counting_fastest():
