@@ -1,5 +1,6 @@
 """Groups of alike images in place of labels, for data without any."""
 
+import logging
 import math
 import warnings
 
@@ -15,6 +16,7 @@ from cgan.errors import CganError, check_whole
 from cgan.seeding import torch_stream
 from cgan.spec import MAX_CLASSES, DataSpec, combine_names
 
+log = logging.getLogger(__name__)
 BINS, CELLS = 8, 5
 """Directions of edges, and the places where they are counted: as many across as down."""
 NEIGHBOURS = 10
@@ -79,6 +81,7 @@ class Grouped(Unlabelled):
 
     def _grouped(self, images: Tensor, split: SplitName) -> Tensor:
         """Return the group of each image; of several factors the last one counts fastest."""
+        log.info("Sorting %s images into groups of alike outlines", f"{len(images):,}")
         if not self._groupings:
             self._fit(images if split == "train" else self.source.load("train").images)
         label = torch.zeros(len(images), dtype=torch.int64)
@@ -99,7 +102,7 @@ class Grouped(Unlabelled):
 class _Grouping:
     """Groups of points by spectral clustering of the graph of nearest neighbours (Ng, Jordan & Weiss 2001).
 
-    A group is what paths of alike images connect, so it need not be round, as a digit's is not. Of MNIST's outlines 20
+    Groups are read off its eigenvectors by pivoted QR (Damle, Minden & Ying 2019), which needs no random starts. A group is what paths of alike images connect, so it need not be round, as a digit's is not. Of MNIST's outlines 20
     such groups hold 96 % of one digit; k-means, or k-means joined by Ward's method, 86 %.
     """
 
@@ -120,7 +123,9 @@ class _Grouping:
             random_state=SEED,
         )
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Graph is not fully connected")  # the better
+            warnings.filterwarnings(
+                "ignore", "Graph is not fully connected"
+            )  # so much the better: the parts are groups
             self.group_of_point = clustering.fit_predict((near + near.T) / 2)
 
     def __len__(self) -> int:
