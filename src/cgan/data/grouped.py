@@ -102,7 +102,7 @@ class Grouped(Unlabelled):
 class _Grouping:
     """Groups of points by spectral clustering of the graph of nearest neighbours (Ng, Jordan & Weiss 2001).
 
-    Groups are read off its eigenvectors by pivoted QR (Damle, Minden & Ying 2019), which needs no random starts. A group
+    Groups are read off its eigenvectors by pivoted QR (Damle, Minden & Ying 2019), without random starts. A group
     is what paths of alike images connect, so it need not be round, as a digit's is not. Of MNIST's outlines 20 such
     groups hold 96 % of one digit; k-means joined by Ward's method 86 %.
     """
