@@ -123,10 +123,8 @@ class _Grouping:
             assign_labels="cluster_qr",
             random_state=SEED,
         )
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Graph is not fully connected"
-            )  # so much the better: the parts are groups
+        with warnings.catch_warnings():  # a graph in several parts is no fault: they are groups
+            warnings.filterwarnings("ignore", "Graph is not fully connected")
             self.group_of_point = clustering.fit_predict((near + near.T) / 2)
 
     def __len__(self) -> int:
