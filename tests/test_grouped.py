@@ -121,6 +121,15 @@ def test_a_group_is_what_paths_of_alike_images_connect():
     assert same_partition(Grouped(Bands(), 2).load("train").labels, [0] * 60 + [1] * 60)
 
 
+def test_copies_do_not_keep_alike_images_apart():
+    class Copies(Grey):
+        def load(self, split: str) -> Split:
+            images, labels = super().load(split)
+            return Split(images.repeat(12, 1, 1, 1), labels.repeat(12))
+
+    assert same_partition(Grouped(Copies(), 3).load("train").labels, TRAIN[0] * 12)
+
+
 def test_each_channel_is_a_factor_of_its_own_the_last_one_counting_fastest():
     grouped = Grouped(Pictures(), [3, 2, 3])
     assert (grouped.spec.factors, grouped.spec.num_classes) == ((3, 2, 3), 18)
