@@ -78,10 +78,8 @@ def test_groups_are_the_kinds_of_images_whatever_the_labels(caplog):
     caplog.set_level("INFO")
     grouped = Grouped(Grey(), 3)
     assert grouped.spec == DataSpec("grey", (1, HEIGHT, WIDTH), ("g0", "g1", "g2"), grouped=True)
-    test, train = (
-        grouped.load("test"),
-        grouped.load("train"),
-    )  # groups are found in the training split, whichever is read first
+    test = grouped.load("test")  # whichever is read first, groups are those of the training split
+    train = grouped.load("train")
     assert same_partition(torch.cat([train.labels, test.labels]), TRAIN[0] + TEST[0])
     assert torch.equal(test.images, Grey().load("test").images)
     assert caplog.messages == [f"Sorting {count} images into groups of alike outlines" for count in (4, 46)]
