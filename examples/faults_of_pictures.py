@@ -2,7 +2,7 @@
 
 Examples:
   python examples/faults_of_pictures.py faults data=cifar10
-  python evaluate.py data=cifar10 images=[faults/as_they_are.npz,faults/blurred.npz,faults/greyed.npz] metrics=quick
+  python evaluate.py data=cifar10 'images=[faults/as_they_are.npz,faults/blurred.npz,faults/greyed.npz]' metrics=quick
 """
 
 import sys

@@ -70,8 +70,9 @@ def test_a_generator_of_factors_is_exported_and_read_back(composed, tmp_path, ne
     assert torch.equal(draw(again, ["large+red", 1], seed=5), draw(original, [3, 1], seed=5))
 
 
-def test_onnx_draws_combinations(tmp_path):
-    generator = GENERATORS["LightGenerator"](num_classes=[2, 3], img_shape=(1, 8, 8)).eval().requires_grad_(False)
+@pytest.mark.parametrize("network", ["LightGenerator", "StyleGenerator"])
+def test_onnx_draws_combinations(tmp_path, network):
+    generator = GENERATORS[network](num_classes=[2, 3], img_shape=(1, 8, 8)).eval().requires_grad_(False)
     generator.spec = SPEC
     export.export_onnx(generator, tmp_path / "generator.onnx")  # compares random classes with torch before it writes
 
