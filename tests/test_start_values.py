@@ -135,6 +135,17 @@ def test_precision_follows_from_what_the_device_multiplies_in(
     assert ("trainer.precision" in lines) == (not typed)
 
 
+def test_presets_augment_few_images_and_say_so(composed):
+    few, many = composed("train", "experiment=quickstart"), composed("train", "experiment=light", "augment.below=4000")
+    assert choose_start_values(few).lines.splitlines() == [
+        "Chosen for 4,000 training images of 1x28x28; what is typed counts instead:",
+        "  augment=ada: fewer than 20,000 images",
+    ]
+    assert few.augment._target_ == "cgan.augment.AdaptiveAugment"
+    many.data.source = few.data.source
+    assert (choose_start_values(many).lines, many.augment) == ("", None)
+
+
 def test_a_run_without_open_choices_is_left_as_it_is(composed):
     assert choose_start_values(composed("train", "data=mnist5k")) is None
 

@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
     """What was chosen, and from what.
 
     Attributes:
-        lines: What was chosen, and why.
+        lines: What was chosen, and why; empty where nothing of it is news.
         source: The data set that was read for it.
         open_keys: The keys that were left open.
         facts: Number of images, numbers per image, number of classes.
@@ -97,12 +97,15 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
             below = cfg.augment.pop("below")
             check_whole("augment.below", below, 1)
             cfg.augment = cfg.augment if count < below else None
-        name, side = ("ada", "fewer than") if cfg.augment else ("none", "not fewer than")
-        other = "; experiment=few takes faster networks for so few" if cfg.augment else ""
-        chosen.append(Start("augment", name, f"{side} {below:,} images{other}"))
+        if cfg.augment:
+            faster = "; experiment=few takes faster networks for so few" if open_keys else ""
+            chosen.append(Start("augment", "ada", f"fewer than {below:,} images{faster}"))
+        elif chosen:  # no news alone
+            chosen.append(Start("augment", "none", f"not fewer than {below:,} images"))
     shape = "x".join(map(str, source.spec.img_shape))
     head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
-    return Chosen("\n".join([head, *map(str, chosen)]), source, open_keys, facts)
+    lines = "\n".join([head, *map(str, chosen)]) if chosen else ""
+    return Chosen(lines, source, open_keys, facts)
 
 
 def choose_for_length(cfg: DictConfig, chosen: Chosen, images: int) -> str:

@@ -120,7 +120,7 @@ def run(cfg: DictConfig) -> Run:
         choices = choices or choose_start_values(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
-        if choices:
+        if choices and choices.lines:
             log.info(choices.lines)
         result = _run(cfg, choices, checkpoint, status)
         status.write(score=result.score)
