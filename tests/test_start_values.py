@@ -55,8 +55,14 @@ def test_a_number_of_images_that_is_none_is_refused(composed, photos):
         choose_start_values(cfg)
 
 
-@pytest.mark.parametrize(("below", "augment"), [(17, True), (16, False)])
-def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, augment):
+ADA = [
+    "  augment=ada: fewer than 17 images; experiment=few takes faster networks for so few",
+    "  augment.transforms=[colour,translation,cutout]: all, for images in colour",
+]
+
+
+@pytest.mark.parametrize(("below", "said"), [(17, ADA), (16, ["  augment=none: not fewer than 16 images"])])
+def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed, photos, below, said):
     cfg = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", f"augment.below={below}")
     lines = choose_start_values(cfg).lines
     assert lines.splitlines() == [
@@ -69,9 +75,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  gan.matching_aware=0.1: of images with wrong classes 0.3, below 20,000 images 0.1",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
         "  trainer.precision=32-true: this processor is not known to multiply in bfloat16",
-        "  augment=ada: fewer than 17 images; experiment=few takes faster networks for so few"
-        if augment
-        else "  augment=none: not fewer than 16 images",
+        *said,
     ]
     assert (cfg.trainer.max_epochs, cfg.callbacks.sample_grid.every_n_epochs) == (400, 10)
     short = composed("train", "experiment=folder", "data=folder", f"data.root={photos}", "max_images=640")
@@ -79,7 +83,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
     assert short.callbacks.sample_grid.every_n_epochs == 1, "40 epochs of 16 images"
     assert (cfg.data.batch_size, cfg.optimizer.d.lr, cfg.optimizer.g.lr) == (8, 7.1e-4, 7.1e-4)
     assert (cfg.penalty.gamma, cfg.gan.ema_half_life_images) == (0.3, 320)
-    assert (cfg.augment is not None) == augment
+    assert (cfg.augment is not None) == (said is ADA)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,9 @@ def test_presets_augment_few_images_and_say_so(composed):
     assert choose_start_values(few).lines.splitlines() == [
         "Chosen for 4,000 training images of 1x28x28; what is typed counts instead:",
         "  augment=ada: fewer than 20,000 images",
+        "  augment.transforms=[translation,cutout]: grey images keep their shades",
     ]
+    assert few.augment.transforms == ["translation", "cutout"]
     assert few.augment._target_ == "cgan.augment.AdaptiveAugment"
     many.data.source = few.data.source
     assert (choose_start_values(many).lines, many.augment) == ("", None)

@@ -44,7 +44,8 @@ class Start(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"  {self.key}={self.value}: {self.reason}"
+        value = f"[{','.join(self.value)}]" if isinstance(self.value, list) else self.value
+        return f"  {self.key}={value}: {self.reason}"
 
 
 class Chosen(NamedTuple):
@@ -104,6 +105,8 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
             chosen.append(Start("augment", "none", f"not fewer than {below:,} images"))
     shape = "x".join(map(str, source.spec.img_shape))
     head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
+    if cfg.augment and cfg.augment.get("transforms") == AUTO:
+        chosen += _set(cfg, [_transforms(source.spec.img_shape[0])])
     lines = "\n".join([head, *map(str, chosen)]) if chosen else ""
     return Chosen(lines, source, open_keys, facts)
 
@@ -123,6 +126,13 @@ def choose_for_length(cfg: DictConfig, chosen: Chosen, images: int) -> str:
 
 def _grids(epochs: int) -> Start:
     return Start(GRID, max(1, epochs // GRIDS), f"{GRIDS} grids in all")
+
+
+def _transforms(channels: int) -> Start:
+    moved = ["translation", "cutout"]
+    if channels < 3:  # 2 with alpha
+        return Start("augment.transforms", moved, "grey images keep their shades")
+    return Start("augment.transforms", ["colour", *moved], "all, for images in colour")
 
 
 def _precision(accelerator: str) -> Start:
