@@ -12,8 +12,8 @@ from processes import ROOT, start, typed
 from cgan.archive import to_bytes
 from cgan.checkpoint import PRETRAINED
 from cgan.cli.commands import COMMANDS
+from cgan.cli.comments import keys
 from cgan.cli.errors import error_message
-from cgan.cli.help import keys
 from cgan.cli.overrides import completed, plain_words
 from cgan.commands import command, installed
 from cgan.config import CONF, quoted

@@ -15,7 +15,8 @@ from hydra.utils import instantiate
 
 from cgan.cli import TASKS
 from cgan.cli.commands import COMMANDS
-from cgan.cli.help import FLAGS, Key, groups, header, keys, prefix_of
+from cgan.cli.comments import Key, groups, header, keys, prefix_of
+from cgan.cli.help import FLAGS
 from cgan.config import CONF, compose, summary
 from cgan.files import write_file
 from cgan.metrics.metric import Metric

@@ -16,8 +16,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from cgan.cli.comments import keys
 from cgan.cli.errors import error_message
-from cgan.cli.help import keys
 from cgan.config import CONF, initialized, quoted, search_path
 from cgan.errors import CganError, did_you_mean
 from cgan.tasks.resume import evaluated_arguments, resumed_arguments
