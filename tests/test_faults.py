@@ -228,13 +228,26 @@ def test_lost_modes_are_seen_by_what_the_run_had() -> None:
     """Of 1,000 modes 960 are left, which may be chance, then 926; a resumed run remembers the 1,000."""
     collapse = Collapse(evaluations=3, per_class=20, min_variety=0.1, min_of_others=0.25)
     seen = [collapse.signs({"modes": torch.tensor(modes)}, 0.9, 0.1) for modes in (400.0, 1000.0, 960.0, 926.0)]
-    assert seen == [[], [], [], ["modes"]]
+    assert seen == [[], [], [], ["modes_fell"]]
     resumed = Collapse(evaluations=3, per_class=20, min_variety=0.1, min_of_others=0.25)
     resumed.load_state_dict(collapse.state_dict())
     found = {"modes": torch.tensor(926.0)}
-    assert resumed.signs(found, 0.9, 0.1) == ["modes"]
-    assert warning("modes", 3, found, []).startswith("modes are lost: 926 are left, for 3 evaluations; lower optimizer")
+    assert resumed.signs(found, 0.9, 0.1) == ["modes_fell"]
+    assert warning("modes_fell", 3, found, []).startswith(
+        "modes are lost: 926 are left, for 3 evaluations; lower optimizer"
+    )
     assert resumed.signs({}, 0.05, 0.1) == ["variety"]
+
+
+def test_a_run_that_broke_is_seen_by_what_it_had() -> None:
+    """Coloured digits with penalty.gamma=8 after 103,000 and 154,000 images; below 0.15 the generator guesses."""
+    collapse = Collapse(evaluations=1, per_class=20, min_variety=0.1, min_of_others=0.25)
+    real = {"real/label_agreement": torch.tensor(0.991)}
+    found = [real | {"label_agreement": torch.tensor(value)} for value in (0.2, 0.994, 0.55, 0.267, 0.12)]
+    signs = [collapse.signs(values, 0.9, 0.1) for values in found]
+    assert signs == [[], [], [], ["label_agreement_fell"], ["label_agreement"]]
+    said = warning("label_agreement_fell", 1, found[3], [])
+    assert said.startswith("training broke: 27% of the images are read as asked, where twice as many were, for 1 eval")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Warn when the generator ignores its labels, draws one image again and again, or loses a class or modes."""
+"""Warn when the generator ignores its labels, draws one image again and again, breaks, or loses a class or modes."""
 
 import logging
 import math
@@ -22,16 +22,19 @@ LEARNT = 0.5
 NEAR_CHANCE = 0.1
 MOST = 1000
 """Images of a class from which its spread is estimated."""
-LEFT = 0.95
-"""Modes are lost when fewer than this share of the most that a run has had is left: chance moves them less."""
+LEFT = {"modes": 0.95, "label_agreement": 0.5}
+"""Less than this share of the most that a run has had is a loss: chance, and learning, move these values less."""
+FELL = "_fell"
 PER_CLASS = ("class_agreement", "class_recall")
 ADVICE = {
     "label_agreement": "the label agreement is that of guessing: the generator ignores its labels, for {n} "
     "evaluations; lower optimizer.lr, or resume an earlier checkpoint",
     "variety": "the images of a class are nearly all the same, for {n} evaluations; lower optimizer.lr, or resume an "
     "earlier checkpoint",
-    "modes": "modes are lost: {value:.0f} are left, for {n} evaluations; lower optimizer.lr, or resume an earlier "
+    "modes_fell": "modes are lost: {value:.0f} are left, for {n} evaluations; lower optimizer.lr, or resume an earlier "
     "checkpoint",
+    "label_agreement_fell": "training broke: {value:.0%} of the images are read as asked, where twice as many were, "
+    "for {n} evaluations; lower optimizer.lr or penalty.gamma, or resume an earlier checkpoint",
     "class_agreement": "class {name} is lost: {value:.0%} of its images are read as it (real images {real:.0%}), for "
     "{n} evaluations; train on more pictures of it, or with data.balance=true",
     "class_recall": "class {name} is starved: its images resemble {value:.0%} of the real ones (real images "
@@ -43,8 +46,9 @@ class Collapse(pl.Callback):
     """Warn, in the log and in TensorBoard, once after several evaluations in a row that look like a collapse.
 
     Watched wherever quality is evaluated: label agreement no better than guessing; variety, the mean standard deviation
-    of a pixel within a class as a share of that of the training images, near 0; fewer modes than the run has had; and
-    classes whose label agreement (lost) or recall (starved) is far below that of the other classes.
+    of a pixel within a class as a share of that of the training images, near 0; less label agreement than half of the
+    best, or fewer modes, than the run has had; and classes whose label agreement (lost) or recall (starved) is far
+    below that of the other classes.
 
     Args:
         evaluations: How many in a row.
@@ -64,7 +68,7 @@ class Collapse(pl.Callback):
         self.min_variety = min_variety
         self.min_of_others = min_of_others
         self.in_a_row: dict[str, int] = {}
-        self.most_modes = 0.0
+        self.most = dict.fromkeys(LEFT, 0.0)
         self._real_spread: float | None = None
         self._chance: float | None = None
 
@@ -89,7 +93,7 @@ class Collapse(pl.Callback):
             log_text(pl_module, "warnings", "\n\n".join(messages))
 
     def signs(self, metrics: Mapping[str, Tensor], variety: float, chance: float) -> list[str]:
-        """Return what is bad in one evaluation: names of values, ``NAME/LABEL`` for a class.
+        """Return what is bad in one evaluation: names of values, ``NAME/LABEL`` for a class, ``NAME_fell``.
 
         Args:
             metrics: Numbers by name, those of real images as ``real/NAME``.
@@ -99,10 +103,10 @@ class Collapse(pl.Callback):
         bad = ["variety"] if variety < self.min_variety else []
         if "label_agreement" in metrics and guesses(metrics, chance):
             bad.append("label_agreement")
-        if "modes" in metrics:
-            modes = float(metrics["modes"])
-            self.most_modes = max(self.most_modes, modes)
-            bad += ["modes"] if modes < LEFT * self.most_modes else []
+        for name in [name for name in LEFT if name in metrics and name not in bad]:
+            value = float(metrics[name])
+            self.most[name] = max(self.most[name], value)
+            bad += [name + FELL] if value < LEFT[name] * self.most[name] else []
         return bad + [sign for name in PER_CLASS for sign in behind(name, metrics, self.min_of_others)]
 
     def _variety(self, trainer: pl.Trainer, module: GAN) -> float:
@@ -122,11 +126,11 @@ class Collapse(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run warns when the uninterrupted one would."""
-        return {"in_a_row": dict(self.in_a_row), "most_modes": self.most_modes}
+        return {"in_a_row": dict(self.in_a_row), "most": dict(self.most)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.in_a_row = dict(state_dict["in_a_row"])
-        self.most_modes = state_dict["most_modes"]
+        self.most = dict(state_dict["most"])
 
 
 def guesses(metrics: Mapping[str, Tensor], chance: float) -> bool:
@@ -158,9 +162,9 @@ def behind(name: str, metrics: Mapping[str, Tensor], min_of_others: float) -> li
 
 
 def warning(sign: str, evaluations: int, metrics: Mapping[str, Tensor], class_names: Sequence[str]) -> str:
-    """Say what is wrong, for how many evaluations, and what to do; ``sign`` is ``NAME`` or ``NAME/LABEL``."""
+    """Say what is wrong, for how many evaluations, and what to do; ``sign`` is one of ``Collapse.signs``."""
     kind, _, label = sign.partition("/")
-    about: dict[str, Any] = {"n": evaluations, "value": float(metrics.get(sign, math.nan))}
+    about: dict[str, Any] = {"n": evaluations, "value": float(metrics.get(sign.removesuffix(FELL), math.nan))}
     if label:
         about |= {"name": class_names[int(label)], "real": float(metrics[f"real/{sign}"])}
     return ADVICE[kind].format(**about)
