@@ -70,7 +70,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  trainer.max_epochs=400: 6,400 images in all",
         "  data.batch_size=8: 64 below 20,000 images, 128 from there on; at most half of them",
         "  optimizer.lr=0.00071: 0.002; less for batches below 64 or images larger than 3x64x64",
-        "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size",
+        "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size; 3 from 20,000 images on",
         "  schedule.penalty.until=0.2: the penalty falls within 20,000 images, or a fifth of the run",
         "  gan.matching_aware=0.1: of images with wrong classes 0.3, below 20,000 images 0.1",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
@@ -89,10 +89,10 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
 @pytest.mark.parametrize(
     ("count", "values", "expected"),
     [
-        (60_000, 784, [17, 128, 2e-3, 0.3, 0.02, 0.3, 51_000]),
+        (60_000, 784, [17, 128, 2e-3, 3, 0.02, 0.3, 51_000]),
         (2_062, 3 * 64 * 64, [49, 64, 2e-3, 1.2, 0.2, 0.1, 5_051]),
         (19_999, 3 * 128 * 128, [10, 64, 1e-3, 2.4, 0.1, 0.1, 9_999]),
-        (20_000, 3 * 32 * 32, [50, 128, 2e-3, 0.59, 0.02, 0.3, 50_000]),
+        (20_000, 3 * 32 * 32, [50, 128, 2e-3, 3, 0.02, 0.3, 50_000]),
         (30, 784, [400, 8, 7.1e-4, 0.3, 0.2, 0.1, 600]),
         (1, 784, [400, 1, 2.5e-4, 0.3, 0.2, 0.1, 20]),
     ],
