@@ -148,6 +148,9 @@ def test_presets_augment_few_images_and_say_so(composed):
     ]
     assert few.augment.transforms == ["translation", "cutout"]
     assert few.augment._target_ == "cgan.augment.AdaptiveAugment"
+    typed = composed("train", "data=mnist5k", "augment=diffaugment", "augment.transforms=auto")
+    choose_start_values(typed)
+    assert typed.augment.transforms == ["translation", "cutout"]
     many.data.source = few.data.source
     assert (choose_start_values(many).lines, many.augment) == ("", None)
 

@@ -30,6 +30,7 @@ GAMMA = 3.0
 """For many images: best or near it on MNIST, CIFAR-10 and coloured digits; 8 broke a run of the latter."""
 GRID = "callbacks.sample_grid.every_n_epochs"
 PRECISION = "trainer.precision"
+TRANSFORMS = "augment.transforms"
 GRIDS = 40
 """Sample grids of a run."""
 OF_LENGTH = ("schedule.penalty.until", "gan.ema_half_life_images")
@@ -75,7 +76,7 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
     limited = cfg.augment is not None and "below" in cfg.augment
     keys = [start.key for start in starts(1, 1, 1)]
     open_keys = frozenset(key for key in [*keys, GRID, PRECISION] if OmegaConf.select(cfg, key) == AUTO)
-    if not open_keys and not limited:
+    if not open_keys and not limited and OmegaConf.select(cfg, TRANSFORMS) != AUTO:
         return None
     source = build_source(cfg.data)
     source.prepare()
@@ -96,19 +97,11 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
     if PRECISION in open_keys:
         chosen += _set(cfg, [_precision(cfg.trainer.accelerator)])
     if limited:
-        with open_dict(cfg):
-            below = cfg.augment.pop("below")
-            check_whole("augment.below", below, 1)
-            cfg.augment = cfg.augment if count < below else None
-        if cfg.augment:
-            faster = "; experiment=few takes faster networks for so few" if open_keys else ""
-            chosen.append(Start("augment", "ada", f"fewer than {below:,} images{faster}"))
-        elif chosen:  # no news alone
-            chosen.append(Start("augment", "none", f"not fewer than {below:,} images"))
+        chosen += _augmentation(cfg, count, bool(open_keys))
+    if OmegaConf.select(cfg, TRANSFORMS) == AUTO:
+        chosen += _set(cfg, [_transforms(source.spec.img_shape[0])])
     shape = "x".join(map(str, source.spec.img_shape))
     head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
-    if cfg.augment and cfg.augment.get("transforms") == AUTO:
-        chosen += _set(cfg, [_transforms(source.spec.img_shape[0])])
     lines = "\n".join([head, *map(str, chosen)]) if chosen else ""
     return Chosen(lines, source, open_keys, facts)
 
@@ -130,11 +123,23 @@ def _grids(epochs: int) -> Start:
     return Start(GRID, max(1, epochs // GRIDS), f"{GRIDS} grids in all")
 
 
+def _augmentation(cfg: DictConfig, count: int, beside_others: bool) -> list[Start]:
+    """Augment few images; that many are not augmented is news beside other choices alone."""
+    with open_dict(cfg):
+        below = cfg.augment.pop("below")
+        check_whole("augment.below", below, 1)
+        cfg.augment = cfg.augment if count < below else None
+    if cfg.augment:
+        faster = "; experiment=few takes faster networks for so few" if beside_others else ""
+        return [Start("augment", "ada", f"fewer than {below:,} images{faster}")]
+    return [Start("augment", "none", f"not fewer than {below:,} images")] if beside_others else []
+
+
 def _transforms(channels: int) -> Start:
     moved = ["translation", "cutout"]
     if channels < 3:  # 2 with alpha
-        return Start("augment.transforms", moved, "grey images keep their shades")
-    return Start("augment.transforms", ["colour", *moved], "all, for images in colour")
+        return Start(TRANSFORMS, moved, "grey images keep their shades")
+    return Start(TRANSFORMS, ["colour", *moved], "all, for images in colour")
 
 
 def _precision(accelerator: str) -> Start:
