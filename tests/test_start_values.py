@@ -151,6 +151,8 @@ def test_presets_augment_few_images_and_say_so(composed):
     typed = composed("train", "data=mnist5k", "augment=diffaugment", "augment.transforms=auto")
     choose_start_values(typed)
     assert typed.augment.transforms == ["translation", "cutout"]
+    none = composed("train", "data=mnist5k", "augment=none", "+augment.transforms=auto")
+    assert choose_start_values(none) is None, "there is nothing to choose for"
     many.data.source = few.data.source
     assert (choose_start_values(many).lines, many.augment) == ("", None)
 

@@ -76,7 +76,7 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
     limited = cfg.augment is not None and "below" in cfg.augment
     keys = [start.key for start in starts(1, 1, 1)]
     open_keys = frozenset(key for key in [*keys, GRID, PRECISION] if OmegaConf.select(cfg, key) == AUTO)
-    if not open_keys and not limited and OmegaConf.select(cfg, TRANSFORMS) != AUTO:
+    if not open_keys and not limited and not _transforms_are_open(cfg):
         return None
     source = build_source(cfg.data)
     source.prepare()
@@ -98,7 +98,7 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
         chosen += _set(cfg, [_precision(cfg.trainer.accelerator)])
     if limited:
         chosen += _augmentation(cfg, count, bool(open_keys))
-    if OmegaConf.select(cfg, TRANSFORMS) == AUTO:
+    if _transforms_are_open(cfg):
         chosen += _set(cfg, [_transforms(source.spec.img_shape[0])])
     shape = "x".join(map(str, source.spec.img_shape))
     head = f"Chosen for {count:,} training images of {shape}; what is typed counts instead:"
@@ -133,6 +133,11 @@ def _augmentation(cfg: DictConfig, count: int, beside_others: bool) -> list[Star
         faster = "; experiment=few takes faster networks for so few" if beside_others else ""
         return [Start("augment", "ada", f"fewer than {below:,} images{faster}")]
     return [Start("augment", "none", f"not fewer than {below:,} images")] if beside_others else []
+
+
+def _transforms_are_open(cfg: DictConfig) -> bool:
+    """Whether there is an augmentation, and what it does is left open; a preset's word may stand beside none."""
+    return "_target_" in (cfg.augment or {}) and cfg.augment.get("transforms") == AUTO
 
 
 def _transforms(channels: int) -> Start:
