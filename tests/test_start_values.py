@@ -70,7 +70,7 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
         "  trainer.max_epochs=400: 6,400 images in all",
         "  data.batch_size=8: 64 below 20,000 images, 128 from there on; at most half of them",
         "  optimizer.lr=0.00071: 0.002; less for batches below 64 or images larger than 3x64x64",
-        "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size; 3 from 20,000 images on",
+        "  penalty.gamma=0.3: 0.3 at 1x28x28, more with the root of the size; 3 for styles from 20,000 images on",
         "  schedule.penalty.until=0.2: the penalty falls within 20,000 images, or a fifth of the run",
         "  gan.matching_aware=0.1: of images with wrong classes 0.3, below 20,000 images 0.1",
         "  gan.ema_half_life_images=320: a twentieth of 6,400 images",
@@ -98,8 +98,21 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
     ],
 )
 def test_start_values_follow_size_and_number(count, values, expected):
-    assert [start.value for start in starts(count, values, 2)] == expected
-    assert [start.value for start in starts(count, values, 1)] == [*expected[:5], 0.0, expected[6]]  # no wrong classes
+    assert [start.value for start in starts(count, values, 2, styled=True)] == expected
+    assert [start.value for start in starts(count, values, 1, styled=True)] == [
+        *expected[:5],
+        0.0,
+        expected[6],
+    ]  # no wrong classes
+
+
+@pytest.mark.parametrize(("model", "gamma"), [("style", 3.0), ("light", 0.59)])
+def test_gamma_of_many_images_follows_the_generator(composed, photos, monkeypatch, model, gamma):
+    monkeypatch.setattr(start_values, "FEW", 16)
+    typed = ["experiment=folder", "data=folder", f"data.root={photos}", "data.size=32", f"model={model}"]
+    cfg = composed("train", *typed)
+    choose_start_values(cfg)
+    assert cfg.penalty.gamma == gamma
 
 
 def test_a_length_that_is_typed_leaves_the_epochs_unsaid(composed, photos):

@@ -4,12 +4,14 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cgan.data.build import build_source
 from cgan.data.sources import Source
 from cgan.errors import check_whole
 from cgan.hardware import multiplies_bfloat16
+from cgan.networks.base import StyleBased
 
 AUTO = "auto"
 LARGE = 3 * 64 * 64
@@ -27,7 +29,8 @@ LONGEST_BURN_IN = 0.2
 MATCHING, MATCHING_FEW = 0.3, 0.1
 """Of images with wrong classes: samples show their class better and sooner; of few pictures 0.3 draws more twins."""
 GAMMA = 3.0
-"""For many images: best or near it on MNIST, CIFAR-10 and coloured digits; 8 broke a run of the latter."""
+"""For many images and styles: best or near it on MNIST, CIFAR-10 and coloured digits; 8 broke a run of the latter, and
+with 4 `light` was behind there."""
 GRID = "callbacks.sample_grid.every_n_epochs"
 PRECISION = "trainer.precision"
 TRANSFORMS = "augment.transforms"
@@ -86,7 +89,8 @@ def choose_start_values(cfg: DictConfig) -> Chosen | None:
     images = cfg.max_images or (count * epochs if type(epochs) is int and epochs > 0 else None)  # -1: without end
     batch = cfg.data.get("batch_size")
     typed_batch = batch if type(batch) is int and batch > 0 else None
-    chosen = _set(cfg, [start for start in starts(*facts, images, typed_batch) if start.key in open_keys])
+    found = starts(*facts, images, typed_batch, _is_style_based(cfg))
+    chosen = _set(cfg, [start for start in found if start.key in open_keys])
     if cfg.budget is not None or cfg.max_images is not None:  # which say the length
         later = () if cfg.max_images is not None else OF_LENGTH
         chosen = [start for start in chosen if start.key not in ("trainer.max_epochs", *later)]
@@ -121,6 +125,14 @@ def choose_for_length(cfg: DictConfig, chosen: Chosen, images: int) -> str:
 
 def _grids(epochs: int) -> Start:
     return Start(GRID, max(1, epochs // GRIDS), f"{GRIDS} grids in all")
+
+
+def _is_style_based(cfg: DictConfig) -> bool:
+    try:
+        found = get_object(cfg.model.generator._target_)
+    except (ImportError, AttributeError, ValueError):  # building it says what is wrong
+        return False
+    return isinstance(found, type) and issubclass(found, StyleBased)
 
 
 def _augmentation(cfg: DictConfig, count: int, beside_others: bool) -> list[Start]:
@@ -163,7 +175,9 @@ def _set(cfg: DictConfig, values: list[Start]) -> list[Start]:
     return values
 
 
-def starts(count: int, values: int, classes: int, images: int | None = None, batch: int | None = None) -> list[Start]:
+def starts(
+    count: int, values: int, classes: int, images: int | None = None, batch: int | None = None, styled: bool = False
+) -> list[Start]:
     """Return the start values for data; docs/your-own-pictures.md says what they were seen to do.
 
     Args:
@@ -172,6 +186,7 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         classes: Number of classes.
         images: The length of the run, if it is typed; None: that of these epochs.
         batch: Images of a batch, if they are typed.
+        styled: Whether the generator is style-based.
     """
     length = (IMAGES_FEW if count < FEW else IMAGES) / max(1, values / 3072) ** 0.5
     epochs = min(max(math.ceil(length / count), EPOCHS[0]), EPOCHS[1])
@@ -188,8 +203,8 @@ def starts(count: int, values: int, classes: int, images: int | None = None, bat
         ),
         Start(
             "penalty.gamma",
-            _rounded(0.3 * (values / 784) ** 0.5) if count < FEW else GAMMA,
-            "0.3 at 1x28x28, more with the root of the size; 3 from 20,000 images on",
+            GAMMA if styled and count >= FEW else _rounded(0.3 * (values / 784) ** 0.5),
+            "0.3 at 1x28x28, more with the root of the size; 3 for styles from 20,000 images on",
         ),
         Start(
             "schedule.penalty.until",
