@@ -99,11 +99,8 @@ def test_length_grids_and_augmentation_follow_from_the_number_of_images(composed
 )
 def test_start_values_follow_size_and_number(count, values, expected):
     assert [start.value for start in starts(count, values, 2, styled=True)] == expected
-    assert [start.value for start in starts(count, values, 1, styled=True)] == [
-        *expected[:5],
-        0.0,
-        expected[6],
-    ]  # no wrong classes
+    of_one_class = [*expected[:5], 0.0, expected[6]]  # there are no wrong classes
+    assert [start.value for start in starts(count, values, 1, styled=True)] == of_one_class
 
 
 @pytest.mark.parametrize(("model", "gamma"), [("style", 3.0), ("light", 0.59)])
