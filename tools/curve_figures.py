@@ -17,7 +17,7 @@ RUNS = {
     "collapsed": (*SHORT, "model=mlp", "loss=bce", "optimizer.lr=1e-2"),
     "diverged": (*SHORT, "loss=wgan", "optimizer.lr=2e-2"),
 }
-"""Overrides of ``experiment=quickstart``; the last two have 1,000 digits, large learning rates and no penalty."""
+"""Overrides of ``experiment=quickstart augment=none``; the last two have 1,000 digits, large learning rates and no penalty."""
 MEASURED = ("quality.every_n_epochs=1", "quality.max_share=1", "quality.n=500", "metrics=[fid,label_agreement]")
 COMPARED = {"healthy": (1, 5, 20), "collapsed": (1, 4, 8), "diverged": (1, 4, 8)}
 """Epochs whose pictures are shown side by side."""
@@ -28,7 +28,7 @@ def run(out: Path, runs: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, overrides in RUNS.items():
         if not (runs / name / "curves.png").exists():
-            train("quickstart", *MEASURED, *overrides, folder=runs / name)
+            train("quickstart", "augment=none", *MEASURED, *overrides, folder=runs / name)
         Image.open(runs / name / "curves.png").convert("RGB").quantize(256).save(out / f"{name}.png", optimize=True)
         side_by_side(runs / name, COMPARED[name]).save(out / f"{name}_pictures.png", optimize=True)
 
