@@ -154,3 +154,9 @@ def test_an_unknown_transform_is_one_clear_line(composed):
 def test_a_target_that_no_strength_can_hold_is_refused(target):
     with pytest.raises(CganError, match=rf"^augment.target={target}: expected a number above -1 and below 1$"):
         AdaptiveAugment(target=target)
+
+
+def test_one_transform_may_be_typed_without_brackets():
+    assert DiffAugment("cutout").transforms == [cutout]
+    with pytest.raises(CganError, match=r"^augment\.transforms=flip: expected one of colour, translation, cutout$"):
+        DiffAugment("flip")

@@ -64,6 +64,7 @@ class DiffAugment(nn.Module):
 
     def __init__(self, transforms: Sequence[str] = ("colour", "translation", "cutout")) -> None:
         super().__init__()
+        transforms = [transforms] if isinstance(transforms, str) else transforms  # one is typed without brackets
         for name in transforms:
             check_choice("augment.transforms", name, TRANSFORMS)
         self.transforms = [TRANSFORMS[name] for name in transforms]
