@@ -17,7 +17,7 @@ RUNS = {
     "collapsed": (*SHORT, "model=mlp", "loss=bce", "optimizer.lr=1e-2"),
     "diverged": (*SHORT, "loss=wgan", "optimizer.lr=2e-2"),
 }
-"""Overrides of ``experiment=quickstart augment=none``; the last two have 1,000 digits, large learning rates and no penalty."""
+"""Overrides of ``experiment=quickstart augment=none``; the last two: 1,000 digits, large learning rates, no penalty."""
 MEASURED = ("quality.every_n_epochs=1", "quality.max_share=1", "quality.n=500", "metrics=[fid,label_agreement]")
 COMPARED = {"healthy": (1, 5, 20), "collapsed": (1, 4, 8), "diverged": (1, 4, 8)}
 """Epochs whose pictures are shown side by side."""
