@@ -79,6 +79,12 @@ def test_a_schedule_out_of_range_is_refused_before_training(composed, words, exp
         build_module(cfg, Mnist5k().spec)
 
 
+def test_a_configured_schedule_is_called_in_every_step_without_hydras_checks(composed):
+    module = build_module(composed("train", "schedule=burn_in_cosine", "schedule.penalty.until=0.5"), Mnist5k().spec)
+    assert type(module.penalty_schedule) is type(module.lr_schedule) is partial
+    assert module.penalty_schedule(0.25) == pytest.approx(0.55)
+
+
 def test_the_ramp_shortens_the_half_life_at_the_start():
     generator = small_generator()
     ema = GeneratorEMA(generator, half_life_images=1e9, ramp=0.5)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cgan.module import ConditionalGAN, OptimizerFactory
 from cgan.networks import GENERATORS
 from cgan.plugins import refuse_unnamed
 from cgan.records.layout import CHECKPOINTS
+from cgan.schedules import Schedule
 from cgan.spec import DataSpec
 from cgan.tracking import JsonLines, resume
 
@@ -115,8 +117,8 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         augment=optional(cfg.augment),
         d_optimizer=build_optimizer("optimizer.d", cfg.optimizer.d),
         g_optimizer=build_optimizer("optimizer.g", cfg.optimizer.g),
-        lr_schedule=instantiate(cfg.schedule.lr),
-        penalty_schedule=instantiate(cfg.schedule.penalty),
+        lr_schedule=build_schedule(cfg.schedule.lr),
+        penalty_schedule=build_schedule(cfg.schedule.penalty),
         seed=cfg.seed,
         **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
     )
@@ -124,6 +126,13 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
     if mode := compile_mode(cfg.compile):
         module.compile_step(mode)
     return module
+
+
+def build_schedule(choice: DictConfig) -> Schedule:
+    """Return a schedule, free of Hydra's check of its target and arguments: it would be made in every step, slowly."""
+    built: Schedule = instantiate(choice)
+    built(0.0)  # is checked
+    return partial(built.func, *built.args, **built.keywords) if isinstance(built, partial) else built
 
 
 def build_optimizer(key: str, choice: DictConfig) -> OptimizerFactory:

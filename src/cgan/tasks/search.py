@@ -44,15 +44,11 @@ def run(
         CganError: Nothing is searched, what is searched is not understood, the study searches something else, or all
             trials failed.
     """
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    space = {entry.get_key_element(): _distribution(entry) for entry in parsed if entry.is_sweep_override()}
-    fixed = [entry.input_line or "" for entry in parsed if not entry.is_sweep_override()]
-    if not space:
-        raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
     check_whole("--workers", workers, 1)
     check_whole("TRIALS", trials, 1)
     if name in ("", "..") or Path(name).name != name:
         raise CganError(f"NAME={name}: expected the name of a study, without folders")
+    searched, fixed = _parse(overrides)
     flags = ["--config-dir", str(config_dir)] if config_dir else []
     folder = (studies / name).absolute()
     study = open_study(folder, heartbeat)
@@ -60,7 +56,7 @@ def run(
     stop = threading.Event()
 
     def objective(trial: optuna.Trial) -> float:
-        chosen = [f"{key}={_suggest(trial, key, among)}" for key, among in space.items()]
+        chosen = [f"{key}={_suggest(trial, key, among)}" for key, among in searched.items()]
         trial.set_user_attr("overrides", [*fixed, *chosen])
         try:
             return train_once(trial, [*flags, *fixed, *chosen], folder / f"trial_{trial.number:04d}", stop)
@@ -74,11 +70,25 @@ def run(
             enough = optuna.study.MaxTrialsCallback(trials, states=DONE)  # other processes work at it, too
             study.optimize(objective, n_trials=missing, n_jobs=workers, catch=(CganError,), callbacks=[enough])
     rows = report(folder, [_row(trial) for trial in study.trials if trial.state.is_finished()], flags)
+    _warn_of_failures(rows)
+    return rows
+
+
+def _parse(overrides: list[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
+    """Tell what is searched, by key, from the overrides that all trials share."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    searched = {entry.get_key_element(): _distribution(entry) for entry in parsed if entry.is_sweep_override()}
+    if not searched:
+        raise CganError("nothing to search: give at least one override a range, such as loss=choice(bce,hinge)")
+    return searched, [entry.input_line or "" for entry in parsed if not entry.is_sweep_override()]
+
+
+def _warn_of_failures(rows: list[Row]) -> None:
+    """Name a trial that failed; raise if all of them did."""
     if failed := [row for row in rows if row.error]:
         log.warning("%d of %d trials failed; %s: %s", len(failed), len(rows), failed[0].name, failed[0].error)
         if len(failed) == len(rows):
             raise CganError(f"all trials failed; {failed[0].name}: {failed[0].error}")
-    return rows
 
 
 def open_study(folder: Path, heartbeat: int) -> optuna.Study:
