@@ -12,8 +12,10 @@ from cgan.config import compose
 from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
 from cgan.hardware import look_for_gpus_once
-from cgan.tasks.build import build_loggers, build_module
+from cgan.tasks.build import build_loggers, build_module, build_trainer
 from cgan.tasks.train import quiet_lightning
+
+SETTING = ("quality=none", "trainer.max_epochs=1000000", "+trainer.enable_checkpointing=false")
 
 
 class LightningRun:
@@ -38,7 +40,7 @@ class LightningRun:
         look_for_gpus_once()
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        cfg = compose("train", ["quality=none", "trainer.max_epochs=1000000", *overrides], folder)
+        cfg = compose("train", [*SETTING, f"+trainer.enable_progress_bar={watched}", *overrides], folder)
         self.data = ImageData(
             source=source or instantiate(cfg.data.source, _convert_="all"),
             batch_size=cfg.data.batch_size,
@@ -47,18 +49,10 @@ class LightningRun:
         )
         self.module = build_module(cfg, self.data.spec)
         self._pause = _Pause(chunks_per_block)
-        watchers = [instantiate(entry, _convert_="all") for entry in cfg.callbacks.values()] if watched else []
-        self.trainer: pl.Trainer = instantiate(
-            cfg.trainer,
-            callbacks=[*watchers, self._pause],
-            logger=build_loggers(cfg, folder, 0, {}),
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=watched,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            _convert_="all",
-        )
+        if not watched:
+            cfg.callbacks = {}
+        self.trainer = build_trainer(cfg, None, [self._pause])
+        self.trainer.loggers = build_loggers(cfg, folder, 0, {})
         self._fit = greenlet(lambda: self.trainer.fit(self.module, datamodule=self.data))
 
     def __call__(self) -> None:

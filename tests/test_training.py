@@ -1,3 +1,4 @@
+import logging
 import re
 from pathlib import Path
 
@@ -322,6 +323,12 @@ ONE_BATCH = [
 def test_every_option_trains_one_batch(composed, choices):
     result = train.run(composed("train", *BARE, *FEW, *choices))
     assert (result.folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_the_profile_of_an_epoch_is_printed(composed, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("lightning.pytorch"), "propagate", True)
+    train.run(composed("train", *BARE, *FEW, "model=light", "debug=profile"))
+    assert "Guard.on_before_optimizer_step" in caplog.text
 
 
 @pytest.mark.parametrize("group", ["loss", "penalty", "regulariser", "optimizer", "schedule", "augment"])

@@ -228,6 +228,7 @@ def run_record(cfg: DictConfig) -> RunRecord:
 def quiet_lightning() -> None:
     """Leave out what is said at every start and is no news here."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # `trainer.profiler=simple` asks for it
     for line in (
         "`isinstance",  # Lightning 2.6 with torch 2.15
         r"Found \d+ module\(s\) in eval mode",  # the averaged generator, on purpose
