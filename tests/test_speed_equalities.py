@@ -14,6 +14,7 @@ from cgan.data.batches import Batches
 from cgan.data.sources import Mnist5k, Split
 from cgan.hardware import available_cores, use_available_cores, use_fast_products
 from cgan.seeding import mix
+from cgan.spec import to_float
 from cgan.tasks.build import build_module
 from cgan.tasks.train import run
 
@@ -141,7 +142,7 @@ def test_the_reference_loop_of_the_benchmarks_trains_what_our_step_trains(compos
     trainer.fit(ours, batches)
     for step, ((real,), (label,)) in enumerate(batches):
         torch.manual_seed(mix(ours.seed, step))  # as our step does
-        plain.step(real, label)
+        plain.step(to_float(real), label)
     assert ours.steps == 2
     for network in ("generator", "discriminator"):
         expected = getattr(plain, network).state_dict()

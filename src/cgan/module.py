@@ -22,7 +22,7 @@ from cgan.losses.regularisers import Regulariser
 from cgan.networks.base import Discriminator, Generator
 from cgan.schedules import Schedule, constant
 from cgan.seeding import mix, seed_global_streams
-from cgan.spec import DataSpec
+from cgan.spec import DataSpec, to_float
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
@@ -30,7 +30,7 @@ LR_EXPONENTS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
 WITHOUT_GRAPHS = {"reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 """Modes of ``torch.compile`` that record CUDA graphs, each with the one that does the same without."""
 Chunk = tuple[Tensor, Tensor]
-"""``steps_per_batch`` batches: images (K, B, C, H, W) in [-1, 1] and labels (K, B) int64."""
+"""``steps_per_batch`` batches: images (K, B, C, H, W) uint8 and labels (K, B) int64."""
 Statistics = dict[str, Tensor]
 """Scalars to log, by name."""
 
@@ -212,7 +212,10 @@ class ConditionalGAN(pl.LightningModule):
         network that has not learned yet has none.
         """
         seeds = [mix(self.seed, self.steps + k) for k in range(len(batch[1]))]  # in a row: far faster than one per step
-        steps = [self.alternate(real, labels, seed) for real, labels, seed in zip(*batch, seeds, strict=True)]
+        steps = [
+            self.alternate(to_float(real).to(self.dtype), labels, seed)  # one by one: the floats fit a cache
+            for real, labels, seed in zip(*batch, seeds, strict=True)
+        ]
         steps[-1] |= _grad_norms(d_grad_norm=self.discriminator, g_grad_norm=self.generator)
         seen = {name for step in steps for name in step}
         return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}

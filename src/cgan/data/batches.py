@@ -9,7 +9,6 @@ from torch import Tensor
 from cgan.data.sources import Split
 from cgan.errors import CganError
 from cgan.seeding import torch_stream
-from cgan.spec import to_float
 
 
 @dataclass(eq=False)
@@ -60,9 +59,9 @@ def _passes(places: Tensor, count: int, stream: torch.Generator) -> Tensor:
 
 
 class Batches:
-    """Chunks of ``steps_per_batch`` training batches, ready for the networks.
+    """Chunks of ``steps_per_batch`` training batches.
 
-    One iteration gives ``(images, labels)`` of shapes (K, B, C, H, W) float32 in [-1, 1] and (K, B) int64, where K is
+    One iteration gives ``(images, labels)`` of shapes (K, B, C, H, W) uint8 and (K, B) int64, where K is
     ``steps_per_batch`` (less in an epoch's last chunk) and B is ``batch_size``. Several steps per chunk spare the
     trainer's bookkeeping between steps and change no result. An odd last batch is dropped: batch norm cannot use a
     batch of one.
@@ -122,17 +121,17 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.steps_per_epoch // self.steps_per_batch)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Split]:
         order = self._chunks(self.sampler.permutation())
         mirrored = self._chunks(self.sampler.mirrored()) if self.flip else [None] * len(order)
         first, self._resume_from = self._resume_from, 0
         upcoming = self._fetch(order[first], mirrored[first])
         for number in range(first, len(order)):
-            images, labels = upcoming
+            chunk = upcoming
             if number + 1 < len(order):
                 upcoming = self._fetch(order[number + 1], mirrored[number + 1])
             self._steps_served = min((number + 1) * self.steps_per_batch, self.steps_per_epoch)
-            yield to_float(images), labels
+            yield chunk
 
     def _chunks(self, values: Tensor) -> Sequence[Tensor]:
         """Cut this rank's share of an epoch's values into chunks (K, B)."""
