@@ -37,7 +37,7 @@ SECTIONS = {
         "Training in colour",
         "The same on noise in colour, a block for a call of the trainer, of 3 s at most (batch 128, `loss=bce`, "
         "without the penalty of presets, which costs more): our run with its callbacks and loggers, over the "
-        "best plain loop by hand. Peak memory is that of a whole process; importing Lightning alone takes 795 MB of it.",
+        "best plain loop by hand. Peak memory is that of a process; importing Lightning alone takes 795 MB of it.",
     ),
     "backbones": (
         "Backbones and sizes",
