@@ -40,7 +40,7 @@ class LightningRun:
         look_for_gpus_once()
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        cfg = compose("train", [*SETTING, f"+trainer.enable_progress_bar={watched}", *overrides], folder)
+        cfg = compose("train", [*SETTING, *overrides], folder)
         self.data = ImageData(
             source=source or instantiate(cfg.data.source, _convert_="all"),
             batch_size=cfg.data.batch_size,

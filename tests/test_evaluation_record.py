@@ -135,6 +135,8 @@ def test_a_checkpoint_is_described_by_its_own_epoch(tmp_path):
     ]
     assert [entry and entry.entry.values for entry in found] == [{"fid": 2.25}, {"fid": 3.0}, None]
     assert found[1].entry.epoch == 3
+    unsaved = stored_run(tmp_path, "best.ckpt", images_seen=1234567)  # a better epoch was measured, and not saved
+    assert find_evaluation(unsaved, tmp_path / "logs").entry.values == {"fid": 3.0}
 
 
 def test_the_newest_evaluation_of_averaged_weights_outranks_the_runs_own_record(tmp_path):

@@ -10,8 +10,10 @@ import re
 import shutil
 import socket
 import struct
+import time
 import zipfile
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from PIL import Image
 
 from cgan.data.build import build_source
 from cgan.data.hub import HubTree
+from cgan.data.known import TorchvisionSource
 from cgan.errors import CganError
 
 SPLITS = ("train", "test")
@@ -455,6 +458,27 @@ def closed_address():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
+def test_of_processes_that_miss_the_same_files_one_downloads_at_a_time(tmp_path, monkeypatch):
+    busy, seen = [], []
+
+    class Slow(torchvision.datasets.CIFAR10):
+        def __init__(self, root, download, train):
+            busy.append(root)
+            time.sleep(0.02)  # the others try meanwhile
+            seen.append((len(busy), download, train))
+            busy.pop()
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", Slow)
+    source = TorchvisionSource("CIFAR10", str(tmp_path / "data"), [3, 32, 32], ["a", "b"])
+    threads = [Thread(target=source.prepare) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == [(1, True, False)] * 5 + [(1, True, True)] * 5
+    assert not list(tmp_path.rglob("*")), "the lock lies elsewhere"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from cgan.sampling.directions import measure
 from cgan.sampling.formats import png
 from cgan.serving.service import Service
 from cgan.serving.share import own_address
-from cgan.serving.training import Trainings
+from cgan.serving.training import Trainings, state_of
 from cgan.serving.ui import PAGE
 from cgan.serving.ui.parts import plain
 from cgan.spec import DataSpec
@@ -486,6 +487,21 @@ def test_choices_are_checked_and_name_what_they_need() -> None:
     assert overrides == ["experiment=light", "data=folder", "data.root='/a b/日本'"]
     assert here.overrides("light", epochs=3) == ["experiment=light", "trainer.max_epochs=3"]
     assert here.overrides("light", minutes=3) == ["experiment=light", "budget=3min"]
+    of = {name: here.data_of(name) for name in ("light", "folder", "few", "cifar10", "quickstart")}
+    assert of == {"light": None, "folder": "folder", "few": "folder", "cifar10": "cifar10", "quickstart": "mnist5k"}
+
+
+def test_an_attempt_to_go_on_that_was_refused_is_a_failure(tmp_path: Path) -> None:
+    unknown = dict.fromkeys(("command", "data", "network", "host", "hardware"), "")
+    numbers = {"debug": False, "pid": 1, "started": 0, "updated": time.time() - 60, "overrides": []}
+    run = RunRecord(**unknown, state="stopped", **numbers)
+    assert state_of(tmp_path, run)[0] == "stopped"
+    (tmp_path / "page.log").write_text("a line\nerror: name its plugins\n\n")
+    assert state_of(tmp_path, run) == ("failed", "name its plugins")
+    later = RunRecord(**unknown, state="finished", **{**numbers, "updated": time.time() + 60})
+    assert state_of(tmp_path, later)[0] == "finished", "it went on in a terminal since"
+    (tmp_path / "page.log").write_text("Stopped\n")
+    assert state_of(tmp_path, run)[0] == "stopped"
 
 
 def test_an_epoch_takes_as_long_as_in_the_newest_such_run(tmp_path: Path) -> None:

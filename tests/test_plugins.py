@@ -14,7 +14,7 @@ from cgan.checkpoint import describe, refuse_unreadable
 from cgan.errors import CganError
 from cgan.networks import GENERATORS, Generator
 from cgan.networks.mlp import MLPGenerator
-from cgan.plugins import load_plugins
+from cgan.plugins import load_plugins, typed_plugins
 from cgan.spec import DataSpec
 
 SPEC = DataSpec("toys", (1, 4, 4), ("car", "doll"))
@@ -237,3 +237,13 @@ def test_a_default_type_or_device_changes_no_loaded_generator(tmp_path: Path) ->
         torch.set_default_dtype(torch.float32)
     assert {(weight.dtype, weight.device.type) for weight in again.parameters()} == {(torch.float32, "cpu")}
     assert torch.equal(draw(again, [0, 1]), draw(generator, [0, 1]))
+
+
+def test_commands_that_are_shown_name_the_config_dir_of_a_job_without_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cgan.plugins._config_dirs", lambda: [tmp_path])
+    assert typed_plugins([]) == ["--config-dir", str(tmp_path)]
+    assert typed_plugins(["a", "b"]) == ["--config-dir", str(tmp_path), "plugins=[a,b]"]
+    monkeypatch.setattr("cgan.plugins._config_dirs", list)
+    assert typed_plugins([]) == []

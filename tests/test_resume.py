@@ -19,7 +19,7 @@ from cgan.callbacks.checkpoints import keep
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.run import read_run, write_run
-from cgan.tasks.resume import newest_good, resumed_arguments
+from cgan.tasks.resume import first_checkpoint, newest_good, resumed_arguments
 
 SAVED_OFTEN = [*TINY, "checkpoint.every_n_batches=4"]
 
@@ -157,6 +157,41 @@ def test_a_requeued_slurm_job_goes_on_by_itself(uninterrupted: Path, tmp_path: P
     assert_same_run(folder, uninterrupted)
 
 
+@pytest.mark.parametrize(
+    ("variables", "typed", "expected"),
+    [
+        ({}, "a/best.ckpt", "a/best.ckpt"),
+        ({}, None, None),
+        ({"SLURM_RESTART_COUNT": "1"}, "a/best.ckpt", "b/last.ckpt"),
+        ({"SLURM_RESTART_COUNT": "1"}, "b/best.ckpt", "b/last.ckpt"),
+        ({"SLURM_RESTART_COUNT": "0"}, "a/best.ckpt", "a/best.ckpt"),
+        ({"TORCHELASTIC_RUN_ID": "x"}, "a/best.ckpt", "b/last.ckpt"),
+        ({"TORCHELASTIC_RUN_ID": "x"}, "b/best.ckpt", "b/best.ckpt"),
+        ({"TORCHELASTIC_RUN_ID": "x"}, None, "b/last.ckpt"),
+    ],
+)
+def test_a_job_that_was_started_again_goes_on_from_what_it_has_written(
+    variables: dict[str, str],
+    typed: str | None,
+    expected: str | None,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for run, name in (("a", "best.ckpt"), ("b", "best.ckpt"), ("b", "last.ckpt")):
+        (tmp_path / run / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (tmp_path / run / "checkpoints" / name).write_bytes((uninterrupted / "checkpoints" / "last.ckpt").read_bytes())
+
+    def place(short: str | None) -> str | None:
+        return short and str(tmp_path / short.replace("/", "/checkpoints/"))
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = first_checkpoint(place(typed), tmp_path / "b")
+    assert (found and str(found)) == place(expected)
+    assert first_checkpoint(place("a/best.ckpt"), tmp_path / "new") == place("a/best.ckpt"), "nothing was written yet"
+
+
 def resumed(arguments: list[str], cwd: Path, env: dict[str, str]) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in env.items():
@@ -169,6 +204,16 @@ def test_a_new_learning_rate_counts_in_a_resumed_run(uninterrupted: Path, tmp_pa
     train(*TINY, f"ckpt={source}", "optimizer.g.lr=1e-6", "trainer.max_epochs=3", "hydra.run.dir=run", cwd=tmp_path)
     rates = [row["training/learning_rate_g"] for row in rows(tmp_path / "run") if "training/learning_rate_g" in row]
     assert set(rates) == {1e-6}
+
+
+def test_new_options_of_an_optimiser_count_in_a_resumed_run(uninterrupted: Path, tmp_path: Path) -> None:
+    source = uninterrupted / "checkpoints" / "last.ckpt"
+    typed = ["optimizer.d.betas=[0.1,0.75]", "+optimizer.g.weight_decay=0.25"]
+    train(*TINY, f"ckpt={source}", *typed, "trainer.max_epochs=3", "hydra.run.dir=run", cwd=tmp_path)
+    stored = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"]
+    d, g = (state["param_groups"][0] for state in stored)
+    assert (list(d["betas"]), d["weight_decay"]) == ([0.1, 0.75], 0)
+    assert (list(g["betas"]), g["weight_decay"]) == ([0.5, 0.999], 0.25)
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])

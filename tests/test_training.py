@@ -11,6 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan import draw, load_generator
+from cgan.callbacks.progress import Progress
 from cgan.checkpoint import find_generator, read_description
 from cgan.config import CONF
 from cgan.errors import CganError
@@ -302,6 +303,37 @@ def test_every_penalty_takes_the_place_of_that_of_every_preset(composed):
     cfg = composed("train", "penalty=r1", "+penalty._convert_=all")
     drop_values_of_another(cfg)
     assert cfg.penalty._convert_ == "all", "Hydra's own"
+
+
+def test_values_that_presets_set_of_callbacks_go_where_others_are_chosen(composed):
+    for preset in [*(f"experiment={name}" for name in names("experiment")), "debug=overfit"]:
+        cfg = composed("train", preset, "callbacks=[throughput,progress]")
+        drop_values_of_another(cfg)
+        assert set(cfg.callbacks) == {"throughput", "progress"}, preset
+    cfg = composed("train", "experiment=folder", "callbacks=progress", "++callbacks.sample_grid.every_n_epochs=2")
+    drop_values_of_another(cfg)
+    assert cfg.callbacks.sample_grid == {"every_n_epochs": 2}, "what is typed stays, and is refused"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "debug"),
+    [*((few, name) for few in ("few", "best_cpu") for name in ("one_batch", "profile")), ("best_cpu", "overfit")],
+)
+def test_a_debug_run_is_as_short_as_it_says_whatever_the_preset(composed, experiment, debug):
+    cfg = composed(
+        "train", f"experiment={experiment}", "data.root=x" if experiment == "few" else "seed=1", f"debug={debug}"
+    )
+    assert cfg.max_images is cfg.budget is None
+    assert cfg.trainer.max_epochs == (100 if debug == "overfit" else 1)
+
+
+def test_no_bar_is_shown_where_it_was_left_out(composed):
+    def shown(*typed):
+        return build_trainer(composed("train", *typed), None, []).progress_bar_callback
+
+    assert isinstance(shown(), Progress)
+    assert shown("callbacks.progress=null") is None
+    assert shown("callbacks.progress=null", "+trainer.enable_progress_bar=true") is not None
 
 
 FEW = ["data.batch_size=8", "data.steps_per_batch=1"]

@@ -13,7 +13,12 @@ def started_again() -> bool:
     torchrun does not tell a first start from a later one (its count is that of one node), and expects a script to go on
     from the checkpoint that it finds.
     """
-    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0" or "TORCHELASTIC_RUN_ID" in os.environ
+    return requeued() or "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def requeued() -> bool:
+    """Whether SLURM has started this job again."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def is_first_process() -> bool:

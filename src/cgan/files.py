@@ -1,6 +1,7 @@
 """Files that a crash or a full disk may interrupt: written whole or not at all, read up to where they are whole."""
 
 import errno
+import hashlib
 import json
 import os
 import socket
@@ -20,6 +21,17 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 def cache_folder() -> Path:
     """Return the folder for what can be made again: ``$XDG_CACHE_HOME/cgan``, or ``~/.cache/cgan``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgan"
+
+
+@contextmanager
+def downloading_into(folder: Path) -> Iterator[None]:
+    """Let one process at a time look for files in a folder and download what is missing; a failure leaves no folders.
+
+    The lock lies in the cache: the folder may be read-only, and holds nothing but data.
+    """
+    place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    with locked(cache_folder() / "downloads" / place), no_empty_folders(folder):
+        yield
 
 
 @contextmanager

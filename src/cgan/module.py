@@ -224,13 +224,17 @@ class ConditionalGAN(pl.LightningModule):
         """Build the discriminator's and the generator's optimiser, in this order."""
         factor = self.trainer.world_size ** LR_EXPONENTS[self.lr_scaling]
         optimizers = [self.d_optimizer(self.discriminator.parameters()), self.g_optimizer(self.generator.parameters())]
-        # Kept here and not in the optimisers, whose state a resumed run loads: a learning rate typed anew must count.
+        # Kept here and not in the optimisers, whose state a resumed run loads: what is typed anew must count.
         self._initial_lrs = [optimizer.param_groups[0]["lr"] * factor for optimizer in optimizers]
+        self._options = [_chosen_options(factory) for factory in (self.d_optimizer, self.g_optimizer)]
         return optimizers
 
     def on_train_start(self) -> None:
-        """Average the weights where they now lie."""
+        """Average the weights where they now lie; let the optimisers' options count as they are chosen now."""
         self.ema.follow(self.generator)
+        for optimizer, options in zip(self.trainer.optimizers, self._options, strict=True):
+            for group in optimizer.param_groups:
+                group.update({name: value for name, value in options.items() if name in group})
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip here: under mixed precision with a scaler, gradients are unscaled only from this point on."""
@@ -373,6 +377,11 @@ def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def _chosen_options(factory: OptimizerFactory) -> dict[str, Any]:
+    """Return the options that a partial call sets; others may be an optimiser's own counters."""
+    return factory.keywords if isinstance(factory, partial) else {}
 
 
 def _allocate_missing(optimizer: LightningOptimizer) -> None:

@@ -49,9 +49,9 @@ def load_plugins(names: Iterable[Any] | str = ()) -> None:
 
 
 def typed_plugins(names: Iterable[Any]) -> list[str]:
-    """Return the arguments by which another command finds the plugins of this job; none where it has none."""
+    """Return the arguments by which another command finds the plugins and configurations of this job, if it has any."""
     listed = ",".join(map(str, names))
-    return [*typed_config_dir(), f"plugins=[{listed}]"] if listed else []
+    return [*typed_config_dir(), *([f"plugins=[{listed}]"] if listed else [])]
 
 
 def typed_config_dir() -> list[str]:

@@ -3,6 +3,7 @@
 import inspect
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -15,7 +16,7 @@ from torchvision.datasets import VisionDataset
 
 from cgan.data.sources import SPLITS, Split, SplitName
 from cgan.errors import CganError
-from cgan.files import no_empty_folders
+from cgan.files import downloading_into
 from cgan.spec import DataSpec
 
 
@@ -91,7 +92,7 @@ class TorchvisionSource:
         by_name = "train" not in inspect.signature(dataset).parameters and not arguments
         arguments |= {"split": split} if by_name else {"train": split == "train"}
         try:
-            with no_empty_folders(self.folder):
+            with downloading_into(self.folder) if download else nullcontext():
                 return dataset(str(self.folder), download=download, **arguments)
         except (RuntimeError, OSError, EOFError, ValueError, AssertionError, zlib.error) as error:
             raise self._unusable(str(error) or type(error).__name__) from error

@@ -11,7 +11,7 @@ from cgan.data.decoded import DecodedSource
 from cgan.data.layout import Found
 from cgan.data.trees import FolderTree, Tree
 from cgan.errors import CganError, check_choice
-from cgan.files import no_empty_folders
+from cgan.files import downloading_into
 
 _PARTS = ("images_background", "images_evaluation")
 
@@ -54,7 +54,7 @@ def _download(folder: Path) -> None:
     for part in _PARTS:
         if not (folder / part).is_dir():
             try:
-                with no_empty_folders(folder.parent):
+                with downloading_into(folder.parent):
                     torchvision.datasets.Omniglot(str(folder.parent), background=part == _PARTS[0], download=True)
             except (RuntimeError, OSError, ValueError) as error:
                 reason = shorten(str(error), 160, placeholder=" ...")

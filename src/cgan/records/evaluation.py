@@ -45,7 +45,7 @@ from cgan.checkpoint import read_description
 from cgan.errors import CganError
 from cgan.files import changed_at, read_json, write_file
 from cgan.metrics.values import FINITE, Count, Description, Protocol, Text
-from cgan.records.layout import BEST, run_of
+from cgan.records.layout import run_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -224,14 +224,12 @@ def _read(path: Path, changed: int) -> EvaluationRecord | None:
 
 
 def _of_run(checkpoint: Path) -> FoundEvaluation | None:
-    """Take the epoch that the checkpoint holds: the record's entry is that of ``best.ckpt``."""
+    """Take the epoch that the checkpoint holds: the record may be of one that was not saved, or not yet."""
     path = run_of(checkpoint) / FILE
     record = _read(path, changed_at(path))
     if record is None or not record.entries:
         return None
     entry = record.entries[0]
-    if checkpoint.name == BEST:
-        return FoundEvaluation(record, entry)
     seen = _images_seen(checkpoint, changed_at(checkpoint))
     if seen == entry.images_seen:
         return FoundEvaluation(record, entry)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -74,6 +75,7 @@ class Trainings:
         self.runs = root / "logs" / "train" / "runs"
 
     @staticmethod
+    @cache
     def choices(group: str) -> dict[str, Choice]:
         """Return the choices of a config group by name."""
         found = {}
@@ -112,8 +114,14 @@ class Trainings:
         return [*(f"{group}={name}" for group, name in chosen.items()), *values, *length]
 
     def data_of(self, experiment: str) -> str | None:
-        """Return the data set that a preset is named after and for; None if it is for any."""
-        return experiment if experiment in self.choices("data") else None
+        """Return the data set that a preset, or the one that it is made of, names; None if it is for any."""
+        if experiment not in self.choices("experiment"):
+            return None
+        found = experiment if experiment in self.choices("data") else None
+        for entry in yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text()).get("defaults", []):
+            own = entry.get("override /data") if isinstance(entry, dict) else None
+            found = own or (self.data_of(entry) if isinstance(entry, str) else None) or found
+        return found
 
     def start(self, overrides: Sequence[str], *, beside: bool = False) -> Path:
         """Start ``cgan train OVERRIDES`` and return its run folder; ``beside`` another training, or not at all."""
@@ -210,9 +218,16 @@ def state_of(folder: Path, run: RunRecord | None) -> tuple[State, str]:
     """Return the state of a training of the page, and why it failed or was stopped."""
     if is_locked(folder / LOCK):
         return ("stopping" if (folder / STOP).exists() else "running"), ""
+    last = _last_line(folder / OUTPUT)
     if run is not None:
-        return run.state, run.message
+        # An attempt to go on that was refused never came to its record.
+        refused = last.startswith("error: ") and changed_at(folder / OUTPUT) > run.updated * 1e9
+        return ("failed", last.removeprefix("error: ")) if refused else (run.state, run.message)
     if not (folder / OUTPUT).exists():
         return "unknown", ""
-    lines = (folder / OUTPUT).read_text(errors="replace").split("\n")  # it ended before it wrote a record
-    return "failed", next((line for line in reversed(lines) if line.strip()), "the process ended without a message")
+    return "failed", last or "the process ended without a message"
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "")

@@ -58,6 +58,7 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any]) ->
         num_sanity_val_steps=0,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        **_no_other_bar(cfg, callbacks),
         _convert_="all",
     )
     if trainer.world_size > 1 and "strategy" not in cfg.trainer:
@@ -78,6 +79,12 @@ def build_trainer(cfg: DictConfig, quality: Quality | None, final: list[Any]) ->
             processor(),
         )
     return trainer
+
+
+def _no_other_bar(cfg: DictConfig, callbacks: list[pl.Callback]) -> dict[str, bool]:
+    """Keep Lightning's own progress bar out where ours was left out, and none was asked for."""
+    shown = any(isinstance(one, pl.callbacks.ProgressBar) for one in callbacks)
+    return {} if shown or "enable_progress_bar" in cfg.trainer else {"enable_progress_bar": False}
 
 
 class NoProfiler(PassThroughProfiler):

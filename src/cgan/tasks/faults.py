@@ -15,8 +15,8 @@ from cgan.spec import DataSpec
 
 
 @contextmanager
-def clear_errors(cfg: DictConfig) -> Iterator[None]:
-    """Turn a lack of memory, a port in use and a checkpoint of other networks into a CganError of one line."""
+def clear_errors(cfg: DictConfig, checkpoint: str | Path | None) -> Iterator[None]:
+    """Turn a lack of memory, a port in use and a ``checkpoint`` of other networks into a CganError of one line."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -30,10 +30,10 @@ def clear_errors(cfg: DictConfig) -> Iterator[None]:
                 f"the processes cannot meet: {str(error).splitlines()[0]:.200}; the port may be in use: choose another "
                 "with the variable MASTER_PORT, or leave it unset"
             ) from error
-        if str(error).startswith("Error(s) in loading state_dict"):
+        if checkpoint and str(error).startswith("Error(s) in loading state_dict"):
             raise CganError(
-                f"ckpt={cfg.ckpt}: its weights have other sizes than the networks of this configuration; "
-                f"{_as_trained(cfg.ckpt)}"
+                f"ckpt={checkpoint}: its weights have other sizes than the networks of this configuration; "
+                f"{_as_trained(checkpoint)}"
             ) from error
         raise
 

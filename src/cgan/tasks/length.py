@@ -20,6 +20,7 @@ from cgan.checkpoint import read_description
 from cgan.config import typed_keys
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError
+from cgan.tasks.resume import LENGTHS
 
 log = logging.getLogger(__name__)
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -74,8 +75,11 @@ Measure = Callable[[DictConfig, ImageData, float], Pace]
 
 def keep_typed_length(cfg: DictConfig) -> None:
     """Let a length that is typed take the place of the preset's, in whichever of the three ways either is said."""
-    typed = typed_keys()
-    if typed & {"max_images", "budget", "trainer.max_epochs"}:
+    typed = typed_keys() & set(LENGTHS)
+    given = [key for key in LENGTHS if key in typed and OmegaConf.select(cfg, key) is not None]
+    if unused := given[1:]:
+        log.warning("Warning: %s says how long the run is; %s counts for nothing", given[0], " and ".join(unused))
+    if typed:
         for key in {"max_images", "budget"} - typed:
             OmegaConf.update(cfg, key, None)
 
@@ -137,6 +141,7 @@ def set_length(trainer: pl.Trainer, data: ImageData, images: int | None, images_
     data.prepare_data()
     global_batch = data.batch_size * trainer.world_size
     longest = max(len(data.train.labels) // global_batch, 1)
+    longest = min(longest, data.steps_per_epoch or longest)  # of trainer.limit_train_batches
     if images_per_epoch:
         data.steps_per_epoch = min(max(images_per_epoch // global_batch, 1), longest)
     if images is not None:

@@ -1,5 +1,6 @@
 """Whether the parts of a configuration fit: what a YAML lacks is said before anything is built."""
 
+from collections.abc import Collection
 from inspect import Parameter, signature
 from typing import Any
 
@@ -19,8 +20,19 @@ LINE = "a line `_target_: package.module.Class`"
 
 
 def drop_values_of_another(cfg: DictConfig) -> None:
-    """Drop what a preset set of its own penalty where another is typed, which has no such argument, or none is."""
-    penalty, typed = cfg.penalty, typed_keys()
+    """Drop what a preset set of a penalty or of callbacks that are not chosen; what is typed is kept, and refused."""
+    typed = typed_keys()
+    values = [f"callbacks.{name}" for name, entry in (cfg.callbacks or {}).items() if entry and not _has_class(entry)]
+    with open_dict(cfg):
+        for key in values:
+            if not any(word.startswith(key) for word in typed):
+                del cfg.callbacks[key.removeprefix("callbacks.")]
+    _drop_of_penalty(cfg, typed)
+
+
+def _drop_of_penalty(cfg: DictConfig, typed: Collection[str]) -> None:
+    """Drop values of arguments that the chosen penalty has not, or all where none is chosen."""
+    penalty = cfg.penalty
     try:
         known = signature(get_object(penalty._target_)).parameters if _has_class(penalty) else {}
     except (ImportError, AttributeError, TypeError, ValueError):  # building it says what is wrong

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from cgan.cluster import is_first_process
+from cgan.cluster import is_first_process, requeued, started_again
 from cgan.config import CONF, listed, quoted
 from cgan.errors import CganError
 from cgan.files import read_text
@@ -22,8 +22,8 @@ from cgan.records.layout import BEST, CHECKPOINTS, LAST, PREVIOUS, checkpoints_u
 from cgan.records.run import read_run
 
 RUNS = Path("logs/train")
-LENGTHS = {"max_images", "budget", "trainer.max_epochs"}
-"""The ways to say how long a run is: one that is typed takes the place of all that are stored."""
+LENGTHS = ("max_images", "budget", "trainer.max_epochs")
+"""The ways to say how long a run is, the first counts before the others: one that is typed replaces all stored ones."""
 LONGEST_FILE, LONGEST_OVERRIDE = 2**20, 10_000
 """Bytes of a file in `.hydra`, letters of an override in it."""
 NETWORKS = ("model", "model/generator", "model/discriminator")
@@ -54,12 +54,12 @@ def resumed_arguments(arguments: list[str], runs: Path = RUNS) -> list[str]:
     folder = run_of(checkpoint)
     stored = folder / ".hydra" / "overrides.yaml"
     if not stored.is_file():
-        return [*flags, *typed, f"ckpt={quoted(checkpoint)}"]
+        return [*flags, *typed, f"ckpt={quoted(checkpoint)}", *_common_folder(arguments, runs)]
     known = _stored_overrides(stored)
     before = {entry.key_or_group: entry.value() for entry in known}
     if "budget" in values and str(values["budget"]) != str(before.get("budget")):
         raise CganError(f"budget={values['budget']}: a run that goes on keeps its length; type max_images= instead")
-    replaced = {*values, *(LENGTHS if LENGTHS & values.keys() else ())}
+    replaced = {*values, *(LENGTHS if set(LENGTHS) & values.keys() else ())}
     kept = [entry.input_line or "" for entry in known if entry.key_or_group not in replaced]
     _refuse_imports(stored, kept)
     _check_networks(folder, [change for change in typed if change not in {entry.input_line for entry in known}])
@@ -141,6 +141,21 @@ def _of_group(group: str, option: str, lines: list[str], folders: list[Path]) ->
     if not known:
         return []
     return [f"{group}={option}", *(line for line in lines if line.lstrip("+~").startswith((f"{group}.", f"{group}@")))]
+
+
+def first_checkpoint(typed: str | None, folder: Path) -> str | Path | None:
+    """Return the checkpoint that a run goes on from: the typed one, or that of a job that was started again.
+
+    A job that began with another run's checkpoint, or with an older one of its own, goes on from what it has written
+    since. torchrun cannot tell a later start from the first, so beside an own checkpoint the typed one counts there.
+
+    Raises:
+        CganError: The run of a job that was started again has checkpoints, and none is whole.
+    """
+    own = typed is not None and run_of(Path(typed)).resolve() == folder.resolve()
+    if requeued() or (started_again() and not own):
+        return newest_good(folder) or typed
+    return typed
 
 
 def newest_good(folder: Path) -> Path | None:

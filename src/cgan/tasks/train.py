@@ -24,7 +24,6 @@ from cgan.callbacks.quality import Quality
 from cgan.callbacks.signals import Signals
 from cgan.callbacks.status import Status
 from cgan.checkpoint import load_generator, read_description
-from cgan.cluster import started_again
 from cgan.commands import command, installed
 from cgan.data.datamodule import ImageData
 from cgan.errors import CganError, check_whole, printable
@@ -42,7 +41,7 @@ from cgan.tasks.build import build_data, build_loggers, build_module, build_trai
 from cgan.tasks.faults import clear_errors
 from cgan.tasks.length import Pace, Stopwatch, keep_typed_length, length_in_images, set_length, short_run
 from cgan.tasks.parts import drop_values_of_another, refuse_without_class
-from cgan.tasks.resume import newest_good
+from cgan.tasks.resume import first_checkpoint
 from cgan.tasks.start_values import AUTO, Chosen, choose_for_length, choose_start_values
 from cgan.tracking import JsonLines, log_result, written_into
 
@@ -107,7 +106,7 @@ def run(cfg: DictConfig) -> Run:
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.ERROR)  # one log, whichever way the processes were started
     folder = Path(cfg.trainer.default_root_dir)
-    checkpoint = cfg.ckpt or (newest_good(folder) if started_again() else None)
+    checkpoint = first_checkpoint(cfg.ckpt, folder)
     record = run_record(cfg)
     choices = None
     if checkpoint and (before := read_run(trained := run_of(Path(checkpoint)))):
@@ -116,7 +115,7 @@ def run(cfg: DictConfig) -> Run:
         _refuse_shorter(Path(checkpoint), cfg)
         if trained.resolve() == folder.resolve():
             record = replace(record, loggers=before.loggers)
-    with Status(folder, record, checkpoint) as status, clear_errors(cfg), written_into(folder):
+    with Status(folder, record, checkpoint) as status, clear_errors(cfg, checkpoint), written_into(folder):
         choices = choices or choose_start_values(cfg)
         if preset := HydraConfig.get().runtime.choices.get("experiment"):
             log.info("Preset: experiment=%s", preset)
