@@ -379,6 +379,9 @@ def test_two_folders_are_compared_without_a_generator(composed, tmp_path):
     assert record.entries[0].values["fid"] > 3 * record.real.values["fid"]
     with pytest.raises(CganError, match="name what is compared with it, such as images=FOLDER"):
         run(composed("evaluate", f"images2={tmp_path / 'real'}", folder=tmp_path / "out"))
+    (tmp_path / "real" / "labels.csv").write_text("filename,label\n")  # names none of the pictures
+    with pytest.raises(CganError, match="no picture to train on has a class"):
+        run(composed("evaluate", *choices, folder=tmp_path / "unnamed"))
 
 
 @pytest.mark.parametrize(

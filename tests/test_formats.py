@@ -73,7 +73,7 @@ def test_names_that_differ_by_capitals_alone_and_images_without_a_seed_have_file
 
 
 def test_pictures_that_no_seed_draws_are_stored_without_one(composed, tmp_path):
-    sample.run(composed("sample", "classes=3", "interpolate=[3,8]", "n=2", f"out={tmp_path / 'x.npz'}"))
+    sample.run(composed("sample", "interpolate=[3,8]", "n=2", f"out={tmp_path / 'x.npz'}"))
     assert np.load(tmp_path / "x.npz")["seeds"].tolist() == [-1, -1]
 
 
@@ -188,6 +188,10 @@ def test_an_interpolation_and_a_style_are_drawn(composed, tmp_path, drawn):
         (["interpolate=[3,8]", "style=a.png"], "exclude each other"),
         (["style=a.png", "truncation=0.5"], "leave out truncation"),
         (["crossover=2"], r"crossover=2: expected mix=\[SEED,SEED\] beside it"),
+        (["style=a.png", "n=3", "seed=4"], r"^style=a\.png: it takes no n and no seed; leave n= and seed= out$"),
+        (["interpolate=[3,8]", "classes=7"], r"it takes no classes; leave classes= out$"),
+        (["mix=[1,2]", "seed=4"], r"^mix=\[1, 2\]: it takes no seed; leave seed= out$"),
+        (["digits=3", "classes=7"], r"^digits=3: it takes no classes; leave classes= out$"),
         (["style=nowhere.png"], "style=nowhere.png: cannot read it"),
         (["style=pyproject.toml"], "expected a picture as .*JPEG, .*PNG, .*found something else"),
         (["format=gif", "n=1"], "at least 2"),

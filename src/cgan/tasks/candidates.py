@@ -73,8 +73,10 @@ def folder_as_data(root: str) -> FolderSource:
         CganError: As :class:`cgan.data.folder.FolderSource`.
     """
     tree = open_tree(Path(root), "images2")
-    first = min(find_classes(tree, "pictures")[0])
-    width, height = read_picture(tree.read(first), Form(3), f"images2: {first}").size
+    names = find_classes(tree, "pictures")[0]
+    if not names:
+        return FolderSource(root, test_share=0.5)  # says what is missing
+    width, height = read_picture(tree.read(min(names)), Form(3), f"images2: {min(names)}").size
     return FolderSource(root, size=[height, width], test_share=0.5)
 
 

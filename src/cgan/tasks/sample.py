@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from cgan.checkpoint import find_generator, load_generator
-from cgan.config import listed
+from cgan.config import listed, typed_keys
 from cgan.data.pixels import FORMATS as PICTURE_FORMATS
 from cgan.errors import CganError, check_choice, check_whole
 from cgan.files import write_file, write_together
@@ -36,6 +36,8 @@ from cgan.spec import DataSpec
 log = logging.getLogger(__name__)
 MAX_COLUMNS, MAX_ROWS_PER_CLASS, MAX_CLASSES = 25, 20, 50
 FORMATS = ("png", "npz", "zip", "gif", "mp4", "idx")
+UNUSED_BESIDE = {"style": ("n", "seed"), "interpolate": ("classes", "digits"), "mix": ("seed",), "digits": ("classes",)}
+"""Keys that would count for nothing beside a request."""
 TEST_SHARE = 6  # MNIST has six training images for one test image
 
 
@@ -94,6 +96,9 @@ def check_request(cfg: DictConfig) -> None:
         check_choice("format", cfg.format, FORMATS)
     if sum(cfg[name] is not None for name in ("interpolate", "style", "mix")) > 1:
         raise CganError("interpolate, style and mix exclude each other: choose one")
+    for choice, others in UNUSED_BESIDE.items():
+        if cfg[choice] is not None and (unused := [key for key in others if key in typed_keys()]):
+            raise CganError(f"{choice}={cfg[choice]}: it takes no {' and no '.join(unused)}; leave {'= and '.join(unused)}= out")
     if cfg.style is not None and cfg.truncation != 1:
         raise CganError("style= draws each class in the style of the image: leave out truncation")
     if cfg.crossover is not None and cfg.mix is None:

@@ -18,6 +18,7 @@ from cgan.commands import command
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.metrics.values import SCORE, describe, short
+from cgan.records.layout import checkpoints_of
 from cgan.records.run import read_run
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def read_rows(folder: Path) -> list[Row]:
         record, failed = read_run(place), place / "error.txt"
         error = failed.read_text(errors="replace") if failed.exists() else None
         if error is None and (record is None or record.state != "finished"):
-            error = f"it was killed; go on with ckpt={place}"
+            begun = bool(checkpoints_of(place))
+            error = f"it was killed; go on with ckpt={place}" if begun else "it was killed before its first checkpoint"
         score = record.score if record and error is None else None
         rows.append(Row(str(place.relative_to(folder)), overrides, score, error))
     return rows
