@@ -98,7 +98,8 @@ def check_request(cfg: DictConfig) -> None:
         raise CganError("interpolate, style and mix exclude each other: choose one")
     for choice, others in UNUSED_BESIDE.items():
         if cfg[choice] is not None and (unused := [key for key in others if key in typed_keys()]):
-            raise CganError(f"{choice}={cfg[choice]}: it takes no {' and no '.join(unused)}; leave {'= and '.join(unused)}= out")
+            listed_keys = "= and ".join(unused)
+            raise CganError(f"{choice}={cfg[choice]}: it takes no {' and no '.join(unused)}; leave {listed_keys}= out")
     if cfg.style is not None and cfg.truncation != 1:
         raise CganError("style= draws each class in the style of the image: leave out truncation")
     if cfg.crossover is not None and cfg.mix is None:
