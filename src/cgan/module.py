@@ -1,7 +1,6 @@
 """The algorithm: a discriminator and a generator that learn in turns, and an average of the generator."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -23,16 +22,22 @@ from cgan.networks.base import Discriminator, Generator
 from cgan.schedules import Schedule, constant
 from cgan.seeding import mix, seed_global_streams
 from cgan.spec import DataSpec, to_float
+from cgan.updates import (
+    OptimizerFactory,
+    Statistics,
+    allocate_missing,
+    chosen_options,
+    frozen,
+    gradient_norms,
+    kept,
+)
 
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 LR_EXPONENTS = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}
 WITHOUT_GRAPHS = {"reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 """Modes of ``torch.compile`` that record CUDA graphs, each with the one that does the same without."""
 Chunk = tuple[Tensor, Tensor]
 """``steps_per_batch`` batches: images (K, B, C, H, W) uint8 and labels (K, B) int64."""
-Statistics = dict[str, Tensor]
-"""Scalars to log, by name."""
 
 
 class ConditionalGAN(pl.LightningModule):
@@ -136,18 +141,18 @@ class ConditionalGAN(pl.LightningModule):
             fake = self.generator(z, fake_labels)
 
         # Discriminator: tell the real from the generated images.
-        with _frozen(g_opt):
+        with frozen(g_opt):
             d_loss, stats = self.d_objective(Batch(real, labels, fake.detach(), fake_labels), self._penalty_factor())
             self._minimise(d_loss, d_opt)
-        stats = _kept(stats)
+        stats = kept(stats)
         self._adapt_augment(stats, len(real))
 
         # Generator: make the discriminator take the same generated images for real ones.
         if update_generator:
-            with _frozen(d_opt):
+            with frozen(d_opt):
                 g_loss, g_stats = self.g_objective(Batch(real, labels, fake, fake_labels), z)
                 self._minimise(g_loss, g_opt)
-            stats |= _kept(g_stats)
+            stats |= kept(g_stats)
 
         # Average: follow the generator.
         self.steps += 1
@@ -216,7 +221,7 @@ class ConditionalGAN(pl.LightningModule):
             self.alternate(to_float(real).to(self.dtype), labels, seed)  # one by one: the floats fit a cache
             for real, labels, seed in zip(*batch, seeds, strict=True)
         ]
-        steps[-1] |= _grad_norms(d_grad_norm=self.discriminator, g_grad_norm=self.generator)
+        steps[-1] |= gradient_norms(d_grad_norm=self.discriminator, g_grad_norm=self.generator)
         seen = {name for step in steps for name in step}
         return {name: torch.stack([step[name] for step in steps if name in step]).mean() for name in sorted(seen)}
 
@@ -226,7 +231,7 @@ class ConditionalGAN(pl.LightningModule):
         optimizers = [self.d_optimizer(self.discriminator.parameters()), self.g_optimizer(self.generator.parameters())]
         # Kept here and not in the optimisers, whose state a resumed run loads: what is typed anew must count.
         self._initial_lrs = [optimizer.param_groups[0]["lr"] * factor for optimizer in optimizers]
-        self._options = [_chosen_options(factory) for factory in (self.d_optimizer, self.g_optimizer)]
+        self._options = [chosen_options(factory) for factory in (self.d_optimizer, self.g_optimizer)]
         return optimizers
 
     def on_train_start(self) -> None:
@@ -335,7 +340,7 @@ class ConditionalGAN(pl.LightningModule):
     def _minimise(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
         optimizer.zero_grad(set_to_none=not self._keeps_gradients)
         if self._keeps_gradients:
-            _allocate_missing(optimizer)
+            allocate_missing(optimizer)
         self.manual_backward(loss)
         optimizer.step()
 
@@ -364,40 +369,3 @@ class ConditionalGAN(pl.LightningModule):
                 "a gradient penalty needs a discriminator that treats each image by itself: "
                 "set model.discriminator.dropout=0 and use no batch norm, or choose penalty=none"
             )
-
-
-@contextmanager
-def _frozen(optimizer: LightningOptimizer) -> Iterator[None]:
-    """Spare the gradients of the network that is not learning; Lightning's own switch walks through both networks."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
-
-
-def _chosen_options(factory: OptimizerFactory) -> dict[str, Any]:
-    """Return the options that a partial call sets; others may be an optimiser's own counters."""
-    return factory.keywords if isinstance(factory, partial) else {}
-
-
-def _allocate_missing(optimizer: LightningOptimizer) -> None:
-    """Give each weight a gradient of its own, 0, where it has none: a backward pass adds to it."""
-    for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-
-
-def _kept(stats: Statistics) -> Statistics:
-    """Copy scalars: the next CUDA graph writes over these."""
-    return {name: value.detach().clone() for name, value in stats.items()}
-
-
-def _grad_norms(**networks: nn.Module) -> Statistics:
-    """Return the norm of the gradients that the last backward pass left in each network, where it left any."""
-    gradients = {name: [weight.grad for weight in network.parameters()] for name, network in networks.items()}
-    found = {name: [grad for grad in grads if grad is not None] for name, grads in gradients.items()}
-    return {name: nn.utils.get_total_norm(grads) for name, grads in found.items() if grads}

@@ -24,13 +24,14 @@ from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
 from cgan.errors import CganError, check_number
 from cgan.hardware import compile_mode, multiplies_bfloat16, processor
-from cgan.module import ConditionalGAN, OptimizerFactory
+from cgan.module import ConditionalGAN
 from cgan.networks import GENERATORS
 from cgan.plugins import refuse_unnamed
 from cgan.records.layout import CHECKPOINTS
 from cgan.schedules import Schedule
 from cgan.spec import DataSpec
 from cgan.tracking import JsonLines, resume
+from cgan.updates import OptimizerFactory
 
 log = logging.getLogger(__name__)
 BATCHES = ("batch_size", "steps_per_batch", "flip", "balance", "device")
