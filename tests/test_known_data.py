@@ -374,11 +374,12 @@ def test_characters_put_where_the_error_says_are_read(source, closed_address, mo
 def test_a_failed_download_leaves_no_empty_folders(source, tmp_path, closed_address, monkeypatch, name):
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, closed_address)
-    (tmp_path / "mine" / "empty").mkdir(parents=True)
+    for own in ("mine/empty", "MNIST"):
+        (tmp_path / own).mkdir(parents=True)
     for root in (tmp_path, tmp_path / "new" / "data"):
         with pytest.raises(CganError, match=rf"under {root}|no {root}"):
             source(name, root=str(root)).prepare()
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["MNIST", "empty", "mine"]
 
 
 @pytest.fixture

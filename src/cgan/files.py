@@ -38,16 +38,21 @@ def downloading_into(folder: Path) -> Iterator[None]:
 def no_empty_folders(folder: Path) -> Iterator[None]:
     """Remove what a failing block leaves of new and empty folders: ``folder``, those above it, and new ones inside."""
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
-    before = set() if absent else set(folder.iterdir())
+    before = _two_levels(folder)
     try:
         yield
     except BaseException:
-        inside = set(folder.iterdir()) - before if folder.is_dir() else set()
-        made = [*absent, *inside, *(path for new in inside for path in new.rglob("*"))]
+        inside = _two_levels(folder) - before
+        made = {*absent, *inside, *(path for new in inside for path in new.rglob("*"))}
         for path in sorted(made, key=lambda path: len(path.parts), reverse=True):
             with suppress(OSError):  # a file, or a folder with files
                 path.rmdir()
         raise
+
+
+def _two_levels(folder: Path) -> set[Path]:
+    """Return what is in a folder, and in the folders in it: deeper there may be a hundred thousand pictures."""
+    return {*folder.glob("*"), *folder.glob("*/*")}
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
