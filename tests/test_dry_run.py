@@ -144,6 +144,7 @@ OWN_KEY = "expected a part under a key of its own, `my_part:`, with"
     ("group", "text", "message"),
     [
         ("callbacks", "_target_: some.Diary", f"callbacks._target_: {OWN_KEY} {LINE}"),
+        ("callbacks", "mine: {weight: 1}", f"callbacks.mine: {OWN_KEY} {LINE}"),
         ("metrics", "mine: {weight: 1}", f"metrics.mine: {OWN_KEY} {LINE}"),
         (
             "schedule",

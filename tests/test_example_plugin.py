@@ -134,7 +134,7 @@ def test_the_page_shows_the_lines_of_the_example() -> None:
     page = (ROOT / "docs" / "plugins.md").read_text()
     shown = re.findall(r"```(?:python|yaml|sh)\n(.*?)```", page, re.DOTALL)
     missing = [line for part in shown for line in part.splitlines() if line.strip() not in lines]
-    assert missing == ["cgan new my_project"]
+    assert missing == ["cgan new my_project", "cd my_project"]
 
 
 OTHER = """

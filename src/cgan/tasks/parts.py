@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cgan.config import typed_keys
+from cgan.config import CONF, typed_keys
 from cgan.errors import CganError
 
 OPTIONAL = ("loss", "penalty", "regulariser", "augment", "model/generator", "model/discriminator")
@@ -22,11 +22,12 @@ LINE = "a line `_target_: package.module.Class`"
 def drop_values_of_another(cfg: DictConfig) -> None:
     """Drop what a preset set of a penalty or of callbacks that are not chosen; what is typed is kept, and refused."""
     typed = typed_keys()
-    values = [f"callbacks.{name}" for name, entry in (cfg.callbacks or {}).items() if entry and not _has_class(entry)]
+    known = {path.stem for path in (CONF / "callbacks").glob("*.yaml")}  # of others, a user's own, a class is missing
+    unchosen = [name for name, entry in (cfg.callbacks or {}).items() if entry and not _has_class(entry)]
     with open_dict(cfg):
-        for key in values:
-            if not any(word.startswith(key) for word in typed):
-                del cfg.callbacks[key.removeprefix("callbacks.")]
+        for name in known.intersection(unchosen):
+            if not any(word.startswith(f"callbacks.{name}") for word in typed):
+                del cfg.callbacks[name]
     _drop_of_penalty(cfg, typed)
 
 
