@@ -30,6 +30,7 @@ from cgan.tasks.resume import resumed_arguments
         ("train.py", ["model.generator=mlp"], ["an option of a group is typed model/generator=mlp"]),
         ("train.py", ["datta.batch_size=3"], ["datta.batch_size", "did you mean data.batch_size?"]),
         ("train.py", ["batch_size=3"], ["batch_size", "did you mean data.batch_size?"]),
+        ("train.py", ["epochs=3"], ["did you mean trainer.max_epochs?"]),
         ("train.py", ["metrics=[fid,kidd]"], ["metrics=kidd: expected one of all, cas", "did you mean kid?"]),
         ("train.py", ["seed=1,2"], ["seed=1,2: a list is typed seed=[1,2], and a run for each value needs -m"]),
         ("train.py", ["--seed=1"], ["--seed=1: there is no such option; a value is typed seed=VALUE"]),

@@ -179,7 +179,20 @@ def test_many_models_are_listed_without_reading_each_evaluation_for_each(tmp_pat
     for _ in range(3):
         index = EvaluationIndex(tmp_path / "logs")
         assert [index.find(path).entry.values["fid"] for path in generators] == list(range(count))
-    assert len(reads) == count
+    assert len(reads) == count + 1, "each evaluation once, and the run's own record"
+
+
+def test_an_evaluation_of_few_samples_takes_the_place_of_no_larger_one(tmp_path):
+    ckpt, logs = stored_run(tmp_path / "run", "best.ckpt", images_seen=3), tmp_path / "logs"
+    own = find_evaluation(ckpt, logs)
+    assert own.entry.values == {"fid": 2.25}
+    glance = evaluated(logs, "glance", ckpt, 0.5, later=10)
+    fewer = json.loads(glance.read_text())
+    fewer["protocol"]["n"] = own.record.protocol.n - 1
+    glance.write_text(json.dumps(fewer))
+    assert find_evaluation(ckpt, logs).entry.values == {"fid": 2.25}
+    evaluated(logs, "whole", ckpt, 1.5, later=5)
+    assert find_evaluation(ckpt, logs).entry.values == {"fid": 1.5}
 
 
 def test_names_of_any_script_and_emoji_are_read_back(tmp_path: Path) -> None:

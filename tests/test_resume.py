@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from processes import TINY, Run, error_line, start, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cgan.callbacks.checkpoints import keep
+from cgan.cli.streams import Lasting
 from cgan.errors import CganError
 from cgan.files import write_file
 from cgan.records.run import read_run, write_run
@@ -214,6 +217,29 @@ def test_new_options_of_an_optimiser_count_in_a_resumed_run(uninterrupted: Path,
     d, g = (state["param_groups"][0] for state in stored)
     assert (list(d["betas"]), d["weight_decay"]) == ([0.1, 0.75], 0)
     assert (list(g["betas"]), g["weight_decay"]) == ([0.5, 0.999], 0.25)
+
+
+def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
+    """`cgan train 2>&1 | tee log`: at ctrl-C `tee` ends first."""
+    words = [sys.executable, "-m", "cgan", "train", *TINY, "hydra.run.dir=run"]
+    run = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert run.stdout is not None
+    run.stdout.close()
+    assert run.wait() == 0
+    assert read_run(tmp_path / "run").state == "finished"
+
+
+def test_output_whose_reader_is_gone_goes_nowhere() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as written:
+        stream = Lasting(written)
+        stream.write("a")
+        stream.flush()
+        assert os.read(reading, 9) == b"a"
+        os.close(reading)
+        for _ in range(3):
+            assert stream.write("b" * 100_000) == 100_000
+            stream.flush()
 
 
 @pytest.mark.parametrize("point", ["fsync", "replace"])

@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import hydra
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 from cgan.cli.errors import one_line_errors, report, wants_traceback
 from cgan.cli.folders import folders_kept_clean
 from cgan.cli.overrides import check_additions, completed, explained
+from cgan.cli.streams import lasting_output
 from cgan.cluster import is_first_process, requeue_until_training
 from cgan.config import CONF
 
@@ -46,7 +48,8 @@ def run(name: str, prefix: list[str]) -> None:
         # the first one was not set by the user, also to processes that this one starts.
         os.environ |= {"HYDRA_FULL_ERROR": "1", "CGAN_ONE_LINE_ERRORS": "1"}
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+        with lasting_output() if name == "train" else nullcontext():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
     except (ConfigCompositionException, OverrideParseException) as error:
         raise explained(error, name, get_args(arguments)) from error
 

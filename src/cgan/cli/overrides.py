@@ -209,6 +209,10 @@ def _misspelt_key(name: str, typed: Namespace) -> CganError | None:
     return None
 
 
+USUAL = {"epochs": "trainer.max_epochs", "batch": "data.batch_size", "dataset": "data", "gpus": "trainer.devices"}
+"""What keys of other projects are called here."""
+
+
 def _unknown(key: str, said: str, cfg: DictConfig, choices: Mapping[str, str | None]) -> CganError:
     """Return the error that names what may be meant: another option of the key's group, or the most similar key.
 
@@ -220,7 +224,8 @@ def _unknown(key: str, said: str, cfg: DictConfig, choices: Mapping[str, str | N
         if options := [f"{group}={file.stem}" for file in files if key in {one.name for one in keys(file, prefix)}]:
             return CganError(f"{key}: {group}={chosen} has no such key; these have it: {', '.join(options)}")
     values = [name for name in all_keys(cfg) if name != key and not OmegaConf.is_dict(_selected(cfg, name))]
-    same_end = [name for name in values if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    usual = [USUAL[key]] if USUAL.get(key) in {*values, *choices} else []
+    same_end = usual + [name for name in values if name.rpartition(".")[2] == key.rpartition(".")[2]]
     others = values if "." in key else [*values, *choices]
     hint = f"; did you mean {same_end[0]}?" if same_end else did_you_mean(key, others)
     return CganError(f"{said}{hint or '; --help lists them'}")

@@ -177,17 +177,19 @@ class EvaluationIndex:
     def find(self, generator: Path) -> FoundEvaluation | None:
         """Return the newest evaluation of a generator, else its run's own, else its export's; None: not evaluated.
 
+        One of fewer samples than the run or the export has does not count: a glance replaces no measurement.
+
         Args:
             generator: A ``.ckpt`` file or an exported folder, as :func:`cgan.checkpoint.find_generator` returns it.
         """
         written = changed_at(generator)
+        own = _of_export(generator, written) if generator.is_dir() else _of_run(generator)
+        least = own.record.protocol.n if own else 0
         for stamp, path, position in self._newest_first.get(generator.resolve(), []):
-            if stamp >= written and (record := _read(path, stamp)):  # else the generator was written again since
+            record = _read(path, stamp) if stamp >= written else None  # else the generator was written again since
+            if record and record.protocol.n >= least:
                 return FoundEvaluation(record, record.entries[position])
-        if not generator.is_dir():
-            return _of_run(generator)
-        own = _read(generator / "config.json", written)
-        return FoundEvaluation(own, own.entries[0]) if own and own.entries else None
+        return own
 
 
 def find_evaluation(generator: Path, logs: Path = Path("logs")) -> FoundEvaluation | None:
@@ -212,6 +214,8 @@ _records: dict[Path, tuple[int, EvaluationRecord | None]] = {}
 
 def _read(path: Path, changed: int) -> EvaluationRecord | None:
     """Read a record; None where it is damaged, or of another version: as if it were not there."""
+    if not changed:
+        return None
     known = _records.get(path)
     if known is None or known[0] != changed:
         found = None
@@ -221,6 +225,11 @@ def _read(path: Path, changed: int) -> EvaluationRecord | None:
             _records.clear()
         _records[path] = known = changed, found
     return known[1]
+
+
+def _of_export(folder: Path, written: int) -> FoundEvaluation | None:
+    record = _read(folder / "config.json", written)
+    return FoundEvaluation(record, record.entries[0]) if record and record.entries else None
 
 
 def _of_run(checkpoint: Path) -> FoundEvaluation | None:

@@ -24,6 +24,7 @@ from cgan.data.datamodule import ImageData
 from cgan.data.sources import Source
 from cgan.errors import CganError, check_number
 from cgan.hardware import compile_mode, multiplies_bfloat16, processor
+from cgan.losses.adversarial import Wasserstein
 from cgan.module import ConditionalGAN
 from cgan.networks import GENERATORS
 from cgan.plugins import refuse_unnamed
@@ -145,6 +146,8 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
     )
     refuse_unnamed(module.generator, known)
+    if isinstance(module.loss, Wasserstein) and module.penalty is None:
+        log.warning("Warning: loss=wgan without a penalty has no bound; add penalty=wgan_gp gan.d_steps=5")
     if mode := compile_mode(cfg.compile):
         module.compile_step(mode)
     return module

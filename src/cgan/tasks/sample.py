@@ -131,8 +131,10 @@ def destination(cfg: DictConfig, folder: Path) -> tuple[str | None, Path]:
         return None, out
     of_file = ending in ("npz", "zip", "gif", "mp4")
     kind = cfg.format or (ending if of_file else "png")
+    if of_file and kind != ending:
+        raise CganError(f"out={out} and format={kind} name two formats: leave format= out, or give out= another name")
     known = not of_file and mimetypes.MimeTypes().guess_type(out.name) != (None, None)  # a .jpg, a .tar.gz
-    if known or of_file != (kind not in ("png", "idx")) or (of_file and kind != ending):
+    if known or of_file != (kind not in ("png", "idx")):
         raise CganError(
             f"out={out}: expected a name that ends in .npz, .zip, .gif or .mp4, in .png for the grid alone, or a "
             "folder for PNGs or format=idx"

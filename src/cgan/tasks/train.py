@@ -168,7 +168,8 @@ def _refuse_finished(folder: Path, before: RunRecord, checkpoint: Path, cfg: Dic
         done = f"{before.images_total:,} images; raise max_images"
     else:
         goes_on = cfg.trainer.max_epochs == -1 or cfg.trainer.max_epochs > before.epochs
-        done = f"{before.epochs} of {cfg.trainer.max_epochs} epochs; raise trainer.max_epochs"
+        of = f" of {cfg.trainer.max_epochs}" if cfg.trainer.max_epochs >= before.epochs else ""
+        done = f"{before.epochs}{of} epochs; raise trainer.max_epochs"
     if not goes_on and read_description(checkpoint)["images_seen"] == before.images_total:
         raise CganError(f"{folder}: already trained for {done}")
 
