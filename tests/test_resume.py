@@ -219,13 +219,22 @@ def test_new_options_of_an_optimiser_count_in_a_resumed_run(uninterrupted: Path,
     assert (list(g["betas"]), g["weight_decay"]) == ([0.5, 0.999], 0.25)
 
 
-def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
+SHORT = [*TINY, "hydra.run.dir=run"]
+
+
+@pytest.mark.parametrize("words", [["-m", "cgan", "train", *SHORT], ["-c", f"import cgan; cgan.train(*{SHORT})"]])
+def test_a_run_outlives_the_reader_of_its_output(words: list[str], tmp_path: Path) -> None:
     """`cgan train 2>&1 | tee log`: at ctrl-C `tee` ends first."""
-    words = [sys.executable, "-m", "cgan", "train", *TINY, "hydra.run.dir=run"]
-    run = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert run.stdout is not None
     run.stdout.close()
     assert run.wait() == 0
+    assert read_run(tmp_path / "run").state == "finished"
+
+
+def test_a_run_needs_no_output(tmp_path: Path) -> None:
+    words = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "cgan", "train", *SHORT]
+    assert subprocess.run(words, cwd=tmp_path).returncode == 0
     assert read_run(tmp_path / "run").state == "finished"
 
 

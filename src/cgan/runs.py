@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from cgan.cli.errors import error_message
 from cgan.cli.folders import folders_kept_clean
 from cgan.cli.overrides import check_additions, completed, explained
+from cgan.cli.streams import lasting_output
 from cgan.config import initialized, quoted, search_path
 from cgan.errors import CganError
 from cgan.hardware import use_hardware_well
@@ -98,7 +99,7 @@ def _run(name: str, arguments: list[str], config_dirs: Sequence[str | Path], fol
 
     use_hardware_well()
     try:
-        with folders_kept_clean(), _logging_restored(), initialized(name) as hydra:
+        with lasting_output(), folders_kept_clean(), _logging_restored(), initialized(name) as hydra:
             return hydra.hydra.run(name, job, [*overrides, *own, *search_path(searched)]).return_value  # type: ignore[union-attr]
     except (ConfigCompositionException, OverrideParseException) as error:
         first = str(searched[0].absolute()) if searched else None

@@ -38,15 +38,17 @@ class Lasting:
         except OSError as error:
             if error.errno not in GONE:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 @contextmanager
 def lasting_output() -> Iterator[None]:
-    """Let standard output and error be :class:`Lasting`."""
+    """Let standard output and error be :class:`Lasting`; one that was closed from the start leads nowhere."""
     former = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = former
+    with open(os.devnull, "w") as nowhere:
+        sys.stdout, sys.stderr = (Lasting(stream or nowhere) for stream in former)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = former
