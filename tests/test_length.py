@@ -76,6 +76,12 @@ def test_a_run_by_images_stops_there_in_equal_epochs(composed, tmp_path):
     assert (record.epochs, record.images_total, record.images_seen) == (5, 35 * 32, 35 * 32), "its epochs stay of 7"
 
 
+def test_a_run_by_images_of_short_epochs_comes_to_its_end(composed, tmp_path):
+    run(composed("train", *TINY, "max_images=400", "+trainer.limit_train_batches=4"))  # 13 steps in epochs of 4
+    record = read_run(tmp_path)
+    assert (record.epochs, record.images_total, record.images_seen) == (4, 16 * 32, 16 * 32)
+
+
 def test_a_run_that_is_to_end_before_its_checkpoint_is_refused(composed, tmp_path):
     run(composed("train", *TINY, "max_images=400"))  # 448 in two epochs
     write_run(tmp_path, replace(read_run(tmp_path), state="stopped", images_total=4000))

@@ -14,13 +14,14 @@ from cgan import draw, load_generator
 from cgan.callbacks.progress import Progress
 from cgan.checkpoint import find_generator, read_description
 from cgan.config import CONF
+from cgan.data.sources import Mnist5k
 from cgan.errors import CganError
 from cgan.files import read_lines
 from cgan.metrics.digits import DigitExtractor
 from cgan.records.run import read_run
 from cgan.runs import _errors_for_users
 from cgan.tasks import sample, train
-from cgan.tasks.build import build_trainer
+from cgan.tasks.build import build_module, build_trainer
 from cgan.tasks.candidates import origin_of
 from cgan.tasks.parts import drop_values_of_another
 
@@ -325,6 +326,15 @@ def test_a_debug_run_is_as_short_as_it_says_whatever_the_preset(composed, experi
     )
     assert cfg.max_images is cfg.budget is None
     assert cfg.trainer.max_epochs == (100 if debug == "overfit" else 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [([], True), (["penalty=wgan_gp"], False), (["model.discriminator.norm=spectral"], False), (["loss=bce"], False)],
+)
+def test_a_wasserstein_critic_without_a_bound_is_warned_of(composed, caplog, words, warned):
+    build_module(composed("train", "model=light", "loss=wgan", *words), Mnist5k().spec)
+    assert ("add penalty=wgan_gp" in caplog.text) == warned
 
 
 def test_no_bar_is_shown_where_it_was_left_out(composed):

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.profilers import PassThroughProfiler
 from omegaconf import DictConfig, OmegaConf
+from torch.nn.utils.parametrize import is_parametrized
 
 from cgan.callbacks.checkpoints import BestCheckpoint
 from cgan.callbacks.quality import Quality
@@ -146,7 +147,8 @@ def build_module(cfg: DictConfig, spec: DataSpec) -> ConditionalGAN:
         **OmegaConf.to_container(cfg.gan, resolve=True),  # type: ignore[arg-type]
     )
     refuse_unnamed(module.generator, known)
-    if isinstance(module.loss, Wasserstein) and module.penalty is None:
+    bounded = module.penalty is not None or any(map(is_parametrized, module.discriminator.modules()))  # norm=spectral
+    if isinstance(module.loss, Wasserstein) and not bounded:
         log.warning("Warning: loss=wgan without a penalty has no bound; add penalty=wgan_gp gan.d_steps=5")
     if mode := compile_mode(cfg.compile):
         module.compile_step(mode)
